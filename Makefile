@@ -1,0 +1,29 @@
+# make test       the tests, in an environment of their own
+# make test-slow  those that take minutes
+# make pins       requirements.txt anew from pyproject.toml
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: test test-slow lint pins bench
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow -n 0
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.epoch
+	$(BIN)/python -m benchmarks.ablation
+
+pins: .venv/ready
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements.txt
+
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt --group test
+	touch $@

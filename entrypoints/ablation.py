@@ -1,0 +1,110 @@
+"""Run a controlled ablation: arms that differ in named hyperparameters, each with the same seeds."""
+
+import os
+import sys
+
+import click
+from rich.console import Console
+
+from entrypoints import display, shell
+from study import ablation as ablations
+from study import conduct, data, plan, tracking
+from study.ablation import MOST_SEEDS, Ablation
+from study.config import parse_settings
+from study.data import Dataset
+from study.errors import ConfigError
+
+DEFAULTS = dict(
+    task=("batch_size", "An ablation of the catalogue, or the path of a YAML file. 'list' shows the catalogue."),
+    data=("auto", "mnist, digits, or the path of an .npz file; auto is mnist, or digits where that cannot be had."),
+    validation=("auto", "Training rows kept for validation: a count or a fraction; auto: as the task says."),
+    seeds=("auto", "How many seeds each arm is run with; auto: as the task says (6)."),
+    epochs=("auto", "Epochs of every trial, at most; auto: as the task says."),
+    workers=("auto", "Worker processes, one thread each; auto: one for every core."),
+    set=("", "Changes to the baseline: field=value,field=value."),
+    plan=("false", "true: list the trials and an estimate of the time, and run nothing."),
+)
+
+
+@click.command(help=__doc__)
+@shell.options(**DEFAULTS)
+def main(**given: str) -> None:
+    """Run the ablation that the options name."""
+    if given["task"] == "list":
+        listing = "\n".join(f"{task:<14} {ablations.load(task).question}" for task in ablations.catalogue())
+        click.echo(listing)
+        tracking.name_project_run("ablation list", {"catalogue.txt": listing})
+        return
+    only_plan = _boolean("plan", given["plan"])
+    seeds = _count("seeds", given["seeds"], MOST_SEEDS)
+    workers = _count("workers", given["workers"], 1_000) or len(os.sched_getaffinity(0))
+    ablation = _ablation(given)
+    dataset = data.load(given["data"], ablation.baseline.validation)
+    cells = ablation.cells(seeds or ablation.seeds, dataset)
+    # Not as wide as the terminal: a table that is cut off is worse than one that wraps.
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
+
+    _introduce(console, ablation, dataset, len(cells), workers)
+    if only_plan:
+        for cell in cells:
+            click.echo(f"{cell.name:<32} about {display.duration(plan.trial_seconds(cell.config, dataset))}")
+        click.echo(f"In all about {display.duration(plan.total_seconds(cells, dataset, workers))}. Nothing was run.")
+        tracking.name_project_run(f"plan of {ablation.task}", {"plan.csv": conduct.plan_table(cells, dataset)})
+        return
+
+    with display.Display(console, plan.TimeLeft(cells, dataset, workers)) as observe:
+        findings = conduct.conduct(ablation, cells, dataset, params=given, worker_count=workers, observe=observe)
+    console.print()
+    display.print_arms(console, findings.arms)
+    console.print(
+        f"Run {findings.run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrices and model.",
+        highlight=False,
+    )
+    if findings.failures:
+        raise click.ClickException(
+            f"{len(findings.failures)} of {len(cells)} trials failed; the first: {findings.failures[0].reason}"
+        )
+
+
+def _ablation(given: dict[str, str]) -> Ablation:
+    """Return the task with the baseline that the options ask for."""
+    ablation = ablations.load(given["task"])
+    for name in ("validation", "epochs"):
+        if given[name] != "auto":
+            ablation = ablation.with_baseline({name: given[name]})
+    return ablation.with_baseline(parse_settings(given["set"]), where="set")
+
+
+def _introduce(console: Console, ablation: Ablation, dataset: Dataset, trials: int, workers: int) -> None:
+    if dataset.substitute_for:
+        display.warn(f"these results are not on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
+    console.print(f"[bold]ablation {ablation.task}[/bold]: {ablation.question}")
+    rows = (
+        f"{len(dataset.train):,} training, {len(dataset.validation):,} validation and {len(dataset.test):,} test rows"
+    )
+    console.print(f"{dataset.name}: {rows}; SHA-256 {dataset.sha256[:12]}…", highlight=False)
+    console.print(
+        f"{trials} trials: {len(ablation.arms)} arms × {trials // len(ablation.arms)} seeds, on {workers} workers",
+        highlight=False,
+    )
+
+
+def _count(name: str, text: str, most: int) -> int | None:
+    """Return a parameter that is a whole number from 1 to `most`, or None for auto."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ConfigError(
+            f"{name} cannot be {text!r}", where=name, expected=f"a whole number from 1 to {most}, or auto"
+        )
+    return int(text)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigError(f"{name} cannot be {text!r}", where=name, expected="true or false")
+    return text.lower() == "true"
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -1,0 +1,92 @@
+"""A study on the screen: a live display on a terminal, one line a trial elsewhere, and the table at the end."""
+
+import time
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from study import report
+from study.plan import TimeLeft
+from study.workers import Progress
+
+MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+class Display:
+    """Shows how far the trials are, as a context; call it with the progress of all of them."""
+
+    def __init__(self, console: Console, time_left: TimeLeft):
+        self._console, self._time_left = console, time_left
+        self._start = time.monotonic()
+        self._reported: set[str] = set()
+        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, trials: Sequence[Progress]) -> None:
+        """Take in how far every trial is."""
+        ended = [trial for trial in trials if trial.finished]
+        for trial in ended:
+            if trial.name not in self._reported:
+                self._reported.add(trial.name)
+                line = self._line(trial, len(self._reported), len(trials))
+                self._console.print(line, markup=False, highlight=False)
+        if self._live:
+            self._live.update(self._picture(trials, len(ended)))
+
+    def _line(self, trial: Progress, number: int, total: int) -> str:
+        value = "" if trial.val_loss is None else f"  epoch {trial.epoch}  val_loss {trial.val_loss:.4f}"
+        reason = f"  ({trial.reason})" if trial.reason else ""
+        elapsed = duration(time.monotonic() - self._start)
+        count = f"{number:>{len(str(total))}}/{total}"
+        return f"{count}  {elapsed:>5}  {trial.name:<24}  {MARKS[trial.state]}{value}{reason}"
+
+    def _picture(self, trials: Sequence[Progress], ended: int) -> Table:
+        elapsed = time.monotonic() - self._start
+        picture = Table.grid(padding=(0, 2))
+        picture.add_row(
+            ProgressBar(total=len(trials), completed=ended, width=30),
+            f"{ended} of {len(trials)} trials",
+            f"{duration(elapsed)} gone, about {duration(self._time_left.after(elapsed, trials))} left",
+        )
+        for trial in trials:
+            if trial.state == "RUNNING":
+                loss = "starting" if trial.val_loss is None else f"val_loss {trial.val_loss:.4f}"
+                picture.add_row(trial.name, f"epoch {trial.epoch} of {trial.epochs}", loss)
+        return picture
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person would say them: ``48 s``, ``3:20``, ``1:02:03``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def print_arms(console: Console, arms: Sequence[report.Arm]) -> None:
+    """Print the table of the arms, as wide as it needs to be."""
+    picture = Table(box=None, header_style="bold", pad_edge=False)
+    for column in report.COLUMNS:
+        picture.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
+    for row in report.cells(arms):
+        picture.add_row(*row)
+    console.print(picture)
+    console.print(report.NOTE, style="dim", highlight=False)
+
+
+def warn(message: str) -> None:
+    """Print a warning that cannot be overlooked, on the standard error."""
+    click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)

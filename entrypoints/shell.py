@@ -1,0 +1,69 @@
+"""What every entry point shares: quiet libraries, errors in one line, an exit status that tells."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import click
+
+from study.errors import StudyError
+from study.quiet import hush
+
+DEBUG_VARIABLE = "STUDY_DEBUG"
+
+
+def run(command: click.Command) -> None:
+    """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
+    hush()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        command.main(standalone_mode=False)
+    except StudyError as failure:
+        _fail(str(failure), 1)
+    except click.ClickException as failure:
+        _fail(failure.format_message(), failure.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("Interrupted.", 130)
+    except Exception as failure:  # not foreseen: still one line, and the way to the rest
+        _fail(f"{type(failure).__name__}: {failure}", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    if os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    click.secho(f"Error: {message}", fg="red", err=True)
+    _note_in_run(message)
+    sys.exit(status)
+
+
+def _note_in_run(message: str) -> None:
+    """Let the run that `mlflow run` has made say why it failed, if its store can be reached at all."""
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return
+    from study import tracking
+
+    # The person has been told already, and the store may be the very thing that failed.
+    with contextlib.suppress(Exception):
+        tracking.note_failure(tracking.connect(), message)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def options(**settings: tuple[object, str]) -> Callable:
+    """Return a decorator that gives a command an option for each ``name=(default, help)``, and ``--debug``."""
+
+    def decorate(function: Callable) -> Callable:
+        function = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(
+            function
+        )
+        for name, (default, text) in reversed(settings.items()):
+            function = click.option(f"--{name}", default=default, show_default=True, help=text)(function)
+        return function
+
+    return decorate

@@ -1,0 +1,57 @@
+"""What can go wrong for a person, said in one line: where, what, expected, got, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class StudyError(Exception):
+    """A problem that the person who ran the command can mend; printed as one line, without a traceback.
+
+    `str(error)` reads ``where: what; expected …, got …. What to do.``, leaving out what is not known.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        got: object = None,
+        hint: str | None = None,
+    ):
+        contrast = ", ".join(
+            f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None
+        )
+        text = f"{where}: {what}" if where is not None else what
+        text = f"{text}; {contrast}" if contrast else text
+        text = text if text.endswith((".", "?", "!")) else text + "."
+        super().__init__(f"{text} {hint}" if hint else text)
+
+
+class ConfigError(StudyError):
+    """A hyperparameter with an unknown name or a value that it cannot have."""
+
+
+class DataError(StudyError):
+    """A dataset that cannot be had, read or split."""
+
+
+class AblationError(StudyError):
+    """An ablation that does not exist or does not say what it has to say."""
+
+
+class TrackingError(StudyError):
+    """An MLflow store that cannot be reached or written."""
+
+
+class WorkerError(StudyError):
+    """Worker processes that ended before their trials did."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a sentence that names the likeliest of `names`, or all of them where none is near."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"There are: {', '.join(names)}."

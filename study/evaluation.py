@@ -1,0 +1,50 @@
+"""What a classifier's outputs say about it: loss, accuracy, confusion; pure numpy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A classifier on one split: `loss` (nats), `accuracy` (0 to 1) and `confusion` (classes, classes).
+
+    `confusion[i, j]` counts the images of class i that were taken for class j.
+    """
+
+    loss: float
+    accuracy: float
+    confusion: np.ndarray
+
+    @property
+    def recall(self) -> np.ndarray:
+        """Share of each class's images that were recognized, (classes,); NaN for a class without images."""
+        return _ratio(np.diag(self.confusion), self.confusion.sum(axis=1))
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean over the classes of F1 = 2·TP / (2·TP + FP + FN); a class neither present nor predicted has none."""
+        hits = np.diag(self.confusion)
+        return float(np.nanmean(_ratio(2 * hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1))))
+
+    def confused_pairs(self) -> list[tuple[int, int, int]]:
+        """Return (true class, predicted class, images) for every confusion that occurred, the most frequent first."""
+        pairs = [(int(i), int(j), int(self.confusion[i, j])) for i, j in np.argwhere(self.confusion) if i != j]
+        return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Score `logits` (n, classes) against `labels` (n,); the loss is the mean cross-entropy of their softmax."""
+    classes = logits.shape[1]
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    predicted = logits.argmax(axis=1)
+    return Evaluation(
+        loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        accuracy=float((predicted == labels).mean()),
+        confusion=np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes),
+    )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

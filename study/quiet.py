@@ -1,0 +1,49 @@
+"""Keeps the chatter of TensorFlow, absl, alembic and MLflow from the person, and lets real warnings through."""
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# What TensorFlow 2.21 prints before its log level counts; the last where there is no GPU.
+_CHATTER = re.compile(
+    rb"^(I\d{4} |WARNING: All log messages before absl::InitializeLog|E\d{4} .*failed call to cuInit)"
+)
+
+
+def hush() -> None:
+    """Raise the log levels of the libraries beneath us to warnings, and MLflow's to errors where it nags.
+
+    Called first by every process. A level that the person has set in the environment stays.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
+    for name in ("alembic", "optuna", "absl", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Says for every logged model that pip's version is unknown where the environment was made by uv.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+
+
+@contextmanager
+def stderr_without_chatter() -> Iterator[None]:
+    """Pass on what is written to the standard error meanwhile, by C++ too, except known chatter."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        saved = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            caught.seek(0)
+            for line in caught:
+                if not _CHATTER.match(line):
+                    os.write(2, line)

@@ -1,0 +1,325 @@
+"""The one door to MLflow: runs written in few batches, and read back as records."""
+
+import csv
+import getpass
+import io
+import json
+import os
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_USER,
+)
+
+from study.data import MNIST_URL, Dataset
+from study.errors import TrackingError
+
+SECONDS_BETWEEN_WRITES = 1.0
+METRICS_A_REQUEST = 1_000  # MLflow's limit
+REASON_TAG = "reason"
+# What a trial logs by epoch, under Keras's names.
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class Run:
+    """One MLflow run that is being written; epochs reach MLflow in batches, at most one a second."""
+
+    def __init__(self, client: MlflowClient, run_id: str):
+        self.client, self.run_id = client, run_id
+        self._waiting: list[Metric] = []
+        self._last_write = 0.0
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags, replacing those that are there."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log params that the run does not have yet: `mlflow run` has written some, and each is written once."""
+        there = self.client.get_run(self.run_id).data.params
+        self.client.log_batch(
+            self.run_id, params=[Param(key, value) for key, value in params.items() if key not in there]
+        )
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics, now or with the next ones."""
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(key, value, now, epoch) for key, value in metrics.items()]
+        if time.monotonic() - self._last_write >= SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def log_summary(self, metrics: Mapping[str, float]) -> None:
+        """Log figures that belong to the run as a whole, with every epoch that is still waiting."""
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(key, value, now, 0) for key, value in metrics.items()]
+        self._write()
+
+    def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:METRICS_A_REQUEST], self._waiting[METRICS_A_REQUEST:]
+            self.client.log_batch(self.run_id, metrics=batch)
+        self._last_write = time.monotonic()
+
+    def log_dataset(self, dataset: Dataset) -> None:
+        """Name the dataset as the run's input; its digest is the beginning of its SHA-256."""
+        source = MNIST_URL if dataset.spec == "mnist" else dataset.spec
+        entity = DatasetEntity(
+            name=dataset.name,
+            digest=dataset.sha256[:16],
+            source_type="http" if dataset.spec == "mnist" else "local",
+            source=json.dumps({"url" if dataset.spec == "mnist" else "uri": source}),
+            schema=json.dumps(
+                {"mlflow_tensorspec": {"features": _spec("uint8", dataset.image_shape), "targets": _spec("int32", ())}}
+            ),
+            profile=json.dumps({split: len(getattr(dataset, split)) for split in ("train", "validation", "test")}),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
+
+    def log_files(self, files: Mapping[str, bytes | str]) -> None:
+        """Store files as artifacts, by their path in the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+            self.client.log_artifacts(self.run_id, folder)
+
+    def log_model(self, model, image_shape: tuple[int, int], classes: int) -> None:
+        """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.
+
+        Signature and requirements are given, not inferred: inferring them takes up to half a minute.
+        """
+        import mlflow.tensorflow
+
+        Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.tensorflow,
+            run_id=self.run_id,
+            model=model,
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape))]),
+                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+            ),
+            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
+        )
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
+        self._write()
+        if reason:
+            self.set_tags({REASON_TAG: reason[:1_000]})
+        self.client.set_terminated(self.run_id, status)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as MLflow remembers it: everything that a comparison is made of."""
+
+    run_id: str
+    name: str
+    status: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+def connect() -> MlflowClient:
+    """Return a client of the tracking store that the environment names, reached and ready to be written.
+
+    A new SQLite store makes its tables here, once: of several processes that open a new one together most crash.
+    Raises TrackingError.
+    """
+    uri = mlflow.get_tracking_uri()
+    if urlsplit(uri).scheme in ("http", "https"):
+        _check_server(uri)
+    elif uri.startswith("sqlite:///"):
+        _check_writable(Path(uri.removeprefix("sqlite:///")))
+    client = MlflowClient()
+    with _said_clearly(uri):
+        client.search_experiments(max_results=1)
+    return client
+
+
+def tracking_uri() -> str:
+    """Return the tracking store's address, in full, so that another process finds the same one."""
+    uri = mlflow.get_tracking_uri()
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
+
+
+def _check_server(uri: str) -> None:
+    # MLflow's own client would try again for minutes before it says anything.
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5).close()
+    except urllib.error.HTTPError:
+        pass  # something answers; whether it lets us in, the first real request tells
+    except (urllib.error.URLError, OSError, ValueError) as failure:
+        raise TrackingError(
+            f"no MLflow server answers ({getattr(failure, 'reason', failure)})",
+            where=uri,
+            hint="Start it with `mlflow server`, or unset MLFLOW_TRACKING_URI to write to a file here.",
+        ) from None
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.resolve().parent
+    for place in (folder, path) if path.exists() else (folder,):
+        if not os.access(place, os.W_OK):
+            raise TrackingError(
+                "no permission to write", where=place,
+                hint="Run in a folder of your own, or set MLFLOW_TRACKING_URI to a store that you can write.",
+            )  # fmt: skip
+
+
+@contextmanager
+def _said_clearly(where: str):
+    try:
+        yield
+    except MlflowException as failure:
+        raise TrackingError(str(failure).splitlines()[0], where=where) from failure
+    except Exception as failure:  # whatever the store's own library raises: SQLAlchemy, requests, …
+        raise TrackingError(
+            f"the MLflow store cannot be used ({str(failure).splitlines()[0]})", where=where
+        ) from failure
+
+
+def open_study_run(client: MlflowClient, name: str) -> Run:
+    """Return the run of a whole study: the one that `mlflow run` has made for this process, or a new one."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    with _said_clearly(mlflow.get_tracking_uri()):
+        if not run_id:
+            run_id = client.create_run(_experiment_id(client), run_name=name, tags={MLFLOW_USER: _user()}).info.run_id
+        run = Run(client, run_id)
+        run.set_tags({MLFLOW_RUN_NAME: name})
+    return run
+
+
+def name_project_run(name: str, files: Mapping[str, str]) -> None:
+    """Give the run that `mlflow run` has made, if there is one, a telling name, and files to keep."""
+    if "MLFLOW_RUN_ID" in os.environ:
+        open_study_run(connect(), name).log_files(files)
+
+
+def note_failure(client: MlflowClient, reason: str) -> None:
+    """Write into the run that `mlflow run` has made, if there is one, why nothing came of it, and end it."""
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        run = Run(client, run_id)
+        run.set_tags({MLFLOW_RUN_NOTE: reason})
+        run.end("FAILED", reason)
+
+
+def _experiment_id(client: MlflowClient) -> str:
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return experiment_id
+    if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        experiment = client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else client.create_experiment(name)
+    return "0"
+
+
+def start_trial_run(
+    client: MlflowClient, study_run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, object]
+) -> Run:
+    """Return a new run below the study's run, with the study's own params and tags where it has none of its own."""
+    study = client.get_run(study_run_id)
+    shared_tags = {key: value for key, value in study.data.tags.items() if not key.startswith("mlflow.")}
+    commit = {MLFLOW_GIT_COMMIT: tags["git_commit"]} if tags.get("git_commit") else {}
+    run = client.create_run(
+        study.info.experiment_id,
+        run_name=name,
+        tags={key: str(value) for key, value in (
+            shared_tags | dict(tags) | commit | {MLFLOW_PARENT_RUN_ID: study_run_id, MLFLOW_USER: _user()}
+        ).items()},
+    )  # fmt: skip
+    client.log_batch(
+        run.info.run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()]
+    )
+    return Run(client, run.info.run_id)
+
+
+def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[TrialRecord]:
+    """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
+    experiment_id = client.get_run(study_run_id).info.experiment_id
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'"
+    records, token = [], None
+    while True:
+        page = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token)
+        for run in page:
+            histories = {key: client.get_metric_history(run.info.run_id, key) for key in curves}
+            records.append(
+                TrialRecord(
+                    run_id=run.info.run_id,
+                    name=run.info.run_name,
+                    status=run.info.status,
+                    params=run.data.params,
+                    tags=run.data.tags,
+                    metrics=run.data.metrics,
+                    curves={
+                        key: [point.value for point in sorted(history, key=lambda point: point.step)]
+                        for key, history in histories.items()
+                    },
+                )
+            )
+        if not (token := page.token):
+            return records
+
+
+def describe(run: Run, markdown: str) -> None:
+    """Make `markdown` the run's description, which the MLflow UI shows first."""
+    run.set_tags({MLFLOW_RUN_NOTE: markdown[:8_000]})
+
+
+def code_tags() -> dict[str, str]:
+    """Return the commit of the code that runs and whether it has been changed since; nothing outside a git checkout."""
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git_commit": commit, "git_dirty": str(bool(status)).lower()}
+
+
+def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV file's text, which the MLflow UI shows as a table."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def _spec(dtype: str, shape: Sequence[int]) -> dict:
+    return {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
