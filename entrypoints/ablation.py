@@ -94,15 +94,13 @@ def _count(name: str, text: str, most: int) -> int | None:
     if text == "auto":
         return None
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise ConfigError(
-            f"{name} cannot be {text!r}", where=name, expected=f"a whole number from 1 to {most}, or auto"
-        )
+        raise ConfigError(f"{name} cannot be {text!r}", expected=f"a whole number from 1 to {most}, or auto")
     return int(text)
 
 
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ConfigError(f"{name} cannot be {text!r}", where=name, expected="true or false")
+        raise ConfigError(f"{name} cannot be {text!r}", expected="true or false")
     return text.lower() == "true"
 
 

@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 
 from study.config import TrialConfig, value_text
 from study.data import Dataset
-from study.errors import AblationError, ConfigError, nearest
+from study.errors import AblationError, ConfigError, nearest, shown
 from study.workers import Cell
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -78,106 +79,106 @@ def load(task: str) -> Ablation:
 
     Raises AblationError or ConfigError with the file, the line and the nearest name that exists.
     """
-    path = Path(task).expanduser()
     if task in catalogue():
         path = CATALOGUE / f"{task}.yaml"
-    elif path.suffix not in (".yaml", ".yml"):
-        raise AblationError(
-            f"no task is called {task}",
-            where="task",
-            hint=f"{nearest(task, catalogue())} The path of a YAML file works too.",
-        )
+    elif task.endswith((".yaml", ".yml")):
+        path = Path(task)
+    else:
+        hint = f"{nearest(task, catalogue())} The path of a YAML file works too."
+        raise AblationError(f"no task is called {task}", where="task", hint=hint)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as failure:
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as failure:
         raise AblationError(f"cannot be read ({getattr(failure, 'strerror', None) or failure})", where=path) from None
     return _parse(text, path)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a date, on, off, yes and no are words: 1024-10-10 are three layers, not a day in October."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def _parse(text: str, path: Path) -> Ablation:
-    try:
-        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as failure:
-        mark = getattr(failure, "problem_mark", None)
-        raise AblationError(
-            f"not YAML ({getattr(failure, 'problem', failure)})", where=f"{path}:{mark.line + 1}" if mark else path
-        ) from None
+    lines: dict[tuple, int] = {}
 
     def at(*keys: object) -> str:
         return f"{path}:{lines.get(keys, 1)}"
+
+    try:
+        for keys, line in _lines(yaml.compose(text, _Loader)):
+            if keys in lines:
+                raise AblationError(f"{keys[-1]} stands twice", where=f"{path}:{line}", hint="Keep one of them.")
+            if not all(isinstance(key, (str, int)) for key in keys):
+                raise AblationError("a key is not a word", where=f"{path}:{line}")
+            lines[keys] = line
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        what = str(getattr(failure, "problem", None) or failure).splitlines()[0]
+        raise AblationError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
+    except RecursionError:
+        raise AblationError("not YAML that can be read (it contains itself)", where=path) from None
 
     if not isinstance(content, dict):
         raise AblationError("not an ablation", where=path, expected=f"a mapping with {', '.join(KEYS)}")
     for key in content:
         if key not in KEYS:
-            raise AblationError(f"no key is called {key}", where=at(key), hint=nearest(str(key), KEYS))
+            raise AblationError(f"no key is called {key}", where=at(key), hint=nearest(key, KEYS))
     for key in ("question", "arms"):
         if not content.get(key):
             raise AblationError(f"{key} is missing", where=path)
 
-    baseline = content.get("baseline") or {}
-    if not isinstance(baseline, dict):
+    settings = content.get("baseline") or {}
+    if not isinstance(settings, dict):
         raise AblationError("baseline is not a mapping", where=at("baseline"), expected="field: value")
-    config = _checked(TrialConfig(), baseline, lambda name: at("baseline", name))
-    arms = tuple(_arms(content["arms"], at))
-    for arm, where in arms:
-        _checked(config, arm.settings, lambda name, where=where: where)
-    names = [arm.name for arm, _ in arms]
-    if len(arms) < 2 or len(set(names)) < len(names):
-        raise AblationError("the arms are not two or more different ones", where=at("arms"), got=", ".join(names))
+    baseline = _checked(TrialConfig(), settings, ("data", "seed"), lambda name: at("baseline", name))
+    arms, configs = [], set()
+    for arm, where in _arms(content["arms"], at):
+        arms.append(arm)
+        configs.add(_checked(baseline, arm.settings, NOT_VARIED, where))
+    if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= 2:
+        names = ", ".join(arm.name for arm in arms) or "none"
+        raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
     seeds = content.get("seeds", 6)
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
+    if not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
         raise AblationError(
-            "seeds is not a number of seeds", where=at("seeds"), expected=f"1 to {MOST_SEEDS}", got=repr(seeds)
+            f"seeds cannot be {shown(seeds)}", where=at("seeds"), expected=f"a whole number from 1 to {MOST_SEEDS}"
         )
-    return Ablation(
-        path.stem, str(content["question"]), str(content.get("known", "")), config, tuple(arm for arm, _ in arms), seeds
-    )
+    return Ablation(path.stem, str(content["question"]), str(content.get("known") or ""), baseline, tuple(arms), seeds)
 
 
-def _checked(base: TrialConfig, settings: Mapping[str, object], where: Callable[[str], str]) -> TrialConfig:
+def _checked(
+    base: TrialConfig, settings: Mapping[str, object], fixed: tuple[str, ...], where: Callable[[str], str]
+) -> TrialConfig:
+    """Return `base` with the settings, each checked for itself, so that an error names its line."""
     for name, value in settings.items():
+        if name in fixed:
+            hint = f"Use the parameter {'seeds' if name == 'seed' else name}."
+            raise AblationError(f"{name} is not set here", where=where(name), hint=hint)
         base = base.replace({name: value}, where=where(name))
     return base
 
 
-def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, str]]:
-    """Yield each arm with its place in the file."""
-    if not isinstance(content, dict) or set(content) not in ({"grid"}, {"list"}):
-        raise AblationError(
-            "arms are neither a grid nor a list",
-            where=at("arms"),
-            expected="grid: {field: [values]} or list: [{field: value}]",
-        )
-    ((form, body),) = content.items()
-    if form == "grid":
-        if not isinstance(body, dict) or not all(isinstance(values, list) and values for values in body.values()):
-            raise AblationError(
-                "grid is not a mapping of fields to lists", where=at("arms", "grid"), expected="field: [value, value]"
-            )
-        for values in itertools.product(*body.values()):
-            settings = dict(zip(body, values, strict=True))
-            for name in settings:
-                _may_vary(name, at("arms", "grid", name))
-            yield Arm(_arm_name(settings), settings), at("arms", "grid", next(iter(settings)))
-    else:
-        if not isinstance(body, list) or not all(isinstance(arm, dict) for arm in body):
-            raise AblationError("list is not a list of settings", where=at("arms", "list"), expected="- {field: value}")
-        for index, arm in enumerate(body):
+def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callable[[str], str]]]:
+    """Yield each arm, and for its fields where they stand in the file."""
+    grid = content.get("grid") if isinstance(content, dict) and set(content) == {"grid"} else None
+    listed = content.get("list") if isinstance(content, dict) and set(content) == {"list"} else None
+    if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values, strict=True))
+            yield Arm(_arm_name(settings), settings), lambda name: at("arms", "grid", name)
+    elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
+        for index, arm in enumerate(listed):
             settings = {name: value for name, value in arm.items() if name != "name"}
-            for name in settings:
-                _may_vary(name, at("arms", "list", index))
-            yield Arm(str(arm.get("name") or _arm_name(settings) or "baseline"), settings), at("arms", "list", index)
-
-
-def _may_vary(name: str, where: str) -> None:
-    if name in NOT_VARIED:
-        raise AblationError(
-            f"arms cannot differ in {name}",
-            where=where,
-            hint=f"Use the parameter {'seeds' if name == 'seed' else name}.",
-        )
+            name = str(arm["name"]) if "name" in arm else _arm_name(settings) or "baseline"
+            yield Arm(name, settings), lambda name, index=index: at("arms", "list", index, name)
+    else:
+        expected = "grid: {field: [value, value]} or list: [{field: value}]"
+        raise AblationError("the arms are neither a grid nor a list", where=at("arms"), expected=expected)
 
 
 def _arm_name(settings: Mapping[str, object]) -> str:
@@ -188,8 +189,9 @@ def _lines(node: yaml.Node | None, keys: tuple = ()) -> Iterator[tuple[tuple, in
     """Yield every key path of a YAML document with the line (from 1) on which its key stands."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield (*keys, key.value), key.start_mark.line + 1
-            yield from _lines(value, (*keys, key.value))
+            word = key.value if key.tag == "tag:yaml.org,2002:str" else None
+            yield (*keys, word), key.start_mark.line + 1
+            yield from _lines(value, (*keys, word))
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield (*keys, index), value.start_mark.line + 1

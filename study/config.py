@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from study.errors import ConfigError, nearest
+from study.errors import ConfigError, nearest, shown
 
 NO_LAYERS = "none"
 
@@ -23,14 +23,7 @@ def _none(value: object) -> object:
 
 
 def _text(value: object) -> object:
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-def _not_bool(value: object) -> object:
-    # YAML reads off, on, yes and no as booleans, which would pass for the numbers 0 and 1.
-    if isinstance(value, bool):
-        raise ValueError("true and false are not values of this field")
-    return value
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def _widths(value: str) -> str:
@@ -54,9 +47,6 @@ def _validation(value: str) -> str:
     return repr(number) if number < 1 else str(int(number))
 
 
-Number = BeforeValidator(_not_bool)
-
-
 class TrialConfig(BaseModel):
     """Data, architecture, optimisation and seed of one trial; immutable and checked when made."""
 
@@ -67,7 +57,7 @@ class TrialConfig(BaseModel):
         "auto",
         description="last training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
-    hidden: Annotated[str, BeforeValidator(_text), BeforeValidator(_not_bool), AfterValidator(_widths)] = Field(
+    hidden: Annotated[str, BeforeValidator(_text), AfterValidator(_widths)] = Field(
         "128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
     )
     activation: Literal["relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu"] = Field(
@@ -76,9 +66,7 @@ class TrialConfig(BaseModel):
     batch_norm: Literal["none", "before", "after"] = Field(
         "none", description="batch normalization before or after the activation, or none"
     )
-    dropout: Annotated[float, Number] = Field(
-        0.0, ge=0, lt=1, description="share of the hidden units dropped in training"
-    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
         "random_normal", "random_uniform", "zeros",
@@ -86,25 +74,17 @@ class TrialConfig(BaseModel):
     optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = Field(
         "adam", description="update rule"
     )
-    learning_rate: Annotated[float, Number] = Field(1e-3, gt=0, description="step size")
-    momentum: Annotated[float, Number] = Field(
-        0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it"
-    )
-    weight_decay: Annotated[float, Number] = Field(
-        0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it"
-    )
-    l2: Annotated[float, Number] = Field(0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
-    batch_size: Annotated[int, Number] = Field(32, ge=1, description="rows a step")
-    epochs: Annotated[int, Number] = Field(5, ge=1, le=100_000, description="passes over the training rows, at most")
-    patience: Annotated[int | None, Number, BeforeValidator(_none)] = Field(
+    learning_rate: float = Field(1e-3, gt=0, description="step size")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it")
+    l2: float = Field(0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
+    batch_size: int = Field(32, ge=1, description="rows a step")
+    epochs: int = Field(5, ge=1, le=100_000, description="passes over the training rows, at most")
+    patience: Annotated[int | None, BeforeValidator(_none)] = Field(
         None, ge=0, description="epochs without a lower val_loss before stopping and restoring the best; none: never"
     )
-    min_delta: Annotated[float, Number] = Field(
-        0.0, ge=0, description="by how much val_loss has to fall to count as lower"
-    )
-    seed: Annotated[int, Number] = Field(
-        1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout"
-    )
+    min_delta: float = Field(0.0, ge=0, description="by how much val_loss has to fall to count as lower")
+    seed: int = Field(1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout")
 
     @classmethod
     def parse(cls, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
@@ -115,15 +95,17 @@ class TrialConfig(BaseModel):
         for name in values:
             if name not in cls.model_fields:
                 raise ConfigError(
-                    f"no hyperparameter is called {name}", where=where, hint=nearest(name, cls.model_fields)
+                    f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), cls.model_fields)
                 )
+            if isinstance(values[name], bool):  # would pass for the numbers 0 and 1
+                raise ConfigError(f"{name} cannot be {values[name]}", where=where, expected="a number or a word")
         try:
             return cls(**values)
         except ValidationError as failure:
             first = failure.errors()[0]
             message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             raise ConfigError(
-                f"{first['loc'][0]} cannot be {first['input']!r}",
+                f"{first['loc'][0]} cannot be {shown(first['input'])}",
                 where=where,
                 expected=message.removeprefix("expected "),
             ) from None
@@ -158,7 +140,7 @@ def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
-            raise ConfigError("not a setting", where=where, expected="field=value,field=value", got=repr(part))
+            raise ConfigError("not a setting", where=where, expected="field=value,field=value", got=shown(part))
         if name not in TrialConfig.model_fields:
             raise ConfigError(
                 f"no hyperparameter is called {name}", where=where, hint=nearest(name, TrialConfig.model_fields)

@@ -1,6 +1,7 @@
 """Datasets in MNIST's form: images (n, 28, 28) of uint8 and labels (n,) of int32, in three splits."""
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -73,7 +74,7 @@ def load(spec: str, validation: str = "auto") -> Dataset:
     elif spec == "mnist":
         path = _mnist_file()
     elif spec != "digits":
-        path = Path(spec).expanduser()
+        path = _own_file(spec)
 
     if spec == "digits":
         name, arrays = "digits", _digits()
@@ -83,7 +84,7 @@ def load(spec: str, validation: str = "auto") -> Dataset:
         sha256 = _sha256(path)
 
     rows = len(arrays["y_train"])
-    kept = rows - _validation_rows(validation, rows)
+    kept = rows - _validation_rows(validation, rows, where=name)
     images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
     return Dataset(
         name=name,
@@ -97,7 +98,7 @@ def load(spec: str, validation: str = "auto") -> Dataset:
     )
 
 
-def _validation_rows(validation: str, rows: int) -> int:
+def _validation_rows(validation: str, rows: int, *, where: str) -> int:
     if validation == "auto":
         wanted = min(5_000, round(0.15 * rows))
     else:
@@ -105,6 +106,7 @@ def _validation_rows(validation: str, rows: int) -> int:
     if not 1 <= wanted < rows:
         raise DataError(
             f"validation={validation} leaves no rows to {'validate' if wanted < 1 else 'train'} on",
+            where=where,
             expected=f"a count from 1 to {rows - 1}, or a fraction of the {rows} training rows",
         )
     return wanted
@@ -140,17 +142,24 @@ def download(url: str, path: Path, sha256: str, *, timeout: float = CONNECT_SECO
         digest = hashlib.sha256()
         try:
             with urllib.request.urlopen(url, timeout=timeout) as response:
+                size = int(response.headers.get("Content-Length", -1))
                 while block := response.read(1 << 16):
                     digest.update(block)
                     part.write(block)
-        except (urllib.error.URLError, OSError, ValueError) as failure:
-            reason = getattr(failure, "reason", failure)
-            raise DataError(f"the download failed ({reason})", where=url) from None
+        except urllib.error.HTTPError as failure:
+            failure.close()
+            raise DataError(f"the download failed ({failure.reason})", where=url) from None
+        except (OSError, http.client.HTTPException, ValueError) as failure:
+            raise DataError(f"the download failed ({getattr(failure, 'reason', failure)})", where=url) from None
+        if size not in (-1, part.tell()):
+            raise DataError("the connection broke off", where=url, expected=f"{size} bytes", got=part.tell())
         if digest.hexdigest() != sha256:
             raise DataError(
-                "the download is not the file it should be", where=url,
-                expected=f"SHA-256 {sha256[:12]}…", got=f"{digest.hexdigest()[:12]}… ({part.tell()} bytes)",
-            )  # fmt: skip
+                "the download is not the file it should be",
+                where=url,
+                expected=f"SHA-256 {sha256[:12]}…",
+                got=f"{digest.hexdigest()[:12]}… ({part.tell()} bytes)",
+            )
         part.flush()
         # A hard link of the temporary name would fail on some file systems; a copy could be torn. So the
         # finished part takes the final name in one step and a new empty one is left for the clean-up.
@@ -187,48 +196,58 @@ def _digits() -> dict[str, np.ndarray]:
 # --- a file of one's own ----------------------------------------------------------------------------
 
 
+def _own_file(spec: str) -> Path:
+    try:
+        return Path(spec).expanduser()
+    except RuntimeError as failure:  # ~somebody who is not known here
+        raise DataError(str(failure), where=spec) from None
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return the four arrays of an .npz file, checked; raises DataError."""
-    if not path.exists():
-        raise DataError(
-            "no such file", where=path, hint="data= takes auto, mnist, digits, or the path of an .npz file."
-        )
+    wanted = f"an .npz file with {', '.join(ARRAYS)}"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError("a single array", where=path, expected=f"an .npz file with {', '.join(ARRAYS)}")
+                raise DataError("a single array", where=path, expected=wanted)
             missing = [key for key in ARRAYS if key not in file]
             if missing:
                 raise DataError(
-                    f"{', '.join(missing)} missing", where=path,
-                    expected=", ".join(ARRAYS), got=", ".join(file.files) or "nothing",
-                )  # fmt: skip
+                    f"{', '.join(missing)} missing",
+                    where=path,
+                    expected=", ".join(ARRAYS),
+                    got=", ".join(file.files) or "nothing",
+                )
             arrays = {key: _array(path, key, file) for key in ARRAYS}
+    except FileNotFoundError:
+        hint = "data= takes auto, mnist, digits, or the path of an .npz file."
+        raise DataError("no such file", where=path, hint=hint) from None
     except IsADirectoryError:
         raise DataError("a folder", where=path, expected="an .npz file") from None
     except OSError as failure:
         raise DataError(f"cannot be read ({failure.strerror or failure})", where=path) from None
     except (ValueError, EOFError, zipfile.BadZipFile):
         # numpy takes any other file for a pickle, which allow_pickle=False makes it refuse.
-        raise DataError(
-            "not an .npz file, or not all of one", where=path, expected=f"an .npz file with {', '.join(ARRAYS)}"
-        ) from None
+        raise DataError("not an .npz file, or not all of one", where=path, expected=wanted) from None
     _check(path, arrays)
     return arrays
 
 
 def _array(path: Path, key: str, file: np.lib.npyio.NpzFile) -> np.ndarray:
+    where = f"{path}: {key}"
     try:
-        return file[key]
+        array = file[key]
     except ValueError as failure:
         if "allow_pickle" not in str(failure):
             raise
-        raise DataError(
-            "pickled Python objects, which can run code when they are read", where=f"{path}: {key}",
-            expected="a plain array of numbers",
-        ) from None  # fmt: skip
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as failure:
-        raise DataError(f"damaged ({failure})", where=f"{path}: {key}", hint="Fetch or write the file again.") from None
+        what = "pickled Python objects, which can run code when they are read"
+        raise DataError(what, where=where, expected="a plain array of numbers") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as failure:
+        raise DataError(f"damaged ({failure})", where=where, hint="Fetch or write the file again.") from None
+    if not isinstance(array, np.ndarray):
+        raise DataError("not an array", where=where, expected="a plain array of numbers")
+    return array
 
 
 def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -48,10 +48,16 @@ class WorkerError(StudyError):
     """Worker processes that ended before their trials did."""
 
 
+def shown(value: object, most: int = 60) -> str:
+    """Return a value as it was given, in quotes where it is text, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return a sentence that names the likeliest of `names`, or all of them where none is near."""
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"There are: {', '.join(names)}."

@@ -36,7 +36,7 @@ class Evaluation:
 
 def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     """Score `logits` (n, classes) against `labels` (n,); the loss is the mean cross-entropy of their softmax."""
-    classes = logits.shape[1]
+    classes, labels = logits.shape[1], labels.astype(np.int64)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     predicted = logits.argmax(axis=1)
     return Evaluation(

@@ -88,7 +88,7 @@ def step_losses(losses: np.ndarray, steps_an_epoch: int, title: str) -> Figure:
         )
     for end in range(steps_an_epoch, len(losses), steps_an_epoch):
         axes.axvline(end, color="0.85", linewidth=0.8, zorder=0)
-    if np.nanmin(losses, initial=np.inf) > 0:
+    if np.isfinite(losses).any() and np.nanmin(losses) > 0:
         axes.set_yscale("log")
     _finish(axes, "step (grey lines: epochs)", "training loss (nats)")
     axes.legend(frameon=False)
@@ -120,7 +120,7 @@ def arm_curves(arms: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
                 color=colour,
                 marker="o",
                 markersize=4,
-                label=f"{arm} (n = {len(values)})",
+                label=_literal(f"{arm} (n = {len(values)})"),
             )
             if len(values) > 1:
                 present = np.isfinite(values).any(axis=0)
@@ -134,6 +134,11 @@ def arm_curves(arms: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
     return figure
 
 
+def _literal(text: str) -> str:
+    # matplotlib takes what stands between dollars for mathematics, and hides a label that begins with a stroke.
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file's bytes."""
     buffer = io.BytesIO()
@@ -143,7 +148,7 @@ def png(figure: Figure) -> bytes:
 
 def _figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(_literal(title), fontsize=12)
     return figure
 
 

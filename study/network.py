@@ -41,6 +41,9 @@ def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.lay
         width,
         kernel_initializer=initializer,
         kernel_regularizer=keras.regularizers.L2(config.l2) if config.l2 > 0 else None,
+        # What is added before a batch normalization is taken off by it. The gradient of such a bias is rounding noise,
+        # which Adam would scale up to full steps.
+        use_bias=config.batch_norm != "before" or number == 0,
         name=name,
     )
 

@@ -71,16 +71,18 @@ def show(value: Estimate | None) -> str:
     """Return ``97.62 ± 0.11``: the half-width to two digits and the mean to the same place; ``–`` for nothing."""
     if value is None:
         return "–"
-    if not math.isfinite(value.half_width) or value.half_width == 0:
-        return f"{value.mean:.4g}"
-    places = min(6, max(0, 1 - math.floor(math.log10(value.half_width))))
+    if not value.half_width > 5e-7 or not math.isfinite(value.half_width):
+        return f"{value.mean:.4g}" if abs(value.mean) < 10_000 else f"{value.mean:.0f}"
+    exponent = int(f"{value.half_width:.1e}".partition("e")[2])
+    places = max(0, 1 - exponent)
     return f"{value.mean:.{places}f} ± {value.half_width:.{places}f}"
 
 
 def markdown(arms: Sequence[Arm]) -> str:
     """Return the table as Markdown."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in cells(arms)])
+    rows = ([cell.replace("|", "\\|") for cell in row] for row in cells(arms))
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def csv(arms: Sequence[Arm]) -> str:

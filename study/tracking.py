@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -27,10 +28,10 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
-    MLFLOW_GIT_COMMIT,
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
     MLFLOW_USER,
 )
 
@@ -40,6 +41,7 @@ from study.errors import TrackingError
 SECONDS_BETWEEN_WRITES = 1.0
 METRICS_A_REQUEST = 1_000  # MLflow's limit
 REASON_TAG = "reason"
+EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow has no name for these in Python
 # What a trial logs by epoch, under Keras's names.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -158,8 +160,8 @@ def connect() -> MlflowClient:
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
         _check_writable(Path(uri.removeprefix("sqlite:///")))
-    client = MlflowClient()
     with _said_clearly(uri):
+        client = MlflowClient()
         client.search_experiments(max_results=1)
     return client
 
@@ -186,13 +188,18 @@ def _check_server(uri: str) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    folder = path.resolve().parent
-    for place in (folder, path) if path.exists() else (folder,):
-        if not os.access(place, os.W_OK):
-            raise TrackingError(
-                "no permission to write", where=place,
-                hint="Run in a folder of your own, or set MLFLOW_TRACKING_URI to a store that you can write.",
-            )  # fmt: skip
+    # Tried, not asked: permissions do not tell of a read-only or a full disk. MLflow would try again for minutes.
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent) as trial:
+            trial.write(bytes(4_096))
+        if path.exists():
+            open(path, "ab").close()
+    except OSError as failure:
+        raise TrackingError(
+            f"nothing can be written here ({failure.strerror})",
+            where=path.resolve().parent,
+            hint="Run in a folder of your own, or set MLFLOW_TRACKING_URI to a store that you can write.",
+        ) from None
 
 
 @contextmanager
@@ -212,10 +219,18 @@ def open_study_run(client: MlflowClient, name: str) -> Run:
     run_id = os.environ.get("MLFLOW_RUN_ID")
     with _said_clearly(mlflow.get_tracking_uri()):
         if not run_id:
-            run_id = client.create_run(_experiment_id(client), run_name=name, tags={MLFLOW_USER: _user()}).info.run_id
+            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
+            run_id = client.create_run(_experiment_id(client), run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
+        _show_as_training(client, client.get_run(run_id).info.experiment_id)
     return run
+
+
+def _show_as_training(client: MlflowClient, experiment_id: str) -> None:
+    # The MLflow UI takes an experiment that says nothing of its kind for one of language models.
+    if EXPERIMENT_KIND[0] not in client.get_experiment(experiment_id).tags:
+        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
 
 
 def name_project_run(name: str, files: Mapping[str, str]) -> None:
@@ -246,15 +261,13 @@ def start_trial_run(
 ) -> Run:
     """Return a new run below the study's run, with the study's own params and tags where it has none of its own."""
     study = client.get_run(study_run_id)
-    shared_tags = {key: value for key, value in study.data.tags.items() if not key.startswith("mlflow.")}
-    commit = {MLFLOW_GIT_COMMIT: tags["git_commit"]} if tags.get("git_commit") else {}
-    run = client.create_run(
-        study.info.experiment_id,
-        run_name=name,
-        tags={key: str(value) for key, value in (
-            shared_tags | dict(tags) | commit | {MLFLOW_PARENT_RUN_ID: study_run_id, MLFLOW_USER: _user()}
-        ).items()},
-    )  # fmt: skip
+    repeated = {
+        key: value
+        for key, value in study.data.tags.items()
+        if not key.startswith("mlflow.") or key.startswith("mlflow.source.")
+    }
+    own = {key: str(value) for key, value in tags.items()} | {MLFLOW_PARENT_RUN_ID: study_run_id, MLFLOW_USER: _user()}
+    run = client.create_run(study.info.experiment_id, run_name=name, tags=repeated | own)
     client.log_batch(
         run.info.run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()]
     )

@@ -167,8 +167,8 @@ class EarlyStopping:
             self.best_epoch = epoch.number
             if self.patience is not None:
                 self.best_weights = model.get_weights()
-        # Keras never stops at the first epoch, not even with a patience of 0.
-        self.stop = self.patience is not None and self._wait >= self.patience and epoch.number > 1
+        # Keras never stops at the first epoch nor at a better one, not even with a patience of 0.
+        self.stop = self.patience is not None and not improved and self._wait >= self.patience and epoch.number > 1
 
 
 # --- the compiled epoch -----------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class Program:
         losses = tf.TensorArray(tf.float32, full + (rest > 0))
         step, hits = 0, 0
         # Not `for step in tf.range(full_steps)`: that would make the number of steps part of the program.
-        while step < full_steps:
+        while full and step < full_steps:
             rows = tf.slice(order, [step * self.batch_size], [self.batch_size])
             loss, hit = self.step(tf.gather(images, rows), tf.gather(labels, rows))
             losses, hits, step = losses.write(step, loss), hits + hit, step + 1

@@ -42,8 +42,12 @@ def run(
             "test_loss": evaluations["test"].loss + training.l2_penalty(model, config.l2),
             "test_accuracy": evaluations["test"].accuracy,
         }
-        for prefix, evaluation in (("val", evaluations["validation"]), ("test", evaluations["test"])):
-            metrics |= _class_metrics(prefix, evaluation)
+        metrics |= {
+            "val_macro_f1": evaluations["validation"].macro_f1,
+            "test_macro_f1": evaluations["test"].macro_f1,
+        }
+        recalls = enumerate(evaluations["test"].recall)
+        metrics |= {f"test_recall_{label}": float(recall) for label, recall in recalls if np.isfinite(recall)}
         files |= _confusion_files(evaluations, title)
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
@@ -74,14 +78,6 @@ def _summary_metrics(result: TrialResult) -> dict[str, float]:
         "train_seconds": result.train_seconds,
         "compile_seconds": result.compile_seconds,
     }
-
-
-def _class_metrics(prefix: str, evaluation: Evaluation) -> dict[str, float]:
-    # The slash makes the MLflow UI fold the ten charts into a section of their own.
-    recalls = {
-        f"{prefix}_recall/{label}": float(value) for label, value in enumerate(evaluation.recall) if np.isfinite(value)
-    }
-    return {f"{prefix}_macro_f1": evaluation.macro_f1} | recalls
 
 
 def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:

@@ -1,0 +1,90 @@
+"""The compiled epoch against stock `model.fit`, in alternation, on one core each: seconds, ratio and n.
+
+    python -m benchmarks.epoch [DATA] [ROUNDS]
+
+Two processes of one thread take turns, so that a machine that grows slower grows slower for both. What dropout and L2
+add is measured in the first of them, in turns with the plain epoch.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from statistics import median
+
+BATCHES = (8, 32, 128)
+GOALS = {8: 14, 32: 8, 128: 4}
+EXTRAS = {"dropout": {"dropout": 0.1}, "l2": {"l2": 1e-4}}
+EXTRA_GOALS = {("dropout", 8): 1.3, ("dropout", 32): 1.3, ("dropout", 128): 1.3, ("l2", 8): 1.5, ("l2", 32): 1.25}
+
+
+def main(data: str = "mnist", rounds: str = "7") -> None:
+    """Print the table of both comparisons."""
+    ours, stock = (_Process(kind, data) for kind in ("ours", "fit"))
+    print(f"data {data}, 784-128-10, Adam; one thread each; medians of n = {rounds} epochs, with the range\n")
+    print(f"{'batch':>5}  {'compiled epoch (s)':>22}  {'model.fit (s)':>22}  {'ratio':>18}  goal")
+    for batch in BATCHES:
+        pairs = [(ours.epoch(batch), stock.epoch(batch)) for _ in range(int(rounds) + 1)][1:]
+        ratios = [slow / fast for fast, slow in pairs]
+        left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+        print(f"{batch:>5}  {_spread(left):>22}  {_spread(right):>22}  {_spread(ratios, 1):>18}  {GOALS[batch]}")
+    print(f"\n{'batch':>5}  {'with':<8}  {'plain (s)':>22}  {'with (s)':>22}  {'ratio':>18}  goal")
+    for batch in BATCHES:
+        for name, settings in EXTRAS.items():
+            pairs = [(ours.epoch(batch), ours.epoch(batch, **settings)) for _ in range(int(rounds) + 1)][1:]
+            ratios = [extra / plain for plain, extra in pairs]
+            left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+            goal = EXTRA_GOALS.get((name, batch), "–")
+            print(f"{batch:>5}  {name:<8}  {_spread(left):>22}  {_spread(right):>22}  {_spread(ratios):>18}  {goal}")
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    low, high = min(values), max(values)
+    return f"{median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+class _Process:
+    """A process that trains one epoch whenever it is asked to, and answers with its seconds."""
+
+    def __init__(self, kind: str, data: str):
+        command = [sys.executable, "-m", "benchmarks.epoch", "--serve", kind, data]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def epoch(self, batch: int, **settings: float) -> float:
+        print(json.dumps({"batch_size": batch, **settings}), file=self._process.stdin, flush=True)
+        return float(self._process.stdout.readline())
+
+
+def _serve(kind: str, data: str) -> None:
+    from study import data as datasets
+    from study import network, training
+    from study.config import TrialConfig
+
+    dataset = datasets.load(data)
+    models = {}
+    for line in sys.stdin:
+        config = TrialConfig.parse({**json.loads(line), "epochs": 1})
+        if kind == "ours":
+            seconds = training.train(config, dataset).train_seconds
+        else:
+            if config not in models:
+                models[config] = network.build(config)
+                models[config].compile(network.optimizer(config), "sparse_categorical_crossentropy", ["accuracy"])
+            clock = time.perf_counter()
+            models[config].fit(
+                dataset.train.images,
+                dataset.train.labels,
+                batch_size=config.batch_size,
+                verbose=0,
+                validation_data=(dataset.validation.images, dataset.validation.labels),
+                validation_batch_size=1_000,
+            )
+            seconds = time.perf_counter() - clock
+        print(seconds, flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        _serve(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

@@ -1,0 +1,39 @@
+"""What the tests share: real data, small enough to be quick."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from study import data
+from study.data import Dataset, Split
+from study.quiet import hush
+
+hush()
+ROOT = Path(__file__).resolve().parent.parent
+MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """The UCI digits: 1,222 rows to train on, 216 to validate, 359 to test."""
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: Dataset) -> Dataset:
+    """The first 260 training and 100 validation rows of the digits; 260 divides by 26 and not by 32."""
+    return replace(digits, train=head(digits.train, 260), validation=head(digits.validation, 100))
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Dataset:
+    """Real MNIST, where it lies beside the checkout."""
+    if not MNIST.exists():
+        pytest.skip(f"needs real MNIST, which is not at {MNIST}")
+    return data.load(str(MNIST))
+
+
+def head(split: Split, rows: int) -> Split:
+    """Return the first rows of a split."""
+    return Split(split.images[:rows], split.labels[:rows])

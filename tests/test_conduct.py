@@ -1,0 +1,212 @@
+"""One small ablation, run for real by two worker processes, and everything that it has to leave in MLflow."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts, load_text
+
+from study import ablation, conduct, tracking, workers
+from study.config import TrialConfig
+
+YAML = """
+question: Does a network of 16 units learn the digits, and one that is thrown off at once?
+baseline: {hidden: 16, epochs: 3, patience: 2, learning_rate: 0.01, dropout: 0.1, l2: 0.0001}
+arms:
+  list:
+    - {name: small, batch_size: 32}
+    - {name: "large, at 1/3", batch_size: 128, learning_rate: 0.0033333333333333335}
+    - {name: thrown, optimizer: sgd, learning_rate: 1.0e+20}
+seeds: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of its own, in which MLflow and Optuna keep their files."""
+    folder = tmp_path_factory.mktemp("conduct")
+    (folder / "sizes.yaml").write_text(YAML)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        yield folder
+
+
+def run(folder, digits, worker_count, observe=lambda trials: None):
+    sizes = ablation.load(str(folder / "sizes.yaml"))
+    return conduct.conduct(
+        sizes,
+        sizes.cells(sizes.seeds, digits),
+        digits,
+        params={"task": "sizes", "seeds": "auto"},
+        worker_count=worker_count,
+        observe=observe,
+    )
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return []
+
+
+@pytest.fixture(scope="module")
+def findings(folder, digits, seen):
+    return run(folder, digits, 2, observe=seen.append)
+
+
+@pytest.fixture(scope="module")
+def records(findings):
+    client = MlflowClient()
+    return {record.name: record for record in tracking.read_trials(client, findings.run_id, tracking.CURVES)}
+
+
+def artifact(run_id, name):
+    return load_text(f"runs:/{run_id}/{name}")
+
+
+def is_png(run_id, name):
+    return Path(download_artifacts(f"runs:/{run_id}/{name}")).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_every_cell_is_run_exactly_once(findings, records, seen):
+    names = {f"{arm} · seed {seed}" for arm in ("small", "large, at 1/3", "thrown") for seed in (1, 2)}
+    assert set(records) == names
+    assert [trial.name for trial in seen[-1]] == [
+        f"{a} · seed {s}" for s in (1, 2) for a in ("small", "large, at 1/3", "thrown")
+    ]
+    assert all(trial.finished for trial in seen[-1])
+    queue = optuna.load_study(study_name=f"ablation sizes {findings.run_id[:8]}", storage="sqlite:///optuna.db")
+    assert len(queue.trials) == 6  # no stray beside them
+
+
+def test_study_run_has_a_name_a_table_and_a_picture(findings):
+    run = MlflowClient().get_run(findings.run_id)
+    assert (run.info.run_name, run.info.status) == ("ablation sizes", "FINISHED")
+    assert run.data.params == {"task": "sizes", "seeds": "auto"}
+    note = run.data.tags["mlflow.note.content"]
+    assert "Does a network of 16 units" in note and "| large, at 1/3 | 2 |" in note and "0 (2 failed)" in note
+    rows = list(csv.DictReader(io.StringIO(artifact(findings.run_id, "arms.csv"))))
+    assert [row["arm"] for row in rows] == ["small", "large, at 1/3", "thrown"]
+    assert float(rows[0]["val_accuracy_mean"]) == pytest.approx(findings.arms[0].val_accuracy.mean)
+    assert rows[2]["val_loss_mean"] == ""
+    assert is_png(findings.run_id, "arms.png")
+    assert len(artifact(findings.run_id, "plan.csv").splitlines()) == 7
+
+
+def test_trial_run_says_all_that_decides_it(findings, records, digits):
+    record = records["large, at 1/3 · seed 2"]
+    params = {name: record.params[name] for name in TrialConfig.model_fields}
+    config = TrialConfig.parse(params)
+    assert (config.batch_size, config.learning_rate, config.seed, config.hidden) == (
+        128,
+        0.0033333333333333335,
+        2,
+        "16",
+    )
+    assert (config.data, config.validation) == ("digits", "216")
+    study_tags = {
+        key: value
+        for key, value in MlflowClient().get_run(findings.run_id).data.tags.items()
+        if not key.startswith("mlflow.")
+    }
+    assert study_tags.items() <= record.tags.items()
+    assert record.tags["dataset"] == "digits" and record.tags["dataset_sha256"] == digits.sha256
+    assert {"study", "task", "arm", "seed", "fingerprint", "host", "pid", "git_commit", "git_dirty"} <= set(record.tags)
+    assert record.params["seeds"] == "auto"
+    prints = [record.tags["fingerprint"] for record in records.values()]
+    assert len(set(prints)) == 6 and all(len(mark) == 64 for mark in prints)
+
+
+def test_trial_run_has_curves_and_summary_that_agree(records):
+    for record in records.values():
+        if record.tags["arm"] == "thrown":
+            continue
+        curves, metrics = record.curves, record.metrics
+        best = int(np.argmin(curves["val_loss"]))
+        assert len(curves["loss"]) == 3
+        assert metrics["best_epoch"] == metrics["model_epoch"] == best + 1
+        assert metrics["best_val_loss"] == metrics["model_val_loss"] == curves["val_loss"][best]
+        assert metrics["best_val_accuracy"] == curves["val_accuracy"][best]
+        assert metrics["generalization_gap"] == pytest.approx(curves["accuracy"][-1] - curves["val_accuracy"][-1])
+        recalls = [metrics[f"test_recall_{label}"] for label in range(10)]
+        assert all(0 <= recall <= 1 for recall in recalls)
+        assert {"epoch_seconds", "train_seconds", "test_loss", "test_macro_f1", "val_macro_f1"} <= set(metrics)
+
+
+def test_confusion_tables_add_up_to_the_metrics(records, digits):
+    record = records["small · seed 1"]
+    for split, accuracy in (("validation", "model_val_accuracy"), ("test", "test_accuracy")):
+        rows = list(csv.reader(io.StringIO(artifact(record.run_id, f"confusion_{split}.csv"))))
+        counts = np.array([row[1:] for row in rows[1:]], dtype=int)
+        labels = getattr(digits, split).labels
+        assert counts.sum(axis=1).tolist() == np.bincount(labels, minlength=10).tolist()
+        assert np.trace(counts) / counts.sum() == pytest.approx(record.metrics[accuracy])
+        pairs = list(csv.DictReader(io.StringIO(artifact(record.run_id, f"confused_pairs_{split}.csv"))))
+        assert sum(int(pair["images"]) for pair in pairs) == counts.sum() - np.trace(counts)
+    assert all(is_png(record.run_id, f"{name}.png") for name in ("learning_curves", "confusion_matrices", "step_loss"))
+    assert len(artifact(record.run_id, "step_loss.csv").splitlines()) == 1 + 3 * 39
+
+
+def test_logged_model_answers_as_it_was_scored(records, digits):
+    record = records["small · seed 1"]
+    model = mlflow.pyfunc.load_model(f"runs:/{record.run_id}/model")
+    probabilities = model.predict(digits.test.images)
+    assert probabilities.shape == (len(digits.test), 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (probabilities.argmax(axis=1) == digits.test.labels).mean() == record.metrics["test_accuracy"]
+    requirements = artifact(record.run_id, "model/requirements.txt")
+    assert all(f"{name}==" in requirements for name in ("tensorflow", "keras", "numpy", "mlflow"))
+
+
+def test_dataset_is_an_input_of_study_and_trials(findings, records, digits):
+    for run_id in (findings.run_id, records["small · seed 1"].run_id):
+        (given,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
+        assert (given.dataset.name, given.dataset.digest) == ("digits", digits.sha256[:16])
+        assert json.loads(given.dataset.profile) == {"train": 1222, "validation": 216, "test": 359}
+
+
+def test_diverged_trial_is_failed_with_reason_and_curve(findings, records):
+    record = records["thrown · seed 1"]
+    assert (record.status, record.tags["state"]) == ("FAILED", "diverged")
+    assert "not finite" in record.tags["reason"]
+    assert len(record.curves["loss"]) >= 1
+    assert "test_accuracy" not in record.metrics
+    assert findings.failures == []  # it is a result of the ablation, not a fault
+    assert findings.arms[2].failed == 2
+
+
+def test_one_worker_gives_the_same_numbers_as_two(findings, records, folder, digits):
+    again = run(folder, digits, 1)
+    alone = {record.name: record for record in tracking.read_trials(MlflowClient(), again.run_id, tracking.CURVES)}
+    for name, record in records.items():
+        np.testing.assert_equal(alone[name].curves, record.curves)  # not close: equal, and NaN where NaN was
+        assert alone[name].tags["fingerprint"] == record.tags["fingerprint"]
+
+
+def test_interrupt_ends_every_run(folder, digits):
+    def stop(trials):
+        if any(trial.epoch for trial in trials):
+            raise KeyboardInterrupt
+
+    sizes = ablation.load("dropout").with_baseline({"epochs": 3000})
+    with pytest.raises(conduct.Interrupted, match="of 3 trials done"):
+        conduct.conduct(sizes, sizes.cells(1, digits), digits, params={}, worker_count=2, observe=stop)
+    client = MlflowClient()
+    (study,) = client.search_runs(["0"], "attributes.run_name = 'ablation dropout'")
+    assert study.info.status == "KILLED"
+    trials = tracking.read_trials(client, study.info.run_id)
+    assert trials and {trial.status for trial in trials} == {"KILLED"}
+
+
+def test_worker_refuses_other_data_than_the_studys(folder, digits, findings):
+    wrong = workers.Assignment(tracking.tracking_uri(), findings.run_id, "digits", "216", "0" * 64)
+    workers.create_queue("sqlite:///optuna.db", "wrong data", wrong, [])
+    with pytest.raises(Exception, match="not the data of this study"):
+        workers.work("sqlite:///optuna.db", "wrong data")
