@@ -21,7 +21,7 @@ def run(command: click.Command) -> None:
     try:
         command.main(standalone_mode=False)
     except StudyError as failure:
-        _fail(str(failure), 1)
+        _fail(str(failure), failure.status)
     except click.ClickException as failure:
         _fail(failure.format_message(), failure.exit_code)
     except (KeyboardInterrupt, click.Abort):

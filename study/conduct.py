@@ -8,7 +8,7 @@ import optuna
 from study import plan, report, tracking, workers
 from study.ablation import Ablation
 from study.data import Dataset
-from study.errors import StudyError
+from study.errors import Interrupted
 from study.tracking import CURVES, csv_text
 from study.workers import Assignment, Cell, Progress, Workers
 
@@ -22,10 +22,6 @@ class Findings:
     run_id: str
     arms: list[report.Arm]
     failures: list[Progress]
-
-
-class Interrupted(StudyError):
-    """The person, or the system, ended the study before its trials were done; what was finished is kept."""
 
 
 def conduct(

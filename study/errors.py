@@ -7,8 +7,11 @@ from collections.abc import Iterable
 class StudyError(Exception):
     """A problem that the person who ran the command can mend; printed as one line, without a traceback.
 
-    `str(error)` reads ``where: what; expected …, got …. What to do.``, leaving out what is not known.
+    `str(error)` reads ``where: what; expected …, got …. What to do.``, leaving out what is not known; `status` is the
+    exit status of the program that it ends.
     """
+
+    status = 1
 
     def __init__(
         self,
@@ -46,6 +49,12 @@ class TrackingError(StudyError):
 
 class WorkerError(StudyError):
     """Worker processes that ended before their trials did."""
+
+
+class Interrupted(StudyError):
+    """The person, or the system, ended the study before its trials were done; what was finished is kept."""
+
+    status = 130
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -118,7 +118,7 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
     ("question: Why?\n\narms: 3\n", f":3: {NO_ARMS}"),
     *(
         (f"question: Why?\narms:\n  {arms}\n", f":2: {NO_ARMS}")
-        for arms in ("grid: {l2: [0, 1]}\n  list: [{l2: 0}]", "grid: {l2: 0}", "grid: {}", "list: {l2: 0}", "list: [l2]")
+        for arms in ("grid: {l2: [0]}\n  list: [{l2: 0}]", "grid: {l2: 0}", "grid: {}", "list: {l2: 0}", "list: [l2]")
     ),
     ("question: Why?\narms: {list: []}\n", ":2: the arms are not two or more different ones; got none."),
     ("question: Why?\narms:\n  list:\n  - {name: a, l2: 1}\n  - {name: b, l2: 1.0}\n",
@@ -151,7 +151,8 @@ def test_a_file_that_is_no_ablation_is_refused_by_its_line(write, text, message)
      ":4: l2 cannot be -1; expected greater than or equal to 0."),
     ("question: Why?\narms:\n  grid:\n    l2: [0, 1]\n    dropout: [0.1, 7]\n",
      ":5: dropout cannot be 7; expected less than 1."),
-    ("question: Why?\narms:\n  grid: {on: [1, 2]}\n", ":3: no hyperparameter is called on. " + nearest("on", TrialConfig.model_fields)),
+    ("question: Why?\narms:\n  grid: {on: [1, 2]}\n",
+     ":3: no hyperparameter is called on. " + nearest("on", TrialConfig.model_fields)),
     ("question: Why?\narms:\n  list:\n    - {l2: 0}\n    - {optimizer: adam}\n    - {optimizer: Adam}\n",
      ":6: optimizer cannot be 'Adam'; expected 'sgd', 'momentum', 'nesterov', 'rmsprop', 'adam' or 'adamw'."),
 ])  # fmt: skip

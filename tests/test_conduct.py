@@ -14,6 +14,7 @@ from mlflow.artifacts import download_artifacts, load_text
 
 from study import ablation, conduct, tracking, workers
 from study.config import TrialConfig
+from study.errors import Interrupted
 
 YAML = """
 question: Does a network of 16 units learn the digits, and one that is thrown off at once?
@@ -196,7 +197,7 @@ def test_interrupt_ends_every_run(folder, digits):
             raise KeyboardInterrupt
 
     sizes = ablation.load("dropout").with_baseline({"epochs": 3000})
-    with pytest.raises(conduct.Interrupted, match="of 3 trials done"):
+    with pytest.raises(Interrupted, match="of 3 trials done"):
         conduct.conduct(sizes, sizes.cells(1, digits), digits, params={}, worker_count=2, observe=stop)
     client = MlflowClient()
     (study,) = client.search_runs(["0"], "attributes.run_name = 'ablation dropout'")

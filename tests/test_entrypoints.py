@@ -163,20 +163,15 @@ def mlflow_run(folder, *parameters):
     return subprocess.run(words + given, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module")
-def project_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("project")
-
-
 @pytest.mark.slow
-def test_mlflow_run_from_the_command_line_to_the_table(project_folder):
-    done = mlflow_run(project_folder, "data=digits", "seeds=1", "epochs=1", "set=hidden=20-7-5,learning_rate=0.01")
+def test_mlflow_run_from_the_command_line_to_the_table(tmp_path):
+    done = mlflow_run(tmp_path, "data=digits", "seeds=1", "epochs=1", "set=hidden=20-7-5,learning_rate=0.01")
     assert done.returncode == 0, done.stderr
     assert re.search(r"batch_size=128 +1 ", done.stdout)
     assert "ablation batch_size" in done.stdout
     noise = [line for line in done.stderr.splitlines() if "INFO mlflow" not in line]
     assert noise == []
-    client = MlflowClient(f"sqlite:///{project_folder}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs(["0"])
     assert len(runs) == 4 and {run.info.status for run in runs} == {"FINISHED"}
     (study,) = (run for run in runs if run.info.run_name == "ablation batch_size")
@@ -184,11 +179,11 @@ def test_mlflow_run_from_the_command_line_to_the_table(project_folder):
 
 
 @pytest.mark.slow
-def test_mlflow_run_of_nonsense_fails_and_leaves_nothing_running(project_folder):
-    done = mlflow_run(project_folder, "data=digits", "task=nonsense")
+def test_mlflow_run_of_nonsense_fails_and_leaves_nothing_running(tmp_path):
+    done = mlflow_run(tmp_path, "data=digits", "task=nonsense")
     assert done.returncode != 0
     assert "Error: task: no task is called nonsense." in done.stderr
-    runs = MlflowClient(f"sqlite:///{project_folder}/mlflow.db").search_runs(["0"], order_by=["start_time DESC"])
+    runs = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["0"], order_by=["start_time DESC"])
     assert runs[0].info.status == "FAILED"
     assert "RUNNING" not in {run.info.status for run in runs}
 

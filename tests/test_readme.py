@@ -1,0 +1,60 @@
+"""What the README shows is what the programs say; `python tests/test_readme.py` writes these parts anew."""
+
+import re
+from pathlib import Path
+
+import click.testing
+
+from entrypoints import ablation
+from study import ablation as ablations
+from study.config import TrialConfig, value_text
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+
+
+def help_text() -> str:
+    runner = click.testing.CliRunner()
+    command = "python -m entrypoints.ablation"
+    return runner.invoke(ablation.main, ["--help"], prog_name=command, terminal_width=100).output.strip()
+
+
+def fields_table() -> str:
+    rows = [
+        f"| `{name}` | `{value_text(field.default)}` | {field.description} |"
+        for name, field in TrialConfig.model_fields.items()
+    ]
+    return "\n".join(["| field | default | what |", "|---|---|---|", *rows])
+
+
+def test_readme_shows_the_help():
+    assert f"\n{help_text()}\n" in README.read_text()
+
+
+def test_readme_shows_every_field_of_a_config():
+    assert fields_table() in README.read_text()
+
+
+def test_the_example_of_an_ablation_in_the_readme_works(tmp_path):
+    (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
+    (tmp_path / "mine.yaml").write_text(example)
+    study = ablations.load(str(tmp_path / "mine.yaml"))
+    assert (len(study.arms), study.seeds) == (4, 8)
+
+
+def test_files_that_the_readme_names_exist():
+    text = README.read_text()
+    named = re.findall(r"\]\((docs/[^)]+)\)|`((?:docs|study)/[\w./]+|CHANGELOG.md)`", text)
+    assert named and all((ROOT / (link or code)).exists() for link, code in named)
+
+
+def test_commands_of_the_readme_name_parameters_that_exist():
+    given = re.findall(r"-P (\w+)=", README.read_text())
+    assert given and set(given) <= set(ablation.DEFAULTS)
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    text = re.sub(r"Usage: python -m entrypoints.*?(?=\n```)", lambda _: help_text(), text, flags=re.S)
+    text = re.sub(r"\| field \| default \| what \|.*?(?=\n\n)", lambda _: fields_table(), text, flags=re.S)
+    README.write_text(text)
