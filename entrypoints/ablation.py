@@ -37,7 +37,7 @@ def main(**given: str) -> None:
         return
     only_plan = _boolean("plan", given["plan"])
     seeds = _count("seeds", given["seeds"], MOST_SEEDS)
-    workers = _count("workers", given["workers"], 1_000) or len(os.sched_getaffinity(0))
+    workers = _count("workers", given["workers"], 1_000) or _cores()
     ablation = _ablation(given)
     dataset = data.load(given["data"], ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
@@ -96,6 +96,13 @@ def _count(name: str, text: str, most: int) -> int | None:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
         raise ConfigError(f"{name} cannot be {text!r}", expected=f"a whole number from 1 to {most}, or auto")
     return int(text)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))  # those that this process may use
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
 
 def _boolean(name: str, text: str) -> bool:

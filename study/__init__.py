@@ -1,6 +1,6 @@
 """Controlled ablations and searches of Keras hyperparameters, every trial an MLflow run.
 
-The modules stand on one another and import downwards only: `errors` and `config` at the bottom, then
-`data`, `evaluation` and `statistics`, `network` and `training`, `figures` and `tracking`, `trial`,
-`workers`, and `ablation` at the top.
+The modules import downwards only, which a test holds them to. From the bottom: `errors`, `config`, `data`, `evaluation`
+and `statistics`; `network` and `training` on the `backend`; `figures`, `tracking`, and `trial`, which takes a config to
+a finished run; `workers`, which take trials from the queue; `plan`, `ablation`, `report`, and on top `conduct`.
 """

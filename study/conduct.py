@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import optuna
-
 from study import plan, report, tracking, workers
 from study.ablation import Ablation
 from study.data import Dataset
@@ -44,7 +42,8 @@ def conduct(
         run = tracking.open_study_run(client, f"ablation {ablation.task}")
         trials: list[Progress] = []
         try:
-            queue = _prepare(ablation, cells, dataset, run, params)
+            assignment = _describe(ablation, cells, dataset, run, params)
+            queue = workers.create_queue(QUEUE, _name(ablation, run), assignment, cells)
             team.assign(QUEUE, queue.study_name)
             for trials in team.watch(queue):
                 observe(trials)
@@ -62,17 +61,20 @@ def conduct(
     return findings
 
 
-def _prepare(
+def _name(ablation: Ablation, run: tracking.Run) -> str:
+    return f"ablation {ablation.task} {run.run_id[:8]}"
+
+
+def _describe(
     ablation: Ablation, cells: Sequence[Cell], dataset: Dataset, run: tracking.Run, params: Mapping[str, str]
-) -> optuna.Study:
-    """Describe the study in its run, and queue its trials."""
-    name = f"ablation {ablation.task} {run.run_id[:8]}"
+) -> Assignment:
+    """Describe the study in its run; return what its workers have to know."""
     run.log_params(params)
-    run.set_tags(_tags(name, ablation, dataset))
+    run.set_tags(_tags(ablation, dataset, run))
     run.log_dataset(dataset)
     run.log_files({"plan.csv": plan_table(cells, dataset)})
     tracking.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
-    assignment = Assignment(
+    return Assignment(
         tracking_uri=tracking.tracking_uri(),
         run_id=run.run_id,
         data=dataset.spec,
@@ -80,7 +82,6 @@ def _prepare(
         data_sha256=dataset.sha256,
         substitute_for=dataset.substitute_for,
     )
-    return workers.create_queue(QUEUE, name, assignment, cells)
 
 
 def plan_table(cells: Sequence[Cell], dataset: Dataset) -> str:
@@ -93,10 +94,10 @@ def plan_table(cells: Sequence[Cell], dataset: Dataset) -> str:
     return csv_text(("trial", "about seconds", *fields), rows)
 
 
-def _tags(name: str, ablation: Ablation, dataset: Dataset) -> dict[str, str]:
+def _tags(ablation: Ablation, dataset: Dataset, run: tracking.Run) -> dict[str, str]:
     """Return what marks the study's run, and by it each of its trials."""
     tags = {
-        "study": name,
+        "study": _name(ablation, run),
         "task": ablation.task,
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,

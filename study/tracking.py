@@ -166,6 +166,12 @@ def connect() -> MlflowClient:
     return client
 
 
+def client_of(uri: str) -> MlflowClient:
+    """Return a client of the store at `uri`, which `connect` has made ready, and make it this process's own."""
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient()
+
+
 def tracking_uri() -> str:
     """Return the tracking store's address, in full, so that another process finds the same one."""
     uri = mlflow.get_tracking_uri()

@@ -23,6 +23,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import event
 
 from study import data, tracking
 from study.config import TrialConfig, fingerprint
@@ -66,13 +67,27 @@ class QueueEmpty(Exception):
 
 
 class _Queue(RDBStorage):
-    """An Optuna storage that hands out enqueued trials only.
+    """An Optuna storage that hands out enqueued trials only, and each of them once."""
 
-    `Study.optimize` makes up a trial of its own when none is waiting: between looking and asking, another worker may
-    have taken the last. Refusing here, where every new trial is made, leaves no gap.
-    """
+    def __init__(self, url: str):
+        on_sqlite = url.startswith("sqlite")
+        super().__init__(
+            url,
+            engine_kwargs={"connect_args": {"timeout": 60} if on_sqlite else {}, "pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
+                max_retry=RETRIES, inherit_intermediate_values=False
+            ),
+        )
+        if on_sqlite:
+            # A worker takes a trial by reading that it waits and writing that it runs. SQLite has no SELECT FOR UPDATE
+            # and takes its lock at the first write, so that two workers could read the same; now at the first read.
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        # `Study.optimize` makes up a trial of its own when none is waiting, and between looking and asking another
+        # worker may have taken the last. Refusing here, where every new trial is made, leaves no gap.
         if template_trial is None:
             raise QueueEmpty
         return super()._create_new_trial(study_id, template_trial)
@@ -81,17 +96,8 @@ class _Queue(RDBStorage):
 def _open(storage: str) -> _Queue:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    connection = {"timeout": 60} if storage.startswith("sqlite") else {}
     try:
-        return _Queue(
-            storage,
-            engine_kwargs={"connect_args": connection, "pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(
-                max_retry=RETRIES, inherit_intermediate_values=False
-            ),
-        )
+        return _Queue(storage)
     except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
         raise WorkerError(f"the queue cannot be opened ({str(failure).splitlines()[0]})", where=storage) from failure
 
@@ -133,14 +139,18 @@ def progress(study: optuna.Study) -> list[Progress]:
     latest: dict[str, Progress] = {}
     for trial in study.get_trials(deepcopy=False):
         attributes, values = trial.user_attrs, trial.intermediate_values
-        epoch = max(values, default=0)
+        state, reason, epoch = trial.state.name, attributes.get("reason"), max(values, default=0)
+        if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
+            # Optuna marks it failed first and puts it back into the queue then.
+            tries = len(RetryHeartbeatStaleTrialCallback.retry_history(trial))
+            state, reason = ("FAIL", "its workers died") if tries >= RETRIES else ("WAITING", None)
         latest[attributes["name"]] = Progress(
             name=attributes["name"],
-            state=trial.state.name,
+            state=state,
             epoch=epoch,
             epochs=int(attributes["config"]["epochs"]),
             val_loss=values.get(epoch),
-            reason=attributes.get("reason", "its worker died") if trial.state == TrialState.FAIL else None,
+            reason=reason,
         )
     return list(latest.values())
 
@@ -156,7 +166,10 @@ class Workers:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
         # Standard input is a pipe that closes when this process ends, however it ends; a worker ends with it.
         self._processes = [
-            subprocess.Popen([sys.executable, "-m", "study.workers"], stdin=subprocess.PIPE, env=environment)
+            # A session of its own keeps a terminal's Ctrl-C from it: this process decides what is to be ended.
+            subprocess.Popen(
+                [sys.executable, "-m", "study.workers"], stdin=subprocess.PIPE, env=environment, start_new_session=True
+            )
             for _ in range(count)
         ]
 
@@ -225,7 +238,6 @@ def work(storage: str, study_name: str) -> None:
     """
     study = optuna.load_study(study_name=study_name, storage=_open(storage))
     assignment = Assignment(**study.user_attrs["assignment"])
-    tracking.mlflow.set_tracking_uri(assignment.tracking_uri)
     worker = _Worker(assignment)
     while True:
         try:
@@ -241,7 +253,7 @@ class _Worker:
 
     def __init__(self, assignment: Assignment):
         self.assignment = assignment
-        self.client = tracking.MlflowClient()
+        self.client = tracking.client_of(assignment.tracking_uri)
         self.dataset = replace(
             data.load(assignment.data, assignment.validation), substitute_for=assignment.substitute_for
         )
@@ -253,23 +265,16 @@ class _Worker:
         self.tags = tracking.code_tags() | {"host": socket.gethostname(), "pid": os.getpid()}
 
     def run_trial(self, trial: optuna.Trial) -> float:
-        """Run one trial, record it in a run of its own and return its model's val_loss."""
+        """Run one trial, record it in a run of its own and return its model's val_loss.
+
+        What goes wrong is raised again for Optuna, after it has become the trial's and the run's reason.
+        """
         from study import trial as trials  # imports TensorFlow
 
-        config = TrialConfig.parse(trial.user_attrs["config"])
-        name = trial.user_attrs["name"]
-        self._end_lost_run(trial)
-        run = tracking.start_trial_run(
-            self.client, self.assignment.run_id, name, config.as_text(),
-            self.tags | {
-                "arm": trial.user_attrs["arm"],
-                "seed": config.seed,
-                "optuna_trial": trial.number,
-                "fingerprint": fingerprint(config, self.dataset.sha256, len(self.dataset.validation)),
-            },
-        )  # fmt: skip
-        trial.set_user_attr("run_id", run.run_id)
+        run = None
         try:
+            name, config = trial.user_attrs["name"], TrialConfig.parse(trial.user_attrs["config"])
+            run = self._start_run(trial, name, config)
             result = trials.run(
                 config, self.dataset, run, name, on_epoch=lambda epoch: trial.report(epoch.val_loss, epoch.number)
             )
@@ -278,20 +283,26 @@ class _Worker:
         except Diverged as failure:
             trial.set_user_attr("reason", str(failure))
             raise
-        except Exception as failure:
-            reason = f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"
+        except (Exception, KeyboardInterrupt) as failure:
+            reason = f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}"
             trial.set_user_attr("reason", reason)
-            run.end("FAILED", reason)
-            raise
-        except KeyboardInterrupt:
-            run.end("KILLED", "interrupted")
+            if run:
+                run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", reason)
             raise
         return result.epochs[result.model_epoch - 1].val_loss
 
-    def _end_lost_run(self, trial: optuna.Trial) -> None:
-        """End the run that the trial had in a worker that died, of which this is the next try."""
-        if run_id := trial.user_attrs.get("run_id"):
-            tracking.Run(self.client, run_id).end("KILLED", "its worker died; another took the trial up")
+    def _start_run(self, trial: optuna.Trial, name: str, config: TrialConfig) -> tracking.Run:
+        if lost := trial.user_attrs.get("run_id"):  # of a worker that died, of whose trial this is the next try
+            tracking.Run(self.client, lost).end("KILLED", "its worker died; another took the trial up")
+        tags = {
+            "arm": trial.user_attrs["arm"],
+            "seed": config.seed,
+            "optuna_trial": trial.number,
+            "fingerprint": fingerprint(config, self.dataset.sha256, len(self.dataset.validation)),
+        }
+        run = tracking.start_trial_run(self.client, self.assignment.run_id, name, config.as_text(), self.tags | tags)
+        trial.set_user_attr("run_id", run.run_id)
+        return run
 
 
 def _end_with_parent() -> None:
@@ -319,8 +330,6 @@ def _read_line() -> bytes:
 def main() -> int:
     """Be one worker; return its exit status."""
     hush()
-    # Ctrl-C reaches every process of a terminal; the parent decides, and says so by SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         import study.trial  # noqa: F401  TensorFlow, while the parent prepares the work

@@ -31,12 +31,15 @@ def cells(number: int) -> list[Cell]:
     return [Cell("arm", TrialConfig(seed=seed)) for seed in range(1, number + 1)]
 
 
-def test_every_trial_is_handed_out_once_and_none_is_made_up(storage):
+@pytest.mark.parametrize("attempt", range(3))
+def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
     workers.create_queue(storage, "many takers", NOWHERE, cells(12))
     taken: list[str] = []
+    together = threading.Barrier(4)
 
     def take():
         study = optuna.load_study(study_name="many takers", storage=workers._open(storage))
+        together.wait()
         with pytest.raises(workers.QueueEmpty):
             while True:
                 study.optimize(lambda trial: taken.append(trial.user_attrs["name"]) or 0.0, n_trials=1)

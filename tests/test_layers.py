@@ -1,0 +1,60 @@
+"""The floor plan: imports point down, and each library has one door."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FLOORS = [
+    ["errors", "quiet"],
+    ["config", "data", "evaluation", "statistics", "backend"],
+    ["network", "figures"],
+    ["training", "tracking"],
+    ["trial"],
+    ["workers"],
+    ["plan", "ablation", "report"],
+    ["conduct"],
+]
+FLOOR = {module: height for height, modules in enumerate(FLOORS) for module in modules}
+DOORS = {
+    "mlflow": {"tracking"},
+    "optuna": {"workers"},
+    "matplotlib": {"figures"},
+    "tensorflow": {"backend"},
+    "keras": {"backend"},
+    "click": {"entrypoints"},
+    "rich": {"entrypoints"},
+}
+MODULES = sorted((ROOT / "study").glob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, wherever in it: ``study.data``, ``numpy``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def test_every_module_has_its_floor():
+    assert sorted(FLOOR) == [path.stem for path in MODULES if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_imports_point_down(path):
+    for name in imported(path):
+        package, _, module = name.partition(".")
+        assert package != "entrypoints"
+        if package == "study" and module in FLOOR:
+            assert FLOOR[module] < FLOOR[path.stem], f"{path.stem} imports {module}"
+
+
+@pytest.mark.parametrize("path", [*MODULES, *(ROOT / "entrypoints").glob("*.py")], ids=lambda path: path.stem)
+def test_each_library_has_one_door(path):
+    place = "entrypoints" if path.parent.name == "entrypoints" else path.stem
+    for library in {name.partition(".")[0] for name in imported(path)} & set(DOORS):
+        assert place in DOORS[library], f"{place} imports {library}"
