@@ -41,7 +41,6 @@ from study.errors import TrackingError
 SECONDS_BETWEEN_WRITES = 1.0
 METRICS_A_REQUEST = 1_000  # MLflow's limit
 REASON_TAG = "reason"
-EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow has no name for these in Python
 # What a trial logs by epoch, under Keras's names.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -229,14 +228,7 @@ def open_study_run(client: MlflowClient, name: str) -> Run:
             run_id = client.create_run(_experiment_id(client), run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
-        _show_as_training(client, client.get_run(run_id).info.experiment_id)
     return run
-
-
-def _show_as_training(client: MlflowClient, experiment_id: str) -> None:
-    # The MLflow UI takes an experiment that says nothing of its kind for one of language models.
-    if EXPERIMENT_KIND[0] not in client.get_experiment(experiment_id).tags:
-        client.set_experiment_tag(experiment_id, *EXPERIMENT_KIND)
 
 
 def name_project_run(name: str, files: Mapping[str, str]) -> None:
