@@ -2,9 +2,9 @@
 
     python -m benchmarks.epoch [DATA] [ROUNDS]
 
-Two processes of one thread take turns on the same core, so that a machine that grows slower grows slower for both; a core
-of its own is what a worker has, and without it `fit` feeds its batches from a second one. What dropout and L2 add is
-measured in the first process, in turns with the plain epoch.
+Two processes of one thread take turns on one core, so that a machine that grows slower grows slower for both; a core is
+what a worker has, and left alone `fit` would feed its batches from a second one. What dropout and L2 add is measured in
+the first process, in turns with the plain epoch.
 """
 
 import json

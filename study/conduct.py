@@ -122,7 +122,7 @@ def _write_findings(ablation: Ablation, dataset: Dataset, run: tracking.Run, tri
         f"SHA-256 `{dataset.sha256[:12]}…`.\n\n{ablation.known}",
     )
     files: dict[str, bytes | str] = {"arms.csv": report.csv(arms)}
-    if picture := report.comparison(records, order, f"{ablation.task} on {dataset.name}"):
+    if picture := report.comparison(records, order, f"{ablation.task} on {dataset.title}"):
         files["arms.png"] = picture
     run.log_files(files)
     diverged = {record.name for record in records if record.tags.get("state") == "diverged"}

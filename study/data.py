@@ -51,6 +51,11 @@ class Dataset:
     substitute_for: str | None = None
 
     @property
+    def title(self) -> str:
+        """The name as it stands over pictures, which says so where these are not the data that were wanted."""
+        return f"{self.name} (a substitute for MNIST)" if self.substitute_for else self.name
+
+    @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width of an image, in pixels."""
         return self.train.images.shape[1:]

@@ -22,33 +22,22 @@ def run(
     """
 
     def log_and_pass_on(epoch: Epoch) -> bool | None:
-        record.log_epoch(epoch.number, epoch_metrics(epoch))
+        record.log_epoch(epoch.number, _epoch_metrics(epoch))
         return on_epoch(epoch)
 
     record.log_dataset(dataset)
     result = training.train(config, dataset, log_and_pass_on)
 
-    title = f"{name} · {dataset.name}" + (" (a substitute for MNIST)" if dataset.substitute_for else "")
-    files = _curve_files(result, title)
-    metrics = _summary_metrics(result)
+    title = f"{name} · {dataset.title}"
+    files, metrics = _curve_files(result, title), _summary_metrics(result)
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
-        evaluations = {
-            "validation": evaluate(training.logits(model, dataset.validation.images), dataset.validation.labels),
-            "test": evaluate(training.logits(model, dataset.test.images), dataset.test.labels),
-        }
-        metrics |= {
-            "test_loss": evaluations["test"].loss + training.l2_penalty(model, config.l2),
-            "test_accuracy": evaluations["test"].accuracy,
-        }
-        metrics |= {
-            "val_macro_f1": evaluations["validation"].macro_f1,
-            "test_macro_f1": evaluations["test"].macro_f1,
-        }
-        recalls = enumerate(evaluations["test"].recall)
-        metrics |= {f"test_recall_{label}": float(recall) for label, recall in recalls if np.isfinite(recall)}
-        files |= _confusion_files(evaluations, title)
+        validation, test = (
+            evaluate(training.logits(model, split.images), split.labels) for split in (dataset.validation, dataset.test)
+        )
+        files |= _confusion_files({"validation": validation, "test": test}, title)
+        metrics |= _score_metrics(validation, test, training.l2_penalty(model, config.l2))
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
@@ -57,8 +46,7 @@ def run(
     return result
 
 
-def epoch_metrics(epoch: Epoch) -> dict[str, float]:
-    """Return what an epoch logs: Keras's four metrics, the gap between the accuracies, and its time in seconds."""
+def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
     return {name: getattr(epoch, name) for name in CURVES} | {
         "generalization_gap": epoch.accuracy - epoch.val_accuracy,
         "epoch_seconds": epoch.seconds,
@@ -78,6 +66,16 @@ def _summary_metrics(result: TrialResult) -> dict[str, float]:
         "train_seconds": result.train_seconds,
         "compile_seconds": result.compile_seconds,
     }
+
+
+def _score_metrics(validation: Evaluation, test: Evaluation, penalty: float) -> dict[str, float]:
+    recalls = {f"test_recall_{label}": float(recall) for label, recall in enumerate(test.recall) if np.isfinite(recall)}
+    return {
+        "val_macro_f1": validation.macro_f1,
+        "test_loss": test.loss + penalty,
+        "test_accuracy": test.accuracy,
+        "test_macro_f1": test.macro_f1,
+    } | recalls
 
 
 def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
