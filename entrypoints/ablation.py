@@ -13,6 +13,7 @@ from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
 from study.data import Dataset
 from study.errors import ConfigError
+from study.workers import Cell
 
 DEFAULTS = dict(
     task=("batch_size", "An ablation of the catalogue, or the path of a YAML file. 'list' shows the catalogue."),
@@ -21,7 +22,7 @@ DEFAULTS = dict(
     seeds=("auto", "How many seeds each arm is run with; auto: as the task says (6)."),
     epochs=("auto", "Epochs of every trial, at most; auto: as the task says."),
     workers=("auto", "Worker processes, one thread each; auto: one for every core."),
-    set=("", "Changes to the baseline: field=value,field=value."),
+    set=("none", "Changes to the baseline: field=value,field=value."),
     plan=("false", "true: list the trials and an estimate of the time, and run nothing."),
 )
 
@@ -41,14 +42,13 @@ def main(**given: str) -> None:
     ablation = _ablation(given)
     dataset = data.load(given["data"], ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
-    # Not as wide as the terminal: a table that is cut off is worse than one that wraps.
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True)
+    # A file has no width: its lines are as long as what they say.
+    console = Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True)
+    workers = min(workers, len(cells))
 
     _introduce(console, ablation, dataset, len(cells), workers)
     if only_plan:
-        for cell in cells:
-            click.echo(f"{cell.name:<32} about {display.duration(plan.trial_seconds(cell.config, dataset))}")
-        click.echo(f"In all about {display.duration(plan.total_seconds(cells, dataset, workers))}. Nothing was run.")
+        _print_plan(cells, dataset, workers)
         tracking.name_project_run(f"plan of {ablation.task}", {"plan.csv": conduct.plan_table(cells, dataset)})
         return
 
@@ -60,6 +60,11 @@ def main(**given: str) -> None:
         f"Run {findings.run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrices and model.",
         highlight=False,
     )
+    if findings.diverged:
+        first = findings.diverged[0]
+        display.warn(
+            f"{len(findings.diverged)} of {len(cells)} trials diverged; the first: {first.name}, {first.reason}."
+        )
     if findings.failures:
         raise click.ClickException(
             f"{len(findings.failures)} of {len(cells)} trials failed; the first: {findings.failures[0].reason}"
@@ -69,23 +74,36 @@ def main(**given: str) -> None:
 def _ablation(given: dict[str, str]) -> Ablation:
     """Return the task with the baseline that the options ask for."""
     ablation = ablations.load(given["task"])
+    settings = parse_settings(given["set"])
+    if "epochs" in settings and given["epochs"] != "auto":
+        raise ConfigError("epochs is given twice", where="set", hint="Keep it here or in the parameter epochs.")
     for name in ("validation", "epochs"):
         if given[name] != "auto":
             ablation = ablation.with_baseline({name: given[name]})
-    return ablation.with_baseline(parse_settings(given["set"]), where="set")
+    return ablation.with_baseline(settings, where="set")
 
 
 def _introduce(console: Console, ablation: Ablation, dataset: Dataset, trials: int, workers: int) -> None:
     if dataset.substitute_for:
         display.warn(f"these results are not on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
-    console.print(f"[bold]ablation {ablation.task}[/bold]: {ablation.question}")
-    rows = (
-        f"{len(dataset.train):,} training, {len(dataset.validation):,} validation and {len(dataset.test):,} test rows"
-    )
-    console.print(f"{dataset.name}: {rows}; SHA-256 {dataset.sha256[:12]}…", highlight=False)
-    console.print(
-        f"{trials} trials: {len(ablation.arms)} arms × {trials // len(ablation.arms)} seeds, on {workers} workers",
-        highlight=False,
+    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in ("train", "validation", "test"))
+    arms, seeds = len(ablation.arms), trials // len(ablation.arms)
+    for line in (
+        f"ablation {ablation.task}: {ablation.question}",
+        f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…",
+        f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}",
+    ):
+        console.print(line, markup=False, highlight=False)
+
+
+def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:
+    width = max(len(cell.name) for cell in cells)
+    for cell in cells:
+        click.echo(f"{cell.name:<{width}}  about {display.duration(plan.trial_seconds(cell.config, dataset))}")
+    whole = display.duration(plan.total_seconds(cells, dataset, workers))
+    click.echo(
+        f"In all about {whole} on {display.count(workers, 'worker')}, with {display.duration(plan.SECONDS_TO_START)} to start. "
+        "Nothing was run."
     )
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from study import report
 from study.plan import TimeLeft
@@ -40,17 +41,18 @@ class Display:
         for trial in ended:
             if trial.name not in self._reported:
                 self._reported.add(trial.name)
-                line = self._line(trial, len(self._reported), len(trials))
+                line = self._line(trial, len(self._reported), trials)
                 self._console.print(line, markup=False, highlight=False)
         if self._live:
             self._live.update(self._picture(trials, len(ended)))
 
-    def _line(self, trial: Progress, number: int, total: int) -> str:
+    def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
+        total, width = len(trials), max(len(each.name) for each in trials)
         value = "" if trial.val_loss is None else f"  epoch {trial.epoch}  val_loss {trial.val_loss:.4f}"
         reason = f"  ({trial.reason})" if trial.reason else ""
         elapsed = duration(time.monotonic() - self._start)
         count = f"{number:>{len(str(total))}}/{total}"
-        return f"{count}  {elapsed:>5}  {trial.name:<24}  {MARKS[trial.state]}{value}{reason}"
+        return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {MARKS[trial.state]}{value}{reason}"
 
     def _picture(self, trials: Sequence[Progress], ended: int) -> Table:
         elapsed = time.monotonic() - self._start
@@ -63,8 +65,13 @@ class Display:
         for trial in trials:
             if trial.state == "RUNNING":
                 loss = "starting" if trial.val_loss is None else f"val_loss {trial.val_loss:.4f}"
-                picture.add_row(trial.name, f"epoch {trial.epoch} of {trial.epochs}", loss)
+                picture.add_row(Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", loss)
         return picture
+
+
+def count(number: int, word: str) -> str:
+    """Return ``1 seed``, ``6 seeds``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def duration(seconds: float) -> str:
@@ -77,12 +84,16 @@ def duration(seconds: float) -> str:
 
 
 def print_arms(console: Console, arms: Sequence[report.Arm]) -> None:
-    """Print the table of the arms, as wide as it needs to be."""
+    """Print the table of the arms; where it is too narrow the words wrap, and never a number is cut."""
+    rows = report.cells(arms)
     picture = Table(box=None, header_style="bold", pad_edge=False)
-    for column in report.COLUMNS:
-        picture.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
-    for row in report.cells(arms):
-        picture.add_row(*row)
+    for position, column in enumerate(report.COLUMNS):
+        if column == "arm":
+            picture.add_column(column, overflow="fold")
+        else:
+            picture.add_column(column, justify="right", min_width=max(len(row[position]) for row in rows))
+    for row in rows:
+        picture.add_row(*(Text(cell) for cell in row))
     console.print(picture)
     console.print(report.NOTE, style="dim", highlight=False)
 

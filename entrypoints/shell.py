@@ -27,7 +27,7 @@ def run(command: click.Command) -> None:
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted.", 130)
     except Exception as failure:  # not foreseen: still one line, and the way to the rest
-        _fail(f"{type(failure).__name__}: {failure}", 1)
+        _fail(f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}", 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -148,7 +148,8 @@ def _parse(text: str, path: Path) -> Ablation:
         raise AblationError(
             f"seeds cannot be {shown(seeds)}", where=at("seeds"), expected=f"a whole number from 1 to {MOST_SEEDS}"
         )
-    return Ablation(path.stem, str(content["question"]), str(content.get("known") or ""), baseline, tuple(arms), seeds)
+    question, known = (" ".join(str(content.get(key) or "").split()) for key in ("question", "known"))
+    return Ablation(path.stem, question, known, baseline, tuple(arms), seeds)
 
 
 def _checked(
@@ -174,7 +175,9 @@ def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callab
     elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
         for index, arm in enumerate(listed):
             settings = {name: value for name, value in arm.items() if name != "name"}
-            name = str(arm["name"]) if "name" in arm else _arm_name(settings) or "baseline"
+            name = " ".join(str(arm["name"]).split()) if "name" in arm else _arm_name(settings) or "baseline"
+            if not (name and name.isprintable()):
+                raise AblationError(f"name cannot be {shown(name)}", where=at("arms", "list", index, "name"))
             yield Arm(name, settings), lambda name, index=index: at("arms", "list", index, name)
     else:
         expected = "grid: {field: [value, value]} or list: [{field: value}]"

@@ -1,5 +1,6 @@
 """Conduct a study: queue its trials, let workers run them, and write down what they came to."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,14 @@ QUEUE = "sqlite:///optuna.db"
 
 @dataclass(frozen=True)
 class Findings:
-    """What an ablation came to: the arms summed up, and the run in which all of it is kept."""
+    """What an ablation came to: the arms summed up, the run in which all of it is kept, and the trials that did not end well.
+
+    A diverged trial is a result; a failure is a fault of the machine, the store or the program.
+    """
 
     run_id: str
     arms: list[report.Arm]
+    diverged: list[Progress]
     failures: list[Progress]
 
 
@@ -48,15 +53,15 @@ def conduct(
             for trials in team.watch(queue):
                 observe(trials)
             findings = _write_findings(ablation, dataset, run, trials)
-        except BaseException as failure:
+        except KeyboardInterrupt:
             team.stop()
-            _end_open_trials(client, run.run_id)
-            if not isinstance(failure, KeyboardInterrupt):
-                run.end("FAILED", str(failure))
-                raise
-            run.end("KILLED", "interrupted")
+            _abandon(run, "KILLED", "interrupted")
             done = sum(trial.finished for trial in trials)
             raise Interrupted(f"stopped with {done} of {len(cells)} trials done; those are in MLflow") from None
+        except BaseException as failure:
+            team.stop()
+            _abandon(run, "FAILED", str(failure))
+            raise
     run.end("FAILED" if findings.failures else "FINISHED", _failure_text(findings.failures))
     return findings
 
@@ -125,17 +130,22 @@ def _write_findings(ablation: Ablation, dataset: Dataset, run: tracking.Run, tri
     if picture := report.comparison(records, order, f"{ablation.task} on {dataset.title}"):
         files["arms.png"] = picture
     run.log_files(files)
-    diverged = {record.name for record in records if record.tags.get("state") == "diverged"}
-    failures = [trial for trial in trials if trial.state == "FAIL" and trial.name not in diverged]
-    return Findings(run.run_id, arms, failures)
+    thrown = {record.name for record in records if record.tags.get("state") == "diverged"}
+    failed = [trial for trial in trials if trial.state == "FAIL"]
+    diverged = [trial for trial in failed if trial.name in thrown]
+    return Findings(run.run_id, arms, diverged, failures=[trial for trial in failed if trial.name not in thrown])
 
 
 def _failure_text(failures: Sequence[Progress]) -> str | None:
     return "; ".join(f"{trial.name}: {trial.reason}" for trial in failures) or None
 
 
-def _end_open_trials(client: tracking.MlflowClient, study_run_id: str) -> None:
-    """End the runs that workers have left behind; there are no workers any more."""
-    for record in tracking.read_trials(client, study_run_id):
-        if record.status == "RUNNING":
-            tracking.Run(client, record.run_id).end("KILLED", "its worker was stopped")
+def _abandon(run: tracking.Run, status: str, reason: str) -> None:
+    """End the study's run, and those that its workers, which are no more, have left open; as far as the store lets us."""
+    with contextlib.suppress(Exception):
+        for record in tracking.read_trials(run.client, run.run_id):
+            if record.status == "RUNNING":
+                with contextlib.suppress(Exception):
+                    tracking.Run(run.client, record.run_id).end("KILLED", "its worker was stopped")
+    with contextlib.suppress(Exception):
+        run.end(status, reason)

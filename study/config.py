@@ -132,11 +132,13 @@ def value_text(value: object) -> str:
 
 
 def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
-    """Return ``field=value,field=value`` as a mapping; the values are still text.
+    """Return ``field=value,field=value``, or ``none``, as a mapping; the values are still text.
 
     Raises ConfigError where a part has no ``=``, or a field is given twice or does not exist.
     """
     settings: dict[str, str] = {}
+    if text.strip() == "none":
+        return settings
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):

@@ -89,7 +89,7 @@ def load(spec: str, validation: str = "auto") -> Dataset:
         sha256 = _sha256(path)
 
     rows = len(arrays["y_train"])
-    kept = rows - _validation_rows(validation, rows, where=name)
+    kept = rows - _validation_rows(validation, rows, where=spec)
     images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
     return Dataset(
         name=name,

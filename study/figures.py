@@ -1,6 +1,7 @@
 """Pictures of trials and of studies: numbers in, matplotlib figures out; nothing is read or written here."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -142,7 +143,9 @@ def _literal(text: str) -> str:
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file's bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font does not have
+        figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 

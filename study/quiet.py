@@ -23,9 +23,15 @@ def hush() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
     for name in ("alembic", "optuna", "absl", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # These print the traceback of what they raise as well.
+    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Each program is compiled once, but there are many of them, of one function.
+    logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     # Says for every logged model that pip's version is unknown where the environment was made by uv.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import numpy as np
@@ -129,10 +129,12 @@ class Run:
 
     def end(self, status: str, reason: str | None = None) -> None:
         """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
-        self._write()
-        if reason:
-            self.set_tags({REASON_TAG: reason[:1_000]})
-        self.client.set_terminated(self.run_id, status)
+        try:
+            self._write()
+            if reason:
+                self.set_tags({REASON_TAG: reason[:1_000]})
+        finally:  # a store that has no room for more may still have room for this
+            self.client.set_terminated(self.run_id, status)
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def connect() -> MlflowClient:
     if urlsplit(uri).scheme in ("http", "https"):
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
-        _check_writable(Path(uri.removeprefix("sqlite:///")))
+        _check_writable(_sqlite_file(uri))
     with _said_clearly(uri):
         client = MlflowClient()
         client.search_experiments(max_results=1)
@@ -174,8 +176,12 @@ def client_of(uri: str) -> MlflowClient:
 def tracking_uri() -> str:
     """Return the tracking store's address, in full, so that another process finds the same one."""
     uri = mlflow.get_tracking_uri()
-    path = uri.removeprefix("sqlite:///")
-    return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
+    relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
+    return f"sqlite:///{_sqlite_file(uri).resolve()}" if relative else uri
+
+
+def _sqlite_file(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix("sqlite:///")))  # MLflow writes a space in the path as %20
 
 
 def _check_server(uri: str) -> None:

@@ -29,7 +29,9 @@ def run(
     result = training.train(config, dataset, log_and_pass_on)
 
     title = f"{name} · {dataset.title}"
-    files, metrics = _curve_files(result, title), _summary_metrics(result)
+    files, metrics = _curve_files(result, title), _time_metrics(result)
+    if result.state != "diverged":
+        metrics |= _epoch_summary(result)
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
@@ -53,7 +55,15 @@ def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
     }
 
 
-def _summary_metrics(result: TrialResult) -> dict[str, float]:
+def _time_metrics(result: TrialResult) -> dict[str, float]:
+    return {
+        "epochs_trained": len(result.epochs),
+        "train_seconds": result.train_seconds,
+        "compile_seconds": result.compile_seconds,
+    }
+
+
+def _epoch_summary(result: TrialResult) -> dict[str, float]:
     best, kept = result.epochs[result.best_epoch - 1], result.epochs[result.model_epoch - 1]
     return {
         "best_epoch": best.number,
@@ -62,9 +72,6 @@ def _summary_metrics(result: TrialResult) -> dict[str, float]:
         "model_epoch": kept.number,
         "model_val_loss": kept.val_loss,
         "model_val_accuracy": kept.val_accuracy,
-        "epochs_trained": len(result.epochs),
-        "train_seconds": result.train_seconds,
-        "compile_seconds": result.compile_seconds,
     }
 
 

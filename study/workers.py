@@ -218,6 +218,7 @@ class Workers:
                 raise WorkerError(
                     f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
                     got=f"{sum(trial.finished for trial in now)} of {len(now)} trials",
+                    hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
                 )
             if os.getppid() != parent:
                 raise KeyboardInterrupt
@@ -284,10 +285,12 @@ class _Worker:
             trial.set_user_attr("reason", str(failure))
             raise
         except (Exception, KeyboardInterrupt) as failure:
-            reason = f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}"
+            interrupted = isinstance(failure, KeyboardInterrupt)
+            first_line = next(iter(str(failure).splitlines()), "")
+            reason = "interrupted" if interrupted else f"{type(failure).__name__}: {first_line}"
             trial.set_user_attr("reason", reason)
             if run:
-                run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", reason)
+                run.end("KILLED" if interrupted else "FAILED", reason)
             raise
         return result.epochs[result.model_epoch - 1].val_loss
 

@@ -179,6 +179,8 @@ def test_diverged_trial_is_failed_with_reason_and_curve(findings, records):
     assert "not finite" in record.tags["reason"]
     assert len(record.curves["loss"]) >= 1
     assert "test_accuracy" not in record.metrics
+    assert "best_epoch" not in record.metrics
+    assert [trial.name for trial in findings.diverged] == ["thrown · seed 1", "thrown · seed 2"]
     assert findings.failures == []  # it is a result of the ablation, not a fault
     assert findings.arms[2].failed == 2
 

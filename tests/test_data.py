@@ -131,7 +131,7 @@ def test_validation_is_a_count_or_a_fraction(tmp_path, rows, validation, kept):
 )
 def test_validation_leaves_rows_on_both_sides(own_file, validation, what):
     assert message(data.load, str(own_file), validation) == (
-        f"own: validation={validation} leaves no rows to {what} on; "
+        f"{own_file}: validation={validation} leaves no rows to {what} on; "
         "expected a count from 1 to 19, or a fraction of the 20 training rows."
     )
 

@@ -103,6 +103,10 @@ def call(tmp_path, monkeypatch, capsys):
         (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than 1."),
         (["--set", "dropout"], "set: not a setting; expected field=value,field=value, got 'dropout'."),
         (["--set", "batch_size=64"], "set: batch_size is what the arms of batch_size differ in."),
+        (
+            ["--set", "epochs=3", "--epochs", "2"],
+            "set: epochs is given twice. Keep it here or in the parameter epochs.",
+        ),
         (["--set", "seed=4"], "set: seed is not changed here. Use the parameter seeds."),
     ],
 )
@@ -152,7 +156,7 @@ def test_substitute_for_mnist_is_announced_loudly(call, tmp_path, monkeypatch):
     monkeypatch.setattr("study.data.MNIST_URL", "http://127.0.0.1:9/mnist.npz")
     _, output, errors = call("--plan", "true")
     assert errors.startswith("WARNING: these results are not on MNIST.")
-    assert "digits: 1,222 training" in output
+    assert "digits: 1,222 train, 216 validation" in output
 
 
 def mlflow_run(folder, *parameters):
