@@ -43,7 +43,7 @@ def main(**given: str) -> None:
     dataset = data.load(given["data"], ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
     # A file has no width: its lines are as long as what they say.
-    console = Console(width=None if sys.stdout.isatty() else 1_000, soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 1_000)
     workers = min(workers, len(cells))
 
     _introduce(console, ablation, dataset, len(cells), workers)
@@ -61,10 +61,8 @@ def main(**given: str) -> None:
         highlight=False,
     )
     if findings.diverged:
-        first = findings.diverged[0]
-        display.warn(
-            f"{len(findings.diverged)} of {len(cells)} trials diverged; the first: {first.name}, {first.reason}."
-        )
+        number, first = len(findings.diverged), findings.diverged[0]
+        display.warn(f"{number} of {len(cells)} trials diverged; the first: {first.name}, {first.reason}.")
     if findings.failures:
         raise click.ClickException(
             f"{len(findings.failures)} of {len(cells)} trials failed; the first: {findings.failures[0].reason}"
@@ -100,11 +98,8 @@ def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:
     width = max(len(cell.name) for cell in cells)
     for cell in cells:
         click.echo(f"{cell.name:<{width}}  about {display.duration(plan.trial_seconds(cell.config, dataset))}")
-    whole = display.duration(plan.total_seconds(cells, dataset, workers))
-    click.echo(
-        f"In all about {whole} on {display.count(workers, 'worker')}, with {display.duration(plan.SECONDS_TO_START)} to start. "
-        "Nothing was run."
-    )
+    whole, start = map(display.duration, (plan.total_seconds(cells, dataset, workers), plan.SECONDS_TO_START))
+    click.echo(f"In all about {whole} on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run.")
 
 
 def _count(name: str, text: str, most: int) -> int | None:

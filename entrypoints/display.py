@@ -14,6 +14,7 @@ from study import report
 from study.plan import TimeLeft
 from study.workers import Progress
 
+ARM_WIDTH = 12  # what an arm's name has at least, before it is folded
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -84,17 +85,18 @@ def duration(seconds: float) -> str:
 
 
 def print_arms(console: Console, arms: Sequence[report.Arm]) -> None:
-    """Print the table of the arms; where it is too narrow the words wrap, and never a number is cut."""
+    """Print the table of the arms; where it is narrow the words wrap, and never a number is cut."""
     rows = report.cells(arms)
     picture = Table(box=None, header_style="bold", pad_edge=False)
-    for position, column in enumerate(report.COLUMNS):
-        if column == "arm":
-            picture.add_column(column, overflow="fold")
-        else:
-            picture.add_column(column, justify="right", min_width=max(len(row[position]) for row in rows))
+    picture.add_column(report.COLUMNS[0], overflow="fold")
+    least = ARM_WIDTH
+    for column, *values in list(zip(report.COLUMNS, *rows, strict=True))[1:]:
+        width = max(map(len, (*column.split(), *values)))  # of the longest word or number
+        picture.add_column(column, justify="right", min_width=width)
+        least += width + 2
     for row in rows:
-        picture.add_row(*(Text(cell) for cell in row))
-    console.print(picture)
+        picture.add_row(*map(Text, row))
+    console.print(picture, width=max(console.width, least), crop=False)
     console.print(report.NOTE, style="dim", highlight=False)
 
 

@@ -8,10 +8,8 @@ from collections.abc import Callable
 
 import click
 
-from study.errors import StudyError
+from study.errors import DEBUG_VARIABLE, StudyError, in_one_line
 from study.quiet import hush
-
-DEBUG_VARIABLE = "STUDY_DEBUG"
 
 
 def run(command: click.Command) -> None:
@@ -27,7 +25,7 @@ def run(command: click.Command) -> None:
     except (KeyboardInterrupt, click.Abort):
         _fail("Interrupted.", 130)
     except Exception as failure:  # not foreseen: still one line, and the way to the rest
-        _fail(f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}", 1)
+        _fail(in_one_line(failure), 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -16,7 +16,7 @@ QUEUE = "sqlite:///optuna.db"
 
 @dataclass(frozen=True)
 class Findings:
-    """What an ablation came to: the arms summed up, the run in which all of it is kept, and the trials that did not end well.
+    """What an ablation came to: the run that keeps it, the arms summed up, and the trials that did not end well.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program.
     """
@@ -141,7 +141,7 @@ def _failure_text(failures: Sequence[Progress]) -> str | None:
 
 
 def _abandon(run: tracking.Run, status: str, reason: str) -> None:
-    """End the study's run, and those that its workers, which are no more, have left open; as far as the store lets us."""
+    """End the study's run and those that its workers, now stopped, have left open, as far as the store lets us."""
     with contextlib.suppress(Exception):
         for record in tracking.read_trials(run.client, run.run_id):
             if record.status == "RUNNING":

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+DEBUG_VARIABLE = "STUDY_DEBUG"  # set in the environment, it lets tracebacks through
+
 
 class StudyError(Exception):
     """A problem that the person who ran the command can mend; printed as one line, without a traceback.
@@ -55,6 +57,15 @@ class Interrupted(StudyError):
     """The person, or the system, ended the study before its trials were done; what was finished is kept."""
 
     status = 130
+
+
+def in_one_line(failure: BaseException) -> str:
+    """Return what an exception says, in one line; of one that nobody has foreseen, the first cause and its type."""
+    if isinstance(failure, StudyError):
+        return str(failure)
+    while inner := failure.__cause__ or failure.__context__:
+        failure = inner
+    return f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}"
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -10,7 +10,7 @@ from study import figures
 from study.statistics import Estimate, estimate
 from study.tracking import CURVES, TrialRecord, csv_text
 
-COLUMNS = ("arm", "trials", "val_accuracy (%)", "val_loss", "test_accuracy (%)", "seconds a trial")
+COLUMNS = ("arm", "trials", "val accuracy (%)", "val loss", "test accuracy (%)", "seconds a trial")
 NOTE = (
     "Mean ± half-width of the 95 % interval of the mean over the seeds (Student's t), of the model each trial kept; "
     "seconds are those of its epochs, without compiling and recording."

@@ -245,7 +245,8 @@ def name_project_run(name: str, files: Mapping[str, str]) -> None:
 
 def note_failure(client: MlflowClient, reason: str) -> None:
     """Write into the run that `mlflow run` has made, if there is one, why nothing came of it, and end it."""
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that has begun has said it itself
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NOTE: reason})
         run.end("FAILED", reason)

@@ -27,7 +27,7 @@ from sqlalchemy import event
 
 from study import data, tracking
 from study.config import TrialConfig, fingerprint
-from study.errors import DataError, StudyError, WorkerError
+from study.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
 from study.quiet import hush
 
 HEARTBEAT_SECONDS = 5
@@ -286,8 +286,7 @@ class _Worker:
             raise
         except (Exception, KeyboardInterrupt) as failure:
             interrupted = isinstance(failure, KeyboardInterrupt)
-            first_line = next(iter(str(failure).splitlines()), "")
-            reason = "interrupted" if interrupted else f"{type(failure).__name__}: {first_line}"
+            reason = "interrupted" if interrupted else in_one_line(failure)
             trial.set_user_attr("reason", reason)
             if run:
                 run.end("KILLED" if interrupted else "FAILED", reason)
@@ -342,8 +341,10 @@ def main() -> int:
         work(storage, study_name)
     except KeyboardInterrupt:
         return 130
-    except StudyError as failure:
-        print(f"worker {os.getpid()}: {failure}", file=sys.stderr)
+    except Exception as failure:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f"worker {os.getpid()}: {in_one_line(failure)}", file=sys.stderr)
         return 1
     return 0
 

@@ -80,7 +80,7 @@ def test_nothing_is_shown_as_a_dash():
 
 def test_the_markdown_table(arms):
     assert report.markdown(arms) == (
-        "| arm | trials | val_accuracy (%) | val_loss | test_accuracy (%) | seconds a trial |\n"
+        "| arm | trials | val accuracy (%) | val loss | test accuracy (%) | seconds a trial |\n"
         "|---|---|---|---|---|---|\n"
         "| narrow | 1 (1 failed) | 90 | 0.1 | 89 | 90 |\n"
         "| wide | 3 | 98.0 ± 2.5 | 0.020 ± 0.025 | 97.0 ± 2.5 | 98.0 ± 2.5 |\n"

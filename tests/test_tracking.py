@@ -77,6 +77,8 @@ def test_failure_is_noted_in_the_run_of_mlflow_run(client, monkeypatch):
     now = client.get_run(made.info.run_id)
     assert now.info.status == "FAILED"
     assert now.data.tags["reason"] == now.data.tags["mlflow.note.content"] == "no task is called x."
+    tracking.note_failure(client, "later")
+    assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called x."
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):
