@@ -1,11 +1,12 @@
 # make test       the tests, in an environment of their own
 # make test-slow  those that take minutes
+# make bench      the benchmarks (minutes; needs MNIST)
 # make pins       requirements.txt anew from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow lint pins bench
+.PHONY: test test-slow pins bench
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -13,7 +14,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow -n 0
+	$(BIN)/python -m pytest -m slow
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.epoch

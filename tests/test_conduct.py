@@ -3,6 +3,13 @@
 import csv
 import io
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -213,3 +220,56 @@ def test_worker_refuses_other_data_than_the_studys(folder, digits, findings):
     workers.create_queue("sqlite:///optuna.db", "wrong data", wrong, [])
     with pytest.raises(Exception, match="not the data of this study"):
         workers.work("sqlite:///optuna.db", "wrong data")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real MLflow server on loopback, with a store of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination",
+        f"{tmp_path}/artifacts",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *words],
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    uri = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline, "the MLflow server does not start"
+            time.sleep(0.5)
+    yield uri
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+@pytest.mark.slow
+def test_everything_reaches_a_tracking_server(server, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    study = ablation.load("dropout").with_baseline({"epochs": 2})
+    findings = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=lambda _: None)
+    client = MlflowClient(server)
+    records = tracking.read_trials(client, findings.run_id, tracking.CURVES)
+    assert [record.status for record in records] == ["FINISHED"] * 3
+    assert all(len(record.curves["val_loss"]) == 2 for record in records)
+    names = {file.path for file in client.list_artifacts(records[0].run_id)}
+    assert {"learning_curves.png", "confusion_matrices.png", "confusion_test.csv", "step_loss.csv"} <= names
+    assert {"arms.csv", "arms.png"} <= {file.path for file in client.list_artifacts(findings.run_id)}
+    model = mlflow.pyfunc.load_model(f"runs:/{records[0].run_id}/model")
+    assert model.predict(digits.test.images[:3]).shape == (3, 10)
+    assert not (tmp_path / "mlflow.db").exists()
