@@ -40,11 +40,11 @@ def evaluation(confusion) -> Evaluation:
 
 
 @pytest.mark.parametrize("draw, numbers, width, height", [
-    (figures.learning_curves, (CURVES, 2), 1100, 440),
-    (figures.step_losses, (np.linspace(2, 1, 60), 20), 1100, 440),
-    (figures.arm_curves, ({"a": {key: np.array([values]) for key, values in CURVES.items()}},), 1210, 825),
-    (figures.confusion_matrices, ({"test": evaluation(np.eye(3, dtype=int))},), 616, 616),
-    (figures.confusion_matrices, (dict.fromkeys("ab", evaluation(np.eye(3, dtype=int))),), 1232, 616),
+    (figures.learning_curves, (CURVES, 2), 1000, 400),
+    (figures.step_losses, (np.linspace(2, 1, 60), 20), 1000, 400),
+    (figures.arm_curves, ({"a": {key: np.array([values]) for key, values in CURVES.items()}},), 1100, 750),
+    (figures.confusion_matrices, ({"test": evaluation(np.eye(3, dtype=int))},), 560, 560),
+    (figures.confusion_matrices, (dict.fromkeys("ab", evaluation(np.eye(3, dtype=int))),), 1120, 560),
 ])  # fmt: skip
 def test_a_figure_becomes_a_png_with_something_on_white(draw, numbers, width, height):
     image = pixels(draw(*numbers, "title"))
