@@ -1,7 +1,7 @@
 """How a network is trained: one compiled program an epoch, around stock Keras layers, loss and optimizer.
 
-`model.fit` goes back to Python after every batch. Here the loop over the batches of an epoch is part of the
-compiled program, which makes an epoch 4 to 16 times faster and computes the same numbers. Everything that
+`model.fit` goes back to Python after every batch. Here the loop over the batches of an epoch is part of the compiled
+program, which makes an epoch 4 to 18 times faster (docs/lab-log.md) and computes the same numbers. Everything that
 happens once an epoch (validation, early stopping, pruning) is ordinary Python.
 """
 
