@@ -12,7 +12,7 @@ from study import conduct, data, plan, tracking
 from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
 from study.data import Dataset
-from study.errors import ConfigError
+from study.errors import ConfigError, shown
 from study.workers import Cell
 
 DEFAULTS = dict(
@@ -37,8 +37,8 @@ def main(**given: str) -> None:
         tracking.name_project_run("ablation list", {"catalogue.txt": listing})
         return
     only_plan = _boolean("plan", given["plan"])
-    seeds = _count("seeds", given["seeds"], MOST_SEEDS)
-    workers = _count("workers", given["workers"], 1_000) or _cores()
+    seeds = _whole_number("seeds", given["seeds"], MOST_SEEDS)
+    workers = _whole_number("workers", given["workers"], 1_000) or _cores()
     ablation = _ablation(given)
     dataset = data.load(given["data"], ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
@@ -102,12 +102,12 @@ def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:
     click.echo(f"In all about {whole} on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run.")
 
 
-def _count(name: str, text: str, most: int) -> int | None:
+def _whole_number(name: str, text: str, most: int) -> int | None:
     """Return a parameter that is a whole number from 1 to `most`, or None for auto."""
     if text == "auto":
         return None
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise ConfigError(f"{name} cannot be {text!r}", expected=f"a whole number from 1 to {most}, or auto")
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a whole number from 1 to {most}, or auto")
     return int(text)
 
 
@@ -120,7 +120,7 @@ def _cores() -> int:
 
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ConfigError(f"{name} cannot be {text!r}", expected="true or false")
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected="true or false")
     return text.lower() == "true"
 
 

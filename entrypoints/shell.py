@@ -15,7 +15,7 @@ from study.quiet import hush
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
     hush()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         command.main(standalone_mode=False)
     except StudyError as failure:
@@ -47,10 +47,6 @@ def _note_in_run(message: str) -> None:
     # The person has been told already, and the store may be the very thing that failed.
     with contextlib.suppress(Exception):
         tracking.note_failure(tracking.connect(), message)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def options(**settings: tuple[object, str]) -> Callable:

@@ -55,7 +55,7 @@ class Ablation:
                 raise ConfigError(
                     f"{name} is not changed here",
                     where=where,
-                    hint=f"Use the parameter {'seeds' if name == 'seed' else name}.",
+                    hint=_own_parameter(name),
                 )
             if any(name in arm.settings for arm in self.arms):
                 raise ConfigError(
@@ -64,6 +64,10 @@ class Ablation:
                 )  # fmt: skip
         changed = self.baseline.replace(settings, where=where)
         return Ablation(self.task, self.question, self.known, changed, self.arms, self.seeds)
+
+
+def _own_parameter(name: str) -> str:
+    return f"Use the parameter {'seeds' if name == 'seed' else name}."
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -158,7 +162,7 @@ def _checked(
     """Return `base` with the settings, each checked for itself, so that an error names its line."""
     for name, value in settings.items():
         if name in fixed:
-            hint = f"Use the parameter {'seeds' if name == 'seed' else name}."
+            hint = _own_parameter(name)
             raise AblationError(f"{name} is not set here", where=where(name), hint=hint)
         base = base.replace({name: value}, where=where(name))
     return base

@@ -65,7 +65,12 @@ def in_one_line(failure: BaseException) -> str:
         return str(failure)
     while inner := failure.__cause__ or failure.__context__:
         failure = inner
-    return f"{type(failure).__name__}: {next(iter(str(failure).splitlines()), '')}"
+    return f"{type(failure).__name__}: {first_line(failure)}"
+
+
+def first_line(failure: BaseException) -> str:
+    """Return the first line of what an exception says; nothing where it says nothing."""
+    return next(iter(str(failure).splitlines()), "")
 
 
 def shown(value: object, most: int = 60) -> str:

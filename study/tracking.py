@@ -36,7 +36,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from study.data import MNIST_URL, Dataset
-from study.errors import TrackingError
+from study.errors import TrackingError, first_line
 
 SECONDS_BETWEEN_WRITES = 1.0
 METRICS_A_REQUEST = 1_000  # MLflow's limit
@@ -218,11 +218,9 @@ def _said_clearly(where: str):
     try:
         yield
     except MlflowException as failure:
-        raise TrackingError(str(failure).splitlines()[0], where=where) from failure
+        raise TrackingError(first_line(failure), where=where) from failure
     except Exception as failure:  # whatever the store's own library raises: SQLAlchemy, requests, …
-        raise TrackingError(
-            f"the MLflow store cannot be used ({str(failure).splitlines()[0]})", where=where
-        ) from failure
+        raise TrackingError(f"the MLflow store cannot be used ({first_line(failure)})", where=where) from failure
 
 
 def open_study_run(client: MlflowClient, name: str) -> Run:

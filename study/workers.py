@@ -27,7 +27,7 @@ from sqlalchemy import event
 
 from study import data, tracking
 from study.config import TrialConfig, fingerprint
-from study.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
+from study.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line
 from study.quiet import hush
 
 HEARTBEAT_SECONDS = 5
@@ -99,7 +99,7 @@ def _open(storage: str) -> _Queue:
     try:
         return _Queue(storage)
     except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
-        raise WorkerError(f"the queue cannot be opened ({str(failure).splitlines()[0]})", where=storage) from failure
+        raise WorkerError(f"the queue cannot be opened ({first_line(failure)})", where=storage) from failure
 
 
 def create_queue(storage: str, name: str, assignment: Assignment, cells: Sequence[Cell]) -> optuna.Study:
@@ -316,10 +316,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _read_line() -> bytes:
     line = b""
     while not line.endswith(b"\n"):
@@ -332,7 +328,7 @@ def _read_line() -> bytes:
 def main() -> int:
     """Be one worker; return its exit status."""
     hush()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         import study.trial  # noqa: F401  TensorFlow, while the parent prepares the work
 
