@@ -1,7 +1,6 @@
 """Run a controlled ablation: arms that differ in named hyperparameters, each with the same seeds."""
 
 import os
-import sys
 
 import click
 from rich.console import Console
@@ -13,16 +12,22 @@ from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
 from study.data import Dataset
 from study.errors import ConfigError, shown
+from study.findings import COMPARE
 from study.workers import Cell
 
 DEFAULTS = dict(
     task=("batch_size", "An ablation of the catalogue, or the path of a YAML file. 'list' shows the catalogue."),
-    data=("auto", "mnist, digits, or the path of an .npz file; auto is mnist, or digits where that cannot be had."),
+    data=(
+        "auto",
+        "mnist, digits, synthetic, or the path of an .npz file; auto: as the task says, mostly mnist, or digits where "
+        "that cannot be had.",
+    ),
     validation=("auto", "Training rows kept for validation: a count or a fraction; auto: as the task says."),
-    seeds=("auto", "How many seeds each arm is run with; auto: as the task says (6)."),
+    seeds=("auto", "How many seeds each arm is run with; auto: as the task says (most: 7)."),
     epochs=("auto", "Epochs of every trial, at most; auto: as the task says."),
     workers=("auto", "Worker processes, one thread each; auto: one for every core."),
     set=("none", "Changes to the baseline: field=value,field=value."),
+    compare=("baseline", "What each arm is compared with: baseline, or pairs (each with each)."),
     plan=("false", "true: list the trials and an estimate of the time, and run nothing."),
 )
 
@@ -40,10 +45,11 @@ def main(**given: str) -> None:
     seeds = _whole_number("seeds", given["seeds"], MOST_SEEDS)
     workers = _whole_number("workers", given["workers"], 1_000) or _cores()
     ablation = _ablation(given)
-    dataset = data.load(given["data"], ablation.baseline.validation)
+    shell.choice("compare", given["compare"], COMPARE)
+    spec = ablation.baseline.data if given["data"] == "auto" else given["data"]
+    dataset = data.load(spec, ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
-    # A file has no width: its lines are as long as what they say.
-    console = Console(width=None if sys.stdout.isatty() else 1_000)
+    console = shell.console()
     workers = min(workers, len(cells))
 
     _introduce(console, ablation, dataset, len(cells), workers)
@@ -53,19 +59,20 @@ def main(**given: str) -> None:
         return
 
     with display.Display(console, plan.TimeLeft(cells, dataset, workers)) as observe:
-        findings = conduct.conduct(ablation, cells, dataset, params=given, worker_count=workers, observe=observe)
-    console.print()
-    display.print_arms(console, findings.arms)
+        outcome = conduct.conduct(ablation, cells, dataset, params=given, worker_count=workers, observe=observe)
+    display.print_findings(console, outcome.study)
+    console.print(f"Report: {outcome.page}", markup=False, highlight=False)
+    run_id = outcome.study.record.run_id
     console.print(
-        f"Run {findings.run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrices and model.",
+        f"Run {run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrices and model.",
         highlight=False,
     )
-    if findings.diverged:
-        number, first = len(findings.diverged), findings.diverged[0]
+    if outcome.diverged:
+        number, first = len(outcome.diverged), outcome.diverged[0]
         display.warn(f"{number} of {len(cells)} trials diverged; the first: {first.name}, {first.reason}.")
-    if findings.failures:
+    if outcome.failures:
         raise click.ClickException(
-            f"{len(findings.failures)} of {len(cells)} trials failed; the first: {findings.failures[0].reason}"
+            f"{len(outcome.failures)} of {len(cells)} trials failed; the first: {outcome.failures[0].reason}"
         )
 
 
@@ -119,9 +126,7 @@ def _cores() -> int:
 
 
 def _boolean(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ConfigError(f"{name} cannot be {shown(text)}", expected="true or false")
-    return text.lower() == "true"
+    return shell.choice(name, text.lower(), ("true", "false")) == "true"
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from study import report
+from study.findings import Study
 from study.plan import TimeLeft
 from study.workers import Progress
 
-ARM_WIDTH = 12  # what an arm's name has at least, before it is folded
+WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -84,20 +85,34 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def print_arms(console: Console, arms: Sequence[report.Arm]) -> None:
-    """Print the table of the arms; where it is narrow the words wrap, and never a number is cut."""
-    rows = report.cells(arms)
+def print_findings(console: Console, study: Study) -> None:
+    """Print the tables of the arms and of the verdicts, and how to read them."""
+    console.print()
+    _print_table(console, report.COLUMNS, report.cells(study.arms))
+    console.print(report.NOTE, style="dim", highlight=False)
+    console.print()
+    _print_table(console, report.VERDICT_COLUMNS, report.verdict_cells(study.verdicts), words=("against", "verdict"))
+    console.print(report.VERDICT_NOTE, style="dim", highlight=False)
+    console.print()
+
+
+def _print_table(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
+) -> None:
+    """Print a table; where it is narrow the words (the first column and those in `words`) wrap; no number is cut."""
     picture = Table(box=None, header_style="bold", pad_edge=False)
-    picture.add_column(report.COLUMNS[0], overflow="fold")
-    least = ARM_WIDTH
-    for column, *values in list(zip(report.COLUMNS, *rows, strict=True))[1:]:
-        width = max(map(len, (*column.split(), *values)))  # of the longest word or number
-        picture.add_column(column, justify="right", min_width=width)
-        least += width + 2
+    least = 0
+    for column, *values in zip(columns, *rows, strict=True):
+        if column in (columns[0], *words):
+            picture.add_column(column, overflow="fold")
+            least += WORDS_WIDTH + 2
+        else:
+            width = max(map(len, (*column.split(), *values)))  # of the longest word or number
+            picture.add_column(column, justify="right", min_width=width)
+            least += width + 2
     for row in rows:
         picture.add_row(*map(Text, row))
     console.print(picture, width=max(console.width, least), crop=False)
-    console.print(report.NOTE, style="dim", highlight=False)
 
 
 def warn(message: str) -> None:

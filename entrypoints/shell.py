@@ -4,11 +4,12 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
+from rich.console import Console
 
-from study.errors import DEBUG_VARIABLE, StudyError, in_one_line
+from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, nearest, shown
 from study.quiet import hush
 
 
@@ -47,6 +48,18 @@ def _note_in_run(message: str) -> None:
     # The person has been told already, and the store may be the very thing that failed.
     with contextlib.suppress(Exception):
         tracking.note_failure(tracking.connect(), message)
+
+
+def console() -> Console:
+    """Return a console for the standard output; a file has no width, and its lines are as long as what they say."""
+    return Console(width=None if sys.stdout.isatty() else 1_000)
+
+
+def choice(name: str, text: str, choices: Sequence[str]) -> str:
+    """Return a parameter that is one of a few words; raises ConfigError where it is none of them."""
+    if text not in choices:
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=" or ".join(choices), hint=nearest(text, choices))
+    return text
 
 
 def options(**settings: tuple[object, str]) -> Callable:

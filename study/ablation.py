@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,13 @@ from study.errors import AblationError, ConfigError, nearest, shown
 from study.workers import Cell
 
 CATALOGUE = Path(__file__).parent / "catalogue"
-KEYS = ("question", "known", "baseline", "arms", "seeds")
+KEYS = ("question", "known", "baseline", "arms", "seeds", "figures")
+# The figures that a report draws for a task beside those that every report has (study/extras.py).
+FIGURES = (
+    "gap", "size", "stopping", "norms", "gradient_noise", "units", "first_layer", "distributions", "loss_by_step",
+    "val_loss_by_step", "heat_maps", "interaction",
+)  # fmt: skip
+DEFAULT_SEEDS = 7
 MOST_SEEDS = 1_000
 # These have parameters of their own, and would compare trials on different data or with themselves.
 NOT_VARIED = ("data", "validation", "seed")
@@ -30,7 +36,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is asked, from where, in which arms, and over how many seeds."""
+    """What is asked, from where, in which arms, and over how many seeds.
+
+    `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
+    listed arms. `figures` are those of FIGURES that show best what the task is about.
+    """
 
     task: str
     question: str
@@ -38,6 +48,23 @@ class Ablation:
     baseline: TrialConfig
     arms: tuple[Arm, ...]
     seeds: int
+    factors: Mapping[str, tuple[object, ...]]
+    figures: tuple[str, ...]
+
+    @property
+    def reference(self) -> Arm:
+        """The arm that the others are compared with: the one that is the baseline itself, or else the first."""
+        for arm in self.arms:
+            if self.baseline.replace(arm.settings) == self.baseline:
+                return arm
+        return self.arms[0]
+
+    def comparisons(self, pairs: bool = False) -> list[tuple[str, str]]:
+        """Return the names of the arms to compare, (arm, against): each with the reference, or each with each."""
+        names = [arm.name for arm in self.arms]
+        if pairs:
+            return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
+        return [(name, self.reference.name) for name in names if name != self.reference.name]
 
     def cells(self, seeds: int, dataset: Dataset) -> list[Cell]:
         """Return a trial for each arm and seed (1 to `seeds`), seed by seed, so that what is done can be compared."""
@@ -63,7 +90,22 @@ class Ablation:
                     hint="Copy the catalogue's YAML file, change its arms, and give its path as the task.",
                 )  # fmt: skip
         changed = self.baseline.replace(settings, where=where)
-        return Ablation(self.task, self.question, self.known, changed, self.arms, self.seeds)
+        return replace(self, baseline=changed)
+
+    def as_yaml(self) -> str:
+        """Return the ablation as the text of a YAML file that `parse` reads back."""
+        usual = TrialConfig().as_text()
+        baseline = {name: value for name, value in self.baseline.as_text().items() if value != usual[name]}
+        grid = {field: list(values) for field, values in self.factors.items()}
+        content = {
+            "question": self.question,
+            "known": self.known,
+            "baseline": baseline,
+            "arms": {"grid": grid} if grid else {"list": [{"name": arm.name, **arm.settings} for arm in self.arms]},
+            "seeds": self.seeds,
+            "figures": list(self.figures),
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _own_parameter(name: str) -> str:
@@ -94,7 +136,7 @@ def load(task: str) -> Ablation:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as failure:
         raise AblationError(f"cannot be read ({getattr(failure, 'strerror', None) or failure})", where=path) from None
-    return _parse(text, path)
+    return parse(text, path.stem, path)
 
 
 class _Loader(yaml.SafeLoader):
@@ -106,7 +148,11 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def _parse(text: str, path: Path) -> Ablation:
+def parse(text: str, task: str, path: object) -> Ablation:
+    """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
+
+    Raises AblationError or ConfigError, as `load` does.
+    """
     lines: dict[tuple, int] = {}
 
     def at(*keys: object) -> str:
@@ -139,7 +185,7 @@ def _parse(text: str, path: Path) -> Ablation:
     settings = content.get("baseline") or {}
     if not isinstance(settings, dict):
         raise AblationError("baseline is not a mapping", where=at("baseline"), expected="field: value")
-    baseline = _checked(TrialConfig(), settings, ("data", "seed"), lambda name: at("baseline", name))
+    baseline = _checked(TrialConfig(), settings, ("seed",), lambda name: at("baseline", name))
     arms, configs = [], set()
     for arm, where in _arms(content["arms"], at):
         arms.append(arm)
@@ -147,13 +193,22 @@ def _parse(text: str, path: Path) -> Ablation:
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= 2:
         names = ", ".join(arm.name for arm in arms) or "none"
         raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
-    seeds = content.get("seeds", 6)
+    seeds = content.get("seeds", DEFAULT_SEEDS)
     if not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
         raise AblationError(
             f"seeds cannot be {shown(seeds)}", where=at("seeds"), expected=f"a whole number from 1 to {MOST_SEEDS}"
         )
+    figures = content.get("figures") or []
+    if not isinstance(figures, list):
+        raise AblationError("figures is not a list", where=at("figures"), expected="[name, name]")
+    for index, figure in enumerate(figures):
+        if figure not in FIGURES:
+            hint = nearest(str(figure), FIGURES)
+            raise AblationError(f"no figure is called {shown(figure)}", where=at("figures", index), hint=hint)
+    grid = content["arms"].get("grid", {})
+    factors = {field: tuple(values) for field, values in grid.items()}
     question, known = (" ".join(str(content.get(key) or "").split()) for key in ("question", "known"))
-    return Ablation(path.stem, question, known, baseline, tuple(arms), seeds)
+    return Ablation(task, question, known, baseline, tuple(arms), seeds, factors, tuple(figures))
 
 
 def _checked(

@@ -1,28 +1,35 @@
 """Conduct a study: queue its trials, let workers run them, and write down what they came to."""
 
 import contextlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from study import plan, report, tracking, workers
+import numpy as np
+
+from study import config, findings, plan, report, tracking, workers
 from study.ablation import Ablation
 from study.data import Dataset
 from study.errors import Interrupted
-from study.tracking import CURVES, csv_text
+from study.findings import Study
+from study.tracking import csv_text
 from study.workers import Assignment, Cell, Progress, Workers
 
 QUEUE = "sqlite:///optuna.db"
 
 
+MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
+
+
 @dataclass(frozen=True)
-class Findings:
-    """What an ablation came to: the run that keeps it, the arms summed up, and the trials that did not end well.
+class Outcome:
+    """What an ablation came to: the study read back, where its report lies, and the trials that did not end well.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program.
     """
 
-    run_id: str
-    arms: list[report.Arm]
+    study: Study
+    page: str
     diverged: list[Progress]
     failures: list[Progress]
 
@@ -35,7 +42,7 @@ def conduct(
     params: Mapping[str, str],
     worker_count: int,
     observe: Callable[[list[Progress]], None],
-) -> Findings:
+) -> Outcome:
     """Run every cell once, each as a child of the study's run, and write the comparison into that.
 
     `observe` is called about twice a second with the progress of all trials. Raises TrackingError, WorkerError when the
@@ -52,7 +59,7 @@ def conduct(
             team.assign(QUEUE, queue.study_name)
             for trials in team.watch(queue):
                 observe(trials)
-            findings = _write_findings(ablation, dataset, run, trials)
+            outcome = _write_outcome(run, trials)
         except KeyboardInterrupt:
             team.stop()
             _abandon(run, "KILLED", "interrupted")
@@ -62,8 +69,8 @@ def conduct(
             team.stop()
             _abandon(run, "FAILED", str(failure))
             raise
-    run.end("FAILED" if findings.failures else "FINISHED", _failure_text(findings.failures))
-    return findings
+    run.end("FAILED" if outcome.failures else "FINISHED", _failure_text(outcome.failures))
+    return outcome
 
 
 def _name(ablation: Ablation, run: tracking.Run) -> str:
@@ -77,7 +84,13 @@ def _describe(
     run.log_params(params)
     run.set_tags(_tags(ablation, dataset, run))
     run.log_dataset(dataset)
-    run.log_files({"plan.csv": plan_table(cells, dataset)})
+    run.log_files(
+        {
+            "plan.csv": plan_table(cells, dataset),
+            tracking.ABLATION: ablation.as_yaml(),
+            tracking.TEST_SET: _test_set(dataset),
+        }
+    )
     tracking.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
     return Assignment(
         tracking_uri=tracking.tracking_uri(),
@@ -99,41 +112,38 @@ def plan_table(cells: Sequence[Cell], dataset: Dataset) -> str:
     return csv_text(("trial", "about seconds", *fields), rows)
 
 
-def _tags(ablation: Ablation, dataset: Dataset, run: tracking.Run) -> dict[str, str]:
+def _test_set(dataset: Dataset) -> bytes:
+    """Return the test labels, and the images unless they are too many, as the bytes of an ``.npz`` file."""
+    images = dataset.test.images if dataset.test.images.nbytes <= MOST_IMAGE_BYTES else np.empty(0, np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, labels=dataset.test.labels, images=images)
+    return buffer.getvalue()
+
+
+def _tags(ablation: Ablation, dataset: Dataset, run: tracking.Run) -> dict[str, object]:
     """Return what marks the study's run, and by it each of its trials."""
     tags = {
         "study": _name(ablation, run),
         "task": ablation.task,
         "dataset": dataset.name,
+        "dataset_title": dataset.title,
         "dataset_sha256": dataset.sha256,
+        "training_code": config.training_code_version()[:16],
+        "libraries": config.training_libraries(),
     }
+    tags |= {f"{split}_rows": len(getattr(dataset, split)) for split in ("train", "validation", "test")}
     if dataset.substitute_for:
         tags["dataset_substitute_for"] = dataset.substitute_for
     return tags | tracking.code_tags()
 
 
-def _write_findings(ablation: Ablation, dataset: Dataset, run: tracking.Run, trials: Sequence[Progress]) -> Findings:
-    order = [arm.name for arm in ablation.arms]
-    records = tracking.read_trials(run.client, run.run_id, CURVES)
-    arms = report.summarize(records, order)
-    warning = (
-        f"> **Not on MNIST.** These are the UCI digits, in place of {dataset.substitute_for}.\n\n"
-        if dataset.substitute_for
-        else ""
-    )
-    tracking.describe(
-        run,
-        f"**{ablation.question}**\n\n{warning}{report.markdown(arms)}\n\n{report.NOTE} Data: {dataset.name}, "
-        f"SHA-256 `{dataset.sha256[:12]}…`.\n\n{ablation.known}",
-    )
-    files: dict[str, bytes | str] = {"arms.csv": report.csv(arms)}
-    if picture := report.comparison(records, order, f"{ablation.task} on {dataset.title}"):
-        files["arms.png"] = picture
-    run.log_files(files)
-    thrown = {record.name for record in records if record.tags.get("state") == "diverged"}
+def _write_outcome(run: tracking.Run, trials: Sequence[Progress]) -> Outcome:
+    study = findings.read(run.client, run.run_id)
+    page = report.log(study)
+    thrown = {trial.name for trial in study.trials if trial.tags.get("state") == "diverged"}
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.name in thrown]
-    return Findings(run.run_id, arms, diverged, failures=[trial for trial in failed if trial.name not in thrown])
+    return Outcome(study, page, diverged, failures=[trial for trial in failed if trial.name not in thrown])
 
 
 def _failure_text(failures: Sequence[Progress]) -> str | None:

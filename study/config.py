@@ -52,7 +52,7 @@ class TrialConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str = Field("auto", min_length=1, description="auto, mnist, digits, or the path of an .npz file")
+    data: str = Field("auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file")
     validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
         "auto",
         description="last training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
@@ -69,8 +69,10 @@ class TrialConfig(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-        "random_normal", "random_uniform", "zeros",
-    ] = Field("glorot_uniform", description="initial kernels; biases start at zero")  # fmt: skip
+        "random_normal", "random_uniform", "small_normal", "zeros",
+    ] = Field(
+        "glorot_uniform", description="initial kernels (small_normal: sd 0.01); biases start at zero"
+    )  # fmt: skip
     optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = Field(
         "adam", description="update rule"
     )
@@ -84,6 +86,12 @@ class TrialConfig(BaseModel):
         None, ge=0, description="epochs without a lower val_loss before stopping and restoring the best; none: never"
     )
     min_delta: float = Field(0.0, ge=0, description="by how much val_loss has to fall to count as lower")
+    validate_every: Annotated[int | None, BeforeValidator(_none)] = Field(
+        None, ge=1, description="steps between two looks at val_loss within an epoch; none: only at its end"
+    )
+    patience_steps: Annotated[int | None, BeforeValidator(_none)] = Field(
+        None, ge=1, description="steps without a lower val_loss, where it is looked at, before stopping; none: never"
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout")
 
     @classmethod
@@ -166,6 +174,11 @@ def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> 
 
 def training_code_version() -> str:
     """Return a hash of the modules that train and of the versions of the libraries that they rest on."""
-    sources = "".join((Path(__file__).parent / name).read_text() for name in ("network.py", "training.py"))
-    libraries = "".join(f"{name}=={version(name)}\n" for name in ("tensorflow", "keras", "numpy"))
-    return hashlib.sha256((libraries + sources).encode()).hexdigest()
+    names = ("network.py", "training.py", "stopping.py")
+    sources = "".join((Path(__file__).parent / name).read_text() for name in names)
+    return hashlib.sha256((training_libraries() + sources).encode()).hexdigest()
+
+
+def training_libraries() -> str:
+    """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, numpy 2.4.0``."""
+    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from study import small_sets
 from study.errors import DataError
 
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -64,8 +65,8 @@ class Dataset:
 def load(spec: str, validation: str = "auto") -> Dataset:
     """Return the dataset that `spec` names, its last `validation` training rows split off.
 
-    `spec` is ``mnist``, ``digits``, the path of an ``.npz`` file with x_train, y_train, x_test and y_test, or
-    ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
+    `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
+    y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
     fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %.
 
     Raises DataError that says what is wrong with the data, and where.
@@ -78,11 +79,11 @@ def load(spec: str, validation: str = "auto") -> Dataset:
             spec, substitute_for = "digits", f"MNIST, which could not be had ({str(failure).rstrip('.')})"
     elif spec == "mnist":
         path = _mnist_file()
-    elif spec != "digits":
+    elif spec not in small_sets.SETS:
         path = _own_file(spec)
 
-    if spec == "digits":
-        name, arrays = "digits", _digits()
+    if spec in small_sets.SETS:
+        name, arrays = spec, small_sets.SETS[spec]()
         sha256 = hashlib.sha256(b"".join(arrays[key].tobytes() for key in ARRAYS)).hexdigest()
     else:
         name, arrays = ("mnist" if spec == "mnist" else path.stem), _read(path)
@@ -93,7 +94,7 @@ def load(spec: str, validation: str = "auto") -> Dataset:
     images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
     return Dataset(
         name=name,
-        spec=spec if spec in ("mnist", "digits") else str(path.resolve()),
+        spec=spec if spec == "mnist" or spec in small_sets.SETS else str(path.resolve()),
         sha256=sha256,
         classes=int(labels.max()) + 1,
         train=Split(images[:kept], labels[:kept]),
@@ -173,31 +174,6 @@ def download(url: str, path: Path, sha256: str, *, timeout: float = CONNECT_SECO
     os.chmod(path, 0o644)
 
 
-# --- the UCI digits ---------------------------------------------------------------------------------
-
-
-def _digits() -> dict[str, np.ndarray]:
-    """Return scikit-learn's 1,797 UCI digits in MNIST's form; every fifth one is a test image.
-
-    The 8×8 counts from 0 to 16 are drawn out to 20×20 by bilinear interpolation and centred in 28×28. All of it
-    is integer arithmetic, so that the arrays, and their SHA-256, are the same on every machine.
-    """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    positions = np.arange(20) * 7  # in nineteenths of a source pixel
-    weights = np.maximum(19 - np.abs(positions[:, None] - 19 * np.arange(8)), 0)  # (20, 8), rows sum to 19
-    scaled = np.einsum("ai,nij,bj->nab", weights, digits.images.astype(np.int64), weights)
-    full = 16 * 19 * 19
-    images = np.pad((scaled * 255 + full // 2) // full, ((0, 0), (4, 4), (4, 4))).astype(np.uint8)
-    labels = digits.target.astype(np.uint8)
-    is_test = np.arange(len(labels)) % 5 == 4
-    return {
-        "x_train": images[~is_test], "y_train": labels[~is_test],
-        "x_test": images[is_test], "y_test": labels[is_test],
-    }  # fmt: skip
-
-
 # --- a file of one's own ----------------------------------------------------------------------------
 
 
@@ -226,7 +202,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 )
             arrays = {key: _array(path, key, file) for key in ARRAYS}
     except FileNotFoundError:
-        hint = "data= takes auto, mnist, digits, or the path of an .npz file."
+        hint = "data= takes auto, mnist, digits, synthetic, or the path of an .npz file."
         raise DataError("no such file", where=path, hint=hint) from None
     except IsADirectoryError:
         raise DataError("a folder", where=path, expected="an .npz file") from None

@@ -42,8 +42,14 @@ def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     return Evaluation(
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
         accuracy=float((predicted == labels).mean()),
-        confusion=np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes),
+        confusion=confusion(predicted, labels, classes),
     )
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return how many images of class i (n labels) were taken for class j (n predictions): (classes, classes)."""
+    pairs = labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

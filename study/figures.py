@@ -1,9 +1,11 @@
 """Pictures of trials and of studies: numbers in, matplotlib figures out; nothing is read or written here."""
 
 import io
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +16,9 @@ from study.evaluation import Evaluation
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
 DPI = 100
+# The greys of an SVG, in the light and in the dark.
+THEME = {"ink": ("#24292f", "#e6edf3"), "faint": ("#d0d7de", "#30363d"), "shade": ("#eceff2", "#1d232b")}
+INK, FAINT, SHADE = (light for light, _ in THEME.values())
 
 
 def learning_curves(curves: Mapping[str, Sequence[float]], best_epoch: int, title: str) -> Figure:
@@ -68,8 +73,13 @@ def confusion_matrices(evaluations: Mapping[str, Evaluation], title: str) -> Fig
     return figure
 
 
-def step_losses(losses: np.ndarray, steps_an_epoch: int, title: str) -> Figure:
-    """Draw the loss of every step (steps,) with its moving average over a tenth of an epoch: the gradient noise."""
+def step_losses(
+    losses: np.ndarray, steps_an_epoch: int, title: str, val_losses: Sequence[tuple[int, float]] = ()
+) -> Figure:
+    """Draw the loss of every step (steps,) with its moving average over a tenth of an epoch: the gradient noise.
+
+    `val_losses` are pairs (step, val_loss), where it was looked at within the epochs.
+    """
     figure = _figure(10, 4, title)
     axes = figure.subplots()
     losses = np.where(np.isfinite(losses), losses, np.nan)
@@ -87,11 +97,13 @@ def step_losses(losses: np.ndarray, steps_an_epoch: int, title: str) -> Figure:
             linewidth=1.5,
             label=f"mean of the last {window}",
         )
+    if val_losses:
+        axes.plot(*zip(*val_losses, strict=True), color=VALIDATION, linewidth=1.2, label="validation")
     for end in range(steps_an_epoch, len(losses), steps_an_epoch):
         axes.axvline(end, color="0.85", linewidth=0.8, zorder=0)
     if np.isfinite(losses).any() and np.nanmin(losses) > 0:
         axes.set_yscale("log")
-    _finish(axes, "step (grey lines: epochs)", "training loss (nats)")
+    _finish(axes, "step (grey lines: epochs)", "loss (nats)")
     axes.legend(frameon=False)
     figure.subplots_adjust(left=0.08, right=0.98, top=0.88, bottom=0.13)
     return figure
@@ -121,7 +133,7 @@ def arm_curves(arms: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
                 color=colour,
                 marker="o",
                 markersize=4,
-                label=_literal(f"{arm} (n = {len(values)})"),
+                label=literal(f"{arm} (n = {len(values)})"),
             )
             if len(values) > 1:
                 present = np.isfinite(values).any(axis=0)
@@ -135,7 +147,8 @@ def arm_curves(arms: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
     return figure
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return text that matplotlib shows as it is."""
     # matplotlib takes what stands between dollars for mathematics, and hides a label that begins with a stroke.
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
@@ -150,9 +163,34 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def svg(figure: Figure) -> str:
+    """Return the figure as an SVG element: no background, text as text, greys that follow the reader's colours.
+
+    It can stand in a page as it is, or alone in a file.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.S)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # each would stand in a page as often as it has figures
+    text = re.sub(r'style="[^"]*"', lambda style: _themed(style.group()), text)
+    dark = "".join(f"--{name}: {colour};" for name, (_, colour) in THEME.items())
+    return text.replace("</style>", f"@media screen and (prefers-color-scheme: dark) {{svg {{{dark}}}}}</style>", 1)
+
+
+def _themed(style: str) -> str:
+    style = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", style)
+    style = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", style)
+    for name, (light, _) in THEME.items():
+        style = style.replace(light, f"var(--{name}, {light})")
+    return style
+
+
 def _figure(width: float, height: float, title: str) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
-    figure.suptitle(_literal(title), fontsize=12)
+    figure.suptitle(literal(title), fontsize=12)
     return figure
 
 

@@ -5,6 +5,8 @@ import numpy as np
 from study.backend import keras
 from study.config import TrialConfig
 
+SMALL_NORMAL_SD = 0.01
+
 
 def build(config: TrialConfig, image_shape: tuple[int, int] = (28, 28), classes: int = 10) -> keras.Sequential:
     """Return the config's network: pixels 0–255 (n, height, width) in, class probabilities (n, classes) out.
@@ -34,9 +36,12 @@ def build(config: TrialConfig, image_shape: tuple[int, int] = (28, 28), classes:
 
 def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.layers.Dense:
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]) % 2**31
-    initializer = keras.initializers.get(config.initializer)
-    if "seed" in (settings := initializer.get_config()):
-        initializer = type(initializer).from_config(settings | {"seed": seed})
+    if config.initializer == "small_normal":
+        initializer = keras.initializers.RandomNormal(stddev=SMALL_NORMAL_SD, seed=seed)
+    else:
+        initializer = keras.initializers.get(config.initializer)
+        if "seed" in (settings := initializer.get_config()):
+            initializer = type(initializer).from_config(settings | {"seed": seed})
     return keras.layers.Dense(
         width,
         kernel_initializer=initializer,

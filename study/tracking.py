@@ -5,12 +5,14 @@ import getpass
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import h5py
 import mlflow
+import mlflow.artifacts
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
@@ -43,6 +47,13 @@ METRICS_A_REQUEST = 1_000  # MLflow's limit
 REASON_TAG = "reason"
 # What a trial logs by epoch, under Keras's names.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+# What a trial leaves for its study's report.
+PREDICTIONS = "predictions_test.npy"
+STEP_LOSSES = "step_loss.csv"
+STEP_VAL_LOSSES = "step_val_loss.csv"
+# What a study leaves for its report.
+ABLATION = "ablation.yaml"
+TEST_SET = "test_set.npz"
 
 
 class Run:
@@ -138,8 +149,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class TrialRecord:
-    """A trial as MLflow remembers it: everything that a comparison is made of."""
+class RunRecord:
+    """A run as MLflow remembers it: everything that a comparison is made of. `started` is in seconds since 1970."""
 
     run_id: str
     name: str
@@ -148,6 +159,7 @@ class TrialRecord:
     tags: dict[str, str]
     metrics: dict[str, float]
     curves: dict[str, list[float]] = field(default_factory=dict)
+    started: float = 0.0
 
 
 def connect() -> MlflowClient:
@@ -277,7 +289,26 @@ def start_trial_run(
     return Run(client, run.info.run_id)
 
 
-def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[TrialRecord]:
+def read_run(client: MlflowClient, run_id: str) -> RunRecord:
+    """Return the run of this ID; raises TrackingError where there is none."""
+    with _said_clearly("run"):
+        return _record(client.get_run(run_id), {})
+
+
+def find_studies(client: MlflowClient, task: str) -> list[str]:
+    """Return the IDs of the finished studies of a task, in all experiments, the newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    query = f"tags.task = '{task}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs(experiments, query, order_by=["attributes.start_time DESC"])
+    return [run.info.run_id for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags]
+
+
+def parent_of(record: RunRecord) -> str | None:
+    """Return the ID of the run below which this one lies, or None."""
+    return record.tags.get(MLFLOW_PARENT_RUN_ID)
+
+
+def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[RunRecord]:
     """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
     experiment_id = client.get_run(study_run_id).info.experiment_id
     query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'"
@@ -286,22 +317,72 @@ def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] =
         page = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token)
         for run in page:
             histories = {key: client.get_metric_history(run.info.run_id, key) for key in curves}
-            records.append(
-                TrialRecord(
-                    run_id=run.info.run_id,
-                    name=run.info.run_name,
-                    status=run.info.status,
-                    params=run.data.params,
-                    tags=run.data.tags,
-                    metrics=run.data.metrics,
-                    curves={
-                        key: [point.value for point in sorted(history, key=lambda point: point.step)]
-                        for key, history in histories.items()
-                    },
-                )
-            )
+            records.append(_record(run, histories))
         if not (token := page.token):
             return records
+
+
+def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        params=run.data.params,
+        tags=run.data.tags,
+        metrics=run.data.metrics,
+        curves={
+            key: [point.value for point in sorted(history, key=lambda point: point.step)]
+            for key, history in histories.items()
+        },
+        started=run.info.start_time / 1000,
+    )
+
+
+def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
+    """Return where a run's artifact lies: a path, from the working folder if it is in it, or the store's address."""
+    uri = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{name}"
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        return uri
+    path = Path(unquote(parts.path))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
+    """Return the content of a run's artifact, or None where it has none of this name; raises TrackingError."""
+    # Not by client.download_artifacts, which looks through every model of the store first.
+    with _said_clearly(run_id):
+        uri = client.get_run(run_id).info.artifact_uri
+    try:
+        return _download(f"{uri.rstrip('/')}/{name}")
+    except Exception as failure:  # which one depends on the artifact store
+        with _said_clearly(run_id):
+            there = [file.path for file in client.list_artifacts(run_id, name.rpartition("/")[0] or None)]
+        if name not in there:
+            return None
+        raise TrackingError(f"{name} cannot be read ({first_line(failure)})", where=run_id) from failure
+
+
+def read_kernels(client: MlflowClient, run_id: str) -> list[np.ndarray]:
+    """Return the kernels (inputs, units) of the trial's model, from the input to the output; none without a model.
+
+    They are read from the model's own file, without Keras, which takes ten seconds to import. Raises TrackingError.
+    """
+    with _said_clearly(run_id):
+        outputs = client.get_run(run_id).outputs
+        if not (outputs and outputs.model_outputs):
+            return []
+        location = client.get_logged_model(outputs.model_outputs[-1].model_id).artifact_location
+        content = _download(f"{location.rstrip('/')}/data/model.keras")
+    with zipfile.ZipFile(io.BytesIO(content)) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
+        names = [name for name in weights["layers"] if re.fullmatch(r"dense(_\d+)?", name)]
+        names.sort(key=lambda name: int(name.partition("_")[2] or 0))
+        return [weights[f"layers/{name}/vars/0"][()] for name in names]
+
+
+def _download(uri: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
 
 
 def describe(run: Run, markdown: str) -> None:
@@ -328,6 +409,13 @@ def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
+
+
+def npy_bytes(values: np.ndarray) -> bytes:
+    """Return an array as the bytes of a ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
 
 
 def _user() -> str:

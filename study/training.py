@@ -17,6 +17,9 @@ from study.backend import keras, tf
 from study.config import TrialConfig
 from study.data import Dataset
 from study.evaluation import evaluate
+from study.stopping import EarlyStopping, Plateau
+
+ROWS_AT_ONCE = 10_000  # of images in floating point, 31 MB of MNIST's
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +27,10 @@ class Epoch:
     """One pass over the training rows, under Keras's names; the losses include the L2 penalty, as Keras's do.
 
     `loss` and `accuracy` are means over the epoch, taken while the weights change and with dropout at work;
-    `val_loss` and `val_accuracy` are those of the weights at its end. `step_losses` (steps,) has the loss of each
-    batch; `seconds` counts training and validation.
+    `val_loss` and `val_accuracy` are those of the weights at its end, and `val_cross_entropy` is `val_loss` without the
+    penalty, which can be compared between strengths of it. `step_losses` (steps,) has the loss of each batch, and
+    `val_losses` the pairs (step of the epoch, val_loss) of the looks taken within it; an epoch that `patience_steps`
+    ends is a short one. `seconds` counts training and validation.
     """
 
     number: int
@@ -33,8 +38,10 @@ class Epoch:
     accuracy: float
     val_loss: float
     val_accuracy: float
+    val_cross_entropy: float
     seconds: float
     step_losses: np.ndarray
+    val_losses: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,27 +80,13 @@ def train(
 
     epochs: list[Epoch] = []
     stopping = EarlyStopping(config.patience, config.min_delta)
+    plateau = Plateau(config.patience_steps, config.min_delta)
     state, reason = "complete", None
-    while state == "complete" and len(epochs) < config.epochs and not stopping.stop:
-        epoch_clock = time.perf_counter()
-        order = epoch_order(config.seed, len(epochs) + 1, len(labels))
-        step_losses, hits = program.epoch(
-            images, labels, tf.constant(order), tf.constant(len(labels) // config.batch_size)
-        )
-        step_losses = step_losses.numpy()
-        validation = evaluate(logits(program.model, dataset.validation.images), dataset.validation.labels)
-        epoch = Epoch(
-            number=len(epochs) + 1,
-            loss=float(np.average(step_losses, weights=_rows_by_step(len(labels), config.batch_size))),
-            accuracy=int(hits) / len(labels),
-            val_loss=validation.loss + l2_penalty(program.model, config.l2),
-            val_accuracy=validation.accuracy,
-            seconds=time.perf_counter() - epoch_clock,
-            step_losses=step_losses,
-        )
+    while state == "complete" and len(epochs) < config.epochs and not (stopping.stop or plateau.stop):
+        epoch = _take_epoch(program, config, dataset, (images, labels), len(epochs) + 1, plateau)
         epochs.append(epoch)
-        stopping.update(epoch, program.model)
-        if not (np.isfinite(step_losses).all() and np.isfinite(epoch.val_loss)):
+        stopping.update(epoch.number, epoch.val_loss, program.model.get_weights)
+        if not (np.isfinite(epoch.step_losses).all() and np.isfinite(epoch.val_loss)):
             state, reason = "diverged", _divergence(epoch)
         if on_epoch(epoch) and state == "complete":
             state, reason = "pruned", f"stopped after epoch {epoch.number}"
@@ -111,9 +104,45 @@ def train(
     )
 
 
+def _take_epoch(
+    program: "Program", config: TrialConfig, dataset: Dataset, rows: tuple, number: int, plateau: Plateau
+) -> Epoch:
+    clock = time.perf_counter()
+    order = epoch_order(config.seed, number, len(dataset.train))
+    sizes = _rows_by_step(len(order), config.batch_size)
+    step_losses, hits, val_losses = np.empty(0, np.float32), 0, []
+    for first, last in _stretches(len(sizes), config.validate_every):
+        losses, hit = program.epoch(*rows, *map(tf.constant, (order, first, last)))
+        step_losses, hits = np.append(step_losses, losses.numpy()[first:last]), hits + int(hit)
+        validation = evaluate(logits(program.model, dataset.validation.images), dataset.validation.labels)
+        val_loss = validation.loss + l2_penalty(program.model, config.l2)
+        val_losses.append((last, val_loss))
+        plateau.update(last - first, val_loss)
+        if plateau.stop:
+            break
+    sizes = sizes[: len(step_losses)]
+    return Epoch(
+        number=number,
+        loss=float(np.average(step_losses, weights=sizes)),
+        accuracy=hits / sum(sizes),
+        val_loss=val_loss,
+        val_accuracy=validation.accuracy,
+        val_cross_entropy=validation.loss,
+        seconds=time.perf_counter() - clock,
+        step_losses=step_losses,
+        val_losses=tuple(val_losses) if config.validate_every else (),
+    )
+
+
 def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     """Return the order in which an epoch (counted from 1) takes the rows: a permutation (rows,) of int32."""
     return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
+
+
+def _stretches(steps: int, length: int | None) -> list[tuple[int, int]]:
+    """Return the stretches (first step, step after the last) of an epoch, at the end of which val_loss is looked at."""
+    length = length or steps
+    return [(first, min(first + length, steps)) for first in range(0, steps, length)]
 
 
 def _rows_by_step(rows: int, batch_size: int) -> list[int]:
@@ -123,10 +152,13 @@ def _rows_by_step(rows: int, batch_size: int) -> list[int]:
 
 def logits(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
     """Return what the model computes for `images` before its last layer, the softmax: (n, classes)."""
-    values = tf.constant(images)
-    for layer in model.layers[:-1]:
-        values = layer(values, training=False)
-    return values.numpy()
+    parts = []
+    for first in range(0, len(images), ROWS_AT_ONCE):
+        values = tf.constant(images[first : first + ROWS_AT_ONCE])
+        for layer in model.layers[:-1]:
+            values = layer(values, training=False)
+        parts.append(values.numpy())
+    return np.concatenate(parts)
 
 
 def l2_penalty(model: keras.Sequential, strength: float) -> float:
@@ -146,31 +178,6 @@ def _divergence(epoch: Epoch) -> str:
     return f"the loss was not finite {where}"
 
 
-class EarlyStopping:
-    """Keras's EarlyStopping on val_loss with restore_best_weights, without its printing.
-
-    With `patience` None it never stops and only remembers which epoch was the best.
-    """
-
-    def __init__(self, patience: int | None, min_delta: float):
-        self.patience, self.min_delta = patience, min_delta
-        self.best_epoch, self.best_weights, self.stop = 0, None, False
-        self._best, self._wait = np.inf, 0
-
-    def update(self, epoch: Epoch, model: keras.Sequential) -> None:
-        """Take an epoch's val_loss in; afterwards `stop` says whether it was the last."""
-        self._wait += 1
-        improved = epoch.val_loss < self._best - self.min_delta
-        if improved:
-            self._best, self._wait = epoch.val_loss, 0
-        if improved or self.best_epoch == 0:
-            self.best_epoch = epoch.number
-            if self.patience is not None:
-                self.best_weights = model.get_weights()
-        # Keras never stops at the first epoch nor at a better one, not even with a patience of 0.
-        self.stop = self.patience is not None and not improved and self._wait >= self.patience and epoch.number > 1
-
-
 # --- the compiled epoch -----------------------------------------------------------------------------
 
 
@@ -181,7 +188,10 @@ def _shape_of(config: TrialConfig) -> TrialConfig:
     dropout at all shapes it. Trials with equal shapes share one program and compile once.
     """
     defaults = TrialConfig()
-    values_only = ("data", "validation", "initializer", "learning_rate", "epochs", "patience", "min_delta", "seed")
+    values_only = (
+        "data", "validation", "initializer", "learning_rate", "epochs", "patience", "min_delta", "validate_every",
+        "patience_steps", "seed",
+    )  # fmt: skip
     return config.replace(
         {name: getattr(defaults, name) for name in values_only}
         | {"dropout": 0.5 if config.dropout > 0 else 0.0, "l2": 1.0 if config.l2 > 0 else 0.0}
@@ -191,8 +201,8 @@ def _shape_of(config: TrialConfig) -> TrialConfig:
 @lru_cache(maxsize=16)
 def _program(shape: TrialConfig, rows: int, image_shape: tuple[int, int], classes: int) -> "Program":
     program = Program(shape, image_shape, classes)
-    # Compiled here, by an epoch of no full steps; what the last short step does to the weights is undone by `start`.
-    nothing = np.zeros((rows, *image_shape), np.uint8), np.zeros(rows, np.int32), np.zeros(rows, np.int32), 0
+    # Compiled here, by an epoch of no steps.
+    nothing = np.zeros((rows, *image_shape), np.uint8), np.zeros(rows, np.int32), np.zeros(rows, np.int32), 0, 0
     program.epoch(*map(tf.constant, nothing))
     return program
 
@@ -223,21 +233,22 @@ class Program:
         self.seed.assign(config.seed)
 
     @tf.function(jit_compile=True, autograph=True)
-    def epoch(self, images, labels, order, full_steps):
-        """Train on all rows once, in `order`; return the loss of each step (steps,) and the hits among the rows.
+    def epoch(self, images, labels, order, first, last):
+        """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
+        not taken) and the hits among the rows.
 
-        The rows that do not fill a batch are one more, shorter step. `full_steps` is given at run time, so that the
-        program can be compiled without training.
+        The rows that do not fill a batch are one more, shorter step. `first` and `last` are given at run time, so that
+        the program can be compiled without training, and an epoch taken in stretches.
         """
         full, rest = divmod(len(order), self.batch_size)
-        losses = tf.TensorArray(tf.float32, full + (rest > 0))
-        step, hits = 0, 0
-        # Not `for step in tf.range(full_steps)`: that would make the number of steps part of the program.
-        while full and step < full_steps:
+        losses = tf.TensorArray(tf.float32, full + (rest > 0), element_shape=())
+        step, hits = first, 0
+        # Not `for step in tf.range(first, last)`: that would make the number of steps part of the program.
+        while full and step < tf.minimum(last, full):
             rows = tf.slice(order, [step * self.batch_size], [self.batch_size])
             loss, hit = self.step(tf.gather(images, rows), tf.gather(labels, rows))
             losses, hits, step = losses.write(step, loss), hits + hit, step + 1
-        if rest:
+        if rest and last > full:
             rows = order[full * self.batch_size :]
             loss, hit = self.step(tf.gather(images, rows), tf.gather(labels, rows))
             losses, hits = losses.write(full, loss), hits + hit

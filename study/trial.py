@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from study import figures, network, tracking, training
+from study import figures, inspection, network, tracking, training
 from study.config import TrialConfig
 from study.data import Dataset
 from study.evaluation import Evaluation, evaluate
-from study.tracking import CURVES, csv_text
+from study.tracking import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
 from study.training import Epoch, TrialResult
+
+SPLITS = ("train", "validation", "test")
 
 
 def run(
@@ -35,11 +37,14 @@ def run(
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
-        validation, test = (
-            evaluate(training.logits(model, split.images), split.labels) for split in (dataset.validation, dataset.test)
-        )
-        files |= _confusion_files({"validation": validation, "test": test}, title)
-        metrics |= _score_metrics(validation, test, training.l2_penalty(model, config.l2))
+        outputs = {split: training.logits(model, getattr(dataset, split).images) for split in SPLITS}
+        scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in SPLITS}
+        files |= _confusion_files({split: scores[split] for split in ("validation", "test")}, title)
+        smallest = np.min_scalar_type(dataset.classes - 1)
+        files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
+        files |= {"weights.csv": _weights_table(model)}
+        metrics |= _score_metrics(scores, training.l2_penalty(model, config.l2))
+        metrics |= _inspection_metrics(model, dataset)
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
@@ -50,6 +55,7 @@ def run(
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
     return {name: getattr(epoch, name) for name in CURVES} | {
+        "val_cross_entropy": epoch.val_cross_entropy,
         "generalization_gap": epoch.accuracy - epoch.val_accuracy,
         "epoch_seconds": epoch.seconds,
     }
@@ -75,14 +81,41 @@ def _epoch_summary(result: TrialResult) -> dict[str, float]:
     }
 
 
-def _score_metrics(validation: Evaluation, test: Evaluation, penalty: float) -> dict[str, float]:
+def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, float]:
+    train, validation, test = (scores[split] for split in SPLITS)
     recalls = {f"test_recall_{label}": float(recall) for label, recall in enumerate(test.recall) if np.isfinite(recall)}
     return {
+        # The training rows again, without dropout and with the weights that were kept: comparable with the others.
+        "model_train_accuracy": train.accuracy,
+        "model_train_cross_entropy": train.loss,
+        "model_val_cross_entropy": validation.loss,
+        "model_generalization_gap": train.accuracy - validation.accuracy,
         "val_macro_f1": validation.macro_f1,
         "test_loss": test.loss + penalty,
+        "test_cross_entropy": test.loss,
         "test_accuracy": test.accuracy,
         "test_macro_f1": test.macro_f1,
     } | recalls
+
+
+def _inspection_metrics(model, dataset: Dataset) -> dict[str, float]:
+    layers = inspection.activity(model, dataset.validation.images)
+    shares = {
+        f"{share}_{number}": getattr(layer, share)
+        for number, layer in enumerate(layers, start=1)
+        for share in ("dead", "saturated")
+    }
+    norms = [kernel.norm for kernel in inspection.weights(model)]
+    return {"parameters": inspection.parameters(model), "weight_norm": float(np.linalg.norm(norms))} | shares
+
+
+def _weights_table(model) -> str:
+    header = ("layer", "shape", "mean", "sd", "least", "most", "norm")
+    rows = (
+        (kernel.layer, "×".join(map(str, kernel.shape)), *(f"{getattr(kernel, name):.6g}" for name in header[2:]))
+        for kernel in inspection.weights(model)
+    )
+    return csv_text(header, rows)
 
 
 def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
@@ -90,11 +123,15 @@ def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
     losses = np.concatenate([epoch.step_losses for epoch in result.epochs])
     steps = len(result.epochs[0].step_losses)
     numbered = ((index // steps + 1, index + 1, f"{loss:.6g}") for index, loss in enumerate(losses))
-    return {
+    looks = [(steps * (epoch.number - 1) + step, value) for epoch in result.epochs for step, value in epoch.val_losses]
+    files: dict[str, bytes | str] = {
         "learning_curves.png": figures.png(figures.learning_curves(curves, result.best_epoch, title)),
-        "step_loss.png": figures.png(figures.step_losses(losses, steps, title)),
-        "step_loss.csv": csv_text(("epoch", "step", "loss"), numbered),
+        "step_loss.png": figures.png(figures.step_losses(losses, steps, title, looks)),
+        STEP_LOSSES: csv_text(("epoch", "step", "loss"), numbered),
     }
+    if looks:
+        files[STEP_VAL_LOSSES] = csv_text(("step", "val_loss"), ((step, f"{value:.6g}") for step, value in looks))
+    return files
 
 
 def _confusion_files(evaluations: dict[str, Evaluation], title: str) -> dict[str, bytes | str]:

@@ -65,14 +65,19 @@ def seen():
 
 
 @pytest.fixture(scope="module")
-def findings(folder, digits, seen):
+def outcome(folder, digits, seen):
     return run(folder, digits, 2, observe=seen.append)
 
 
 @pytest.fixture(scope="module")
-def records(findings):
+def run_id(outcome):
+    return outcome.study.record.run_id
+
+
+@pytest.fixture(scope="module")
+def records(run_id):
     client = MlflowClient()
-    return {record.name: record for record in tracking.read_trials(client, findings.run_id, tracking.CURVES)}
+    return {record.name: record for record in tracking.read_trials(client, run_id, tracking.CURVES)}
 
 
 def artifact(run_id, name):
@@ -83,32 +88,33 @@ def is_png(run_id, name):
     return Path(download_artifacts(f"runs:/{run_id}/{name}")).read_bytes()[:4] == b"\x89PNG"
 
 
-def test_every_cell_is_run_exactly_once(findings, records, seen):
+def test_every_cell_is_run_exactly_once(run_id, records, seen):
     names = {f"{arm} · seed {seed}" for arm in ("small", "large, at 1/3", "thrown") for seed in (1, 2)}
     assert set(records) == names
     assert [trial.name for trial in seen[-1]] == [
         f"{a} · seed {s}" for s in (1, 2) for a in ("small", "large, at 1/3", "thrown")
     ]
     assert all(trial.finished for trial in seen[-1])
-    queue = optuna.load_study(study_name=f"ablation sizes {findings.run_id[:8]}", storage="sqlite:///optuna.db")
+    queue = optuna.load_study(study_name=f"ablation sizes {run_id[:8]}", storage="sqlite:///optuna.db")
     assert len(queue.trials) == 6  # no stray beside them
 
 
-def test_study_run_has_a_name_a_table_and_a_picture(findings):
-    run = MlflowClient().get_run(findings.run_id)
+def test_study_run_has_a_name_a_table_and_a_picture(run_id, outcome):
+    run = MlflowClient().get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("ablation sizes", "FINISHED")
     assert run.data.params == {"task": "sizes", "seeds": "auto"}
     note = run.data.tags["mlflow.note.content"]
     assert "Does a network of 16 units" in note and "| large, at 1/3 | 2 |" in note and "0 (2 failed)" in note
-    rows = list(csv.DictReader(io.StringIO(artifact(findings.run_id, "arms.csv"))))
+    rows = list(csv.DictReader(io.StringIO(artifact(run_id, "arms.csv"))))
     assert [row["arm"] for row in rows] == ["small", "large, at 1/3", "thrown"]
-    assert float(rows[0]["val_accuracy_mean"]) == pytest.approx(findings.arms[0].val_accuracy.mean)
-    assert rows[2]["val_loss_mean"] == ""
-    assert is_png(findings.run_id, "arms.png")
-    assert len(artifact(findings.run_id, "plan.csv").splitlines()) == 7
+    accuracy = outcome.study.arms[0].values["model_val_accuracy"]
+    assert 100 * float(rows[0]["model_val_accuracy_mean"]) == pytest.approx(accuracy.mean)
+    assert rows[2]["model_val_accuracy_mean"] == ""
+    assert is_png(run_id, "arms.png")
+    assert len(artifact(run_id, "plan.csv").splitlines()) == 7
 
 
-def test_trial_run_says_all_that_decides_it(findings, records, digits):
+def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     record = records["large, at 1/3 · seed 2"]
     params = {name: record.params[name] for name in TrialConfig.model_fields}
     config = TrialConfig.parse(params)
@@ -120,9 +126,7 @@ def test_trial_run_says_all_that_decides_it(findings, records, digits):
     )
     assert (config.data, config.validation) == ("digits", "216")
     study_tags = {
-        key: value
-        for key, value in MlflowClient().get_run(findings.run_id).data.tags.items()
-        if not key.startswith("mlflow.")
+        key: value for key, value in MlflowClient().get_run(run_id).data.tags.items() if not key.startswith("mlflow.")
     }
     assert study_tags.items() <= record.tags.items()
     assert record.tags["dataset"] == "digits" and record.tags["dataset_sha256"] == digits.sha256
@@ -136,6 +140,11 @@ def test_trial_run_has_curves_and_summary_that_agree(records):
     for record in records.values():
         if record.tags["arm"] == "thrown":
             continue
+        # The losses have the penalty in them, the cross-entropy has not.
+        assert 0 < record.metrics["model_val_cross_entropy"] < record.metrics["model_val_loss"]
+        assert 0 < record.metrics["test_cross_entropy"] < record.metrics["test_loss"]
+        gap = record.metrics["model_train_accuracy"] - record.metrics["model_val_accuracy"]
+        assert record.metrics["model_generalization_gap"] == pytest.approx(gap)
         curves, metrics = record.curves, record.metrics
         best = int(np.argmin(curves["val_loss"]))
         assert len(curves["loss"]) == 3
@@ -162,6 +171,41 @@ def test_confusion_tables_add_up_to_the_metrics(records, digits):
     assert len(artifact(record.run_id, "step_loss.csv").splitlines()) == 1 + 3 * 39
 
 
+def test_trial_keeps_its_predictions_and_its_weights_in_numbers(records, digits):
+    record = records["small · seed 1"]
+    predicted = np.load(download_artifacts(f"runs:/{record.run_id}/predictions_test.npy"))
+    assert (predicted.shape, predicted.dtype) == ((359,), np.uint8)
+    assert (predicted == digits.test.labels).mean() == record.metrics["test_accuracy"]
+    kernels = tracking.read_kernels(MlflowClient(), record.run_id)
+    assert [kernel.shape for kernel in kernels] == [(784, 16), (16, 10)]
+    rows = list(csv.DictReader(io.StringIO(artifact(record.run_id, "weights.csv"))))
+    assert [(row["layer"], row["shape"]) for row in rows] == [("hidden_1", "784×16"), ("logits", "16×10")]
+    for row, kernel in zip(rows, kernels, strict=True):
+        numbers = [float(row[name]) for name in ("mean", "sd", "least", "most", "norm")]
+        expected = [kernel.mean(), kernel.std(), kernel.min(), kernel.max(), np.linalg.norm(kernel)]
+        assert numbers == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert record.metrics["parameters"] == 784 * 16 + 16 + 16 * 10 + 10
+    squares = sum(float((kernel.astype(float) ** 2).sum()) for kernel in kernels)
+    assert record.metrics["weight_norm"] == pytest.approx(np.sqrt(squares), rel=1e-5)
+    penalty = record.metrics["model_val_loss"] - record.metrics["model_val_cross_entropy"]
+    assert penalty == pytest.approx(1e-4 * squares, rel=1e-4)
+    assert 0 <= record.metrics["dead_1"] <= record.metrics["saturated_1"] < 1
+
+
+def test_study_run_keeps_what_its_report_is_made_of(run_id, outcome, digits):
+    kept = ablation.parse(artifact(run_id, "ablation.yaml"), "sizes", "ablation.yaml")
+    assert kept == outcome.study.ablation
+    labels, images = outcome.study.test_set
+    np.testing.assert_array_equal(labels, digits.test.labels)
+    np.testing.assert_array_equal(images, digits.test.images)
+    rows = list(csv.DictReader(io.StringIO(artifact(run_id, "verdicts.csv"))))
+    assert [(row["arm"], row["against"], row["seeds"], row["kind"]) for row in rows] == [
+        ("large, at 1/3", "small", "2", "not tested"),
+        ("thrown", "small", "0", "not tested"),
+    ]
+    assert Path(outcome.page).read_text() == artifact(run_id, "report/report.html")
+
+
 def test_logged_model_answers_as_it_was_scored(records, digits):
     record = records["small · seed 1"]
     model = mlflow.pyfunc.load_model(f"runs:/{record.run_id}/model")
@@ -173,30 +217,31 @@ def test_logged_model_answers_as_it_was_scored(records, digits):
     assert all(f"{name}==" in requirements for name in ("tensorflow", "keras", "numpy", "mlflow"))
 
 
-def test_dataset_is_an_input_of_study_and_trials(findings, records, digits):
-    for run_id in (findings.run_id, records["small · seed 1"].run_id):
-        (given,) = MlflowClient().get_run(run_id).inputs.dataset_inputs
+def test_dataset_is_an_input_of_study_and_trials(run_id, records, digits):
+    for owner in (run_id, records["small · seed 1"].run_id):
+        (given,) = MlflowClient().get_run(owner).inputs.dataset_inputs
         assert (given.dataset.name, given.dataset.digest) == ("digits", digits.sha256[:16])
         assert json.loads(given.dataset.profile) == {"train": 1222, "validation": 216, "test": 359}
 
 
-def test_diverged_trial_is_failed_with_reason_and_curve(findings, records):
+def test_diverged_trial_is_failed_with_reason_and_curve(outcome, records):
     record = records["thrown · seed 1"]
     assert (record.status, record.tags["state"]) == ("FAILED", "diverged")
     assert "not finite" in record.tags["reason"]
     assert len(record.curves["loss"]) >= 1
     assert "test_accuracy" not in record.metrics
     assert "best_epoch" not in record.metrics
-    assert [trial.name for trial in findings.diverged] == ["thrown · seed 1", "thrown · seed 2"]
-    assert findings.failures == []  # it is a result of the ablation, not a fault
-    assert findings.arms[2].failed == 2
+    assert [trial.name for trial in outcome.diverged] == ["thrown · seed 1", "thrown · seed 2"]
+    assert outcome.failures == []  # it is a result of the ablation, not a fault
+    assert outcome.study.arms[2].failed == 2
 
 
-def test_one_worker_gives_the_same_numbers_as_two(findings, records, folder, digits):
-    again = run(folder, digits, 1)
-    alone = {record.name: record for record in tracking.read_trials(MlflowClient(), again.run_id, tracking.CURVES)}
+def test_one_worker_gives_the_same_numbers_as_two(records, folder, digits):
+    again = run(folder, digits, 1).study
+    alone = {trial.name: trial for trial in again.trials}
     for name, record in records.items():
-        np.testing.assert_equal(alone[name].curves, record.curves)  # not close: equal, and NaN where NaN was
+        curves = {metric: alone[name].curves[metric] for metric in record.curves}
+        np.testing.assert_equal(curves, record.curves)  # not close: equal, and NaN where NaN was
         assert alone[name].tags["fingerprint"] == record.tags["fingerprint"]
 
 
@@ -215,8 +260,8 @@ def test_interrupt_ends_every_run(folder, digits):
     assert trials and {trial.status for trial in trials} == {"KILLED"}
 
 
-def test_worker_refuses_other_data_than_the_studys(folder, digits, findings):
-    wrong = workers.Assignment(tracking.tracking_uri(), findings.run_id, "digits", "216", "0" * 64)
+def test_worker_refuses_other_data_than_the_studys(folder, digits, run_id):
+    wrong = workers.Assignment(tracking.tracking_uri(), run_id, "digits", "216", "0" * 64)
     workers.create_queue("sqlite:///optuna.db", "wrong data", wrong, [])
     with pytest.raises(Exception, match="not the data of this study"):
         workers.work("sqlite:///optuna.db", "wrong data")
@@ -262,14 +307,16 @@ def test_everything_reaches_a_tracking_server(server, digits, tmp_path, monkeypa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     study = ablation.load("dropout").with_baseline({"epochs": 2})
-    findings = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=lambda _: None)
-    client = MlflowClient(server)
-    records = tracking.read_trials(client, findings.run_id, tracking.CURVES)
+    outcome = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=lambda _: None)
+    client, run_id, records = MlflowClient(server), outcome.study.record.run_id, outcome.study.trials
     assert [record.status for record in records] == ["FINISHED"] * 3
     assert all(len(record.curves["val_loss"]) == 2 for record in records)
     names = {file.path for file in client.list_artifacts(records[0].run_id)}
     assert {"learning_curves.png", "confusion_matrices.png", "confusion_test.csv", "step_loss.csv"} <= names
-    assert {"arms.csv", "arms.png"} <= {file.path for file in client.list_artifacts(findings.run_id)}
+    assert {"arms.csv", "arms.png", "report"} <= {file.path for file in client.list_artifacts(run_id)}
+    assert outcome.page.startswith("mlflow-artifacts:/")
+    shapes = [kernel.shape for kernel in tracking.read_kernels(client, records[0].run_id)]
+    assert shapes == [(784, 128), (128, 10)]
     model = mlflow.pyfunc.load_model(f"runs:/{records[0].run_id}/model")
     assert model.predict(digits.test.images[:3]).shape == (3, 10)
     assert not (tmp_path / "mlflow.db").exists()

@@ -9,11 +9,13 @@ OTHER = {
     "data": "digits", "validation": "0.2", "hidden": "20-7-5", "activation": "tanh", "batch_norm": "before",
     "dropout": "0.1", "initializer": "he_normal", "optimizer": "sgd", "learning_rate": "1e-05", "momentum": "0.5",
     "weight_decay": "0.01", "l2": "0.0001", "batch_size": "8", "epochs": "2", "patience": "3", "min_delta": "0.002",
-    "seed": "7",
+    "validate_every": "50", "patience_steps": "100", "seed": "7",
 }  # fmt: skip
 NOT_DECISIVE = {"data", "validation"}
 
 WRONG = {
+    "validate_every": ["0", "-1", "1.5", "never", True],
+    "patience_steps": ["0", "-1", "1.5", "never", True],
     "data": ["", 3, None],
     "validation": ["", "0", "-1", "1.5", "some", "nan", "inf", "2147483648", True, None],
     "hidden": ["", "0", "-5", "65537", "20-", "20-0", "20,7", "wide", "٣", 1.5, True, None],

@@ -6,13 +6,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from scipy.ndimage import zoom
-from sklearn.datasets import load_digits
 
 from study import data
 from study.errors import DataError
 
 DIGITS_SHA256 = "8aa96df836b493ce955a0b1181a377494a8b9028204b724ab826c61d6da1b0ed"
+SYNTHETIC_SHA256 = "1765e90ed3f316984ba6cf0c17585c0266062370a935c23aba445b3b60055dfa"
 CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -43,7 +42,7 @@ def message(call, *args, **kwargs) -> str:
     return str(error.value)
 
 
-# --- the UCI digits ---------------------------------------------------------------------------------
+# --- the sets that need no download -----------------------------------------------------------------
 
 
 def test_digits_are_the_same_bytes_everywhere(digits):
@@ -51,29 +50,11 @@ def test_digits_are_the_same_bytes_everywhere(digits):
     assert (digits.name, digits.spec, digits.classes, digits.substitute_for) == ("digits", "digits", 10, None)
 
 
-def test_digits_have_mnists_form(digits):
-    assert [len(split) for split in (digits.train, digits.validation, digits.test)] == [1222, 216, 359]
-    for split in (digits.train, digits.validation, digits.test):
-        assert split.images.shape == (len(split), 28, 28) and split.images.dtype == np.uint8
-        assert split.labels.shape == (len(split),) and split.labels.dtype == np.int32
-        assert set(split.labels) == set(range(10))
-    assert digits.image_shape == (28, 28)
-
-
-def test_digits_lie_inside_mnists_box(digits):
-    images = np.concatenate([digits.train.images, digits.validation.images, digits.test.images])
-    border = np.ones((28, 28), bool)
-    border[4:24, 4:24] = False
-    assert images[:, border].max() == 0
-    assert images.max() == 255
-
-
-def test_digits_are_scikit_learns_drawn_out(digits):
-    source = load_digits()
-    np.testing.assert_array_equal(digits.test.labels, source.target[4::5])
-    for number in (0, 100, 358):
-        drawn = zoom(source.images[4::5][number], 20 / 8, order=1) * 255 / 16
-        np.testing.assert_allclose(digits.test.images[number, 4:24, 4:24], drawn, atol=0.5 + 1e-9)
+def test_synthetic_points_are_the_same_bytes_everywhere():
+    points = data.load("synthetic")
+    assert points.sha256 == SYNTHETIC_SHA256
+    assert (points.name, points.spec, points.classes, points.image_shape) == ("synthetic", "synthetic", 2, (1, 2))
+    assert [len(split) for split in (points.train, points.validation, points.test)] == [1020, 180, 600]
 
 
 # --- MNIST ------------------------------------------------------------------------------------------
@@ -202,7 +183,7 @@ NO_NPZ = "{}: not an .npz file, or not all of one; expected an .npz file with x_
 
 
 @pytest.mark.parametrize("kind, text", [
-    ("absent", "{}: no such file. data= takes auto, mnist, digits, or the path of an .npz file."),
+    ("absent", "{}: no such file. data= takes auto, mnist, digits, synthetic, or the path of an .npz file."),
     ("folder", "{}: a folder; expected an .npz file."),
     ("text", NO_NPZ), ("empty", NO_NPZ), ("half", NO_NPZ),
     ("single array", "{}: a single array; expected an .npz file with x_train, y_train, x_test, y_test."),

@@ -4,8 +4,6 @@ import pytest
 from rich.console import Console
 
 from entrypoints import display
-from study.report import Arm
-from study.statistics import Estimate
 from study.workers import Progress
 
 
@@ -16,15 +14,14 @@ def printed(width: int, show) -> str:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 1_000])
-def test_no_number_of_the_table_is_cut(width):
-    arms = [
-        Arm(
-            "lin | ear [red]x[/red] and more", 6, 0, Estimate(97.621, 0.113, 6), Estimate(0.0813, 0.0043, 6), None, None
-        ),
-        Arm("boom", 0, 2, None, None, None, None),
+def test_no_number_of_a_table_is_cut_and_words_fold(width):
+    columns = ("arm", "trials", "val accuracy (%)", "verdict")
+    rows = [
+        ("lin | ear [red]x[/red] and more", "6", "97.62 ± 0.11", "hurts by 0.23 ± 0.10 points"),
+        ("boom", "0 (2 failed)", "–", "not tested"),
     ]
-    text = printed(width, lambda console: display.print_arms(console, arms))
-    assert all(number in text for number in ("97.62 ± 0.11", "0.0813 ± 0.0043", "0 (2 failed)"))
+    text = printed(width, lambda console: display._print_table(console, columns, rows, words=("verdict",)))
+    assert all(number in text for number in ("97.62 ± 0.11", "0 (2 failed)"))
     assert "…" not in text
     assert "[red]x[/red]" in text or width < 100
 

@@ -8,11 +8,14 @@ from importlib import import_module
 
 import click.testing
 import pytest
+import written
 import yaml
 from conftest import MNIST, ROOT
 from mlflow import MlflowClient
+from written import Trial
 
-from entrypoints import ablation, shell
+from entrypoints import ablation, report, shell
+from study import ablation as ablations
 from study import tracking
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -59,7 +62,7 @@ def test_environment_files_agree():
             assert exact.operator == "==" and declared.specifier.contains(exact.version), f"{pin} is not {declared}"
 
 
-@pytest.mark.parametrize("module", ["entrypoints.ablation"])
+@pytest.mark.parametrize("module", ["entrypoints.ablation", "entrypoints.report"])
 def test_help_names_every_option(module):
     text = click.testing.CliRunner().invoke(import_module(module).main, ["--help"]).output
     assert all(f"--{option.name} " in text for option in import_module(module).main.params)
@@ -72,11 +75,11 @@ def call(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ablation", *arguments])
+    def call(*arguments, command=ablation.main):
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
         status = 0
         try:
-            shell.run(ablation.main)
+            shell.run(command)
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()
@@ -88,17 +91,25 @@ def call(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--task", "batchsize"], "task: no task is called batchsize. Did you mean batch_size?"),
-        (["--task", "zzz"], "There are: batch_size, dropout, optimizer. The path of a YAML file works too."),
+        (
+            ["--task", "zzz"],
+            "There are: activation, batch_epochs_l2, batch_size, batchnorm_l2, capacity, dropout, ",
+        ),
+        (["--task", "zzz"], "weights. The path of a YAML file works too."),
         (["--task", "missing.yaml"], "missing.yaml: cannot be read (No such file or directory)."),
         (["--taks", "dropout"], "No such option '--taks'"),
         (["--seeds", "0"], "Error: seeds cannot be '0'; expected a whole number from 1 to 1000, or auto."),
         (["--seeds", "abc"], "Error: seeds cannot be 'abc'"),
         (["--workers", "-1"], "Error: workers cannot be '-1'"),
         (["--plan", "perhaps"], "Error: plan cannot be 'perhaps'; expected true or false."),
+        (["--compare", "pair"], "Error: compare cannot be 'pair'; expected baseline or pairs. Did you mean pairs?"),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--validation", "none"], "validation cannot be 'none'; expected auto, a fraction such as 0.2, or a count"),
         (["--validation", "99999"], "validation=99999 leaves no rows to train on"),
-        (["--data", "nowhere.npz"], "nowhere.npz: no such file. data= takes auto, mnist, digits, or the path"),
+        (
+            ["--data", "nowhere.npz"],
+            "nowhere.npz: no such file. data= takes auto, mnist, digits, synthetic, or the path",
+        ),
         (["--set", "droput=0.2"], "set: no hyperparameter is called droput. Did you mean dropout"),
         (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than 1."),
         (["--set", "dropout"], "set: not a setting; expected field=value,field=value, got 'dropout'."),
@@ -146,9 +157,35 @@ def test_plan_lists_every_trial_and_runs_none(call, tmp_path):
     assert not (tmp_path / "optuna.db").exists() and not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Error: run is missing. Give the ID of a study's run: -P run=… (`mlflow ui` shows it)."),
+        (["--run", "abc"], "abc"),
+        (["--run", "abc", "--compare", "all"], "compare cannot be 'all'; expected auto or baseline or pairs."),
+    ],
+)
+def test_a_report_of_what_is_not_there_is_refused_in_one_line(call, arguments, message):
+    status, _, errors = call(*arguments, command=report.main)
+    assert status != 0
+    assert message in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_a_report_is_rendered_again_from_mlflow_alone(call, tmp_path):
+    call("--run", "abc", command=report.main)  # makes the store
+    run_id = written.write(
+        "question: Why?\narms:\n  grid: {l2: [0.0, 0.1]}\n", [Trial("l2=0.0", 1), Trial("l2=0.1", 1)]
+    )
+    status, output, _ = call("--run", run_id, command=report.main)
+    assert status == 0
+    assert "not tested: p cannot reach 0.05 with 1 seed" in output
+    page = tmp_path / output.splitlines()[-1].removeprefix("Report: ")
+    assert "mine: Why?" in page.read_text()
+
+
 def test_list_shows_the_catalogue(call):
     output = call("--task", "list")[1]
-    assert [line.split()[0] for line in output.splitlines()] == ["batch_size", "dropout", "optimizer"]
+    assert [line.split()[0] for line in output.splitlines()] == ablations.catalogue()
 
 
 def test_substitute_for_mnist_is_announced_loudly(call, tmp_path, monkeypatch):

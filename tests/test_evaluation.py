@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from study.evaluation import Evaluation, evaluate
+from study.evaluation import Evaluation, confusion, evaluate
 
 # Seven images of three classes. Class 0: 2 of 3 right, class 1: 1 of 2, class 2: 2 of 2.
 LABELS = np.array([0, 0, 0, 1, 1, 2, 2], np.int32)
@@ -70,3 +70,8 @@ def test_the_confusion_counts_every_class_even_where_it_never_occurs():
 def test_labels_of_a_small_type_do_not_overflow():
     confusion = evaluate(np.eye(20)[[19]], np.array([19], dtype=np.uint8)).confusion
     assert np.argwhere(confusion).tolist() == [[19, 19]]
+
+
+def test_confusion_counts_labels_against_predictions():
+    counts = confusion(np.array([0, 1, 1, 2], np.uint8), np.array([0, 1, 2, 2]), 3)
+    assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]

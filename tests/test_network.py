@@ -70,3 +70,11 @@ def test_optimizers_are_keras_own(name, kind, expected):
     assert type(optimizer).__name__ == kind
     assert {key: settings[key] for key in expected} == pytest.approx(expected)
     assert settings["learning_rate"] == pytest.approx(0.3)
+
+
+def test_small_normal_weights_have_an_sd_of_a_hundredth():
+    kernel = network.build(TrialConfig(initializer="small_normal")).get_weights()[0]
+    assert kernel.std() == pytest.approx(0.01, rel=0.02)
+    assert abs(kernel.mean()) < 1e-4
+    other = network.build(TrialConfig(initializer="small_normal", seed=2)).get_weights()[0]
+    assert not np.array_equal(kernel, other)

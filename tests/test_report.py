@@ -1,121 +1,187 @@
 import csv
 import io
-import math
+import re
+from pathlib import Path
 
-import numpy as np
 import pytest
+import written
+from mlflow.artifacts import download_artifacts, load_text
+from written import Trial
 
-from study import figures, report
-from study.statistics import Estimate, estimate
-from study.tracking import CURVES, TrialRecord
+from study import report, tracking
 
-NAN = float("nan")
-
-
-def trial(arm: str, val_accuracy: float = 0.5, status: str = "FINISHED", **other) -> TrialRecord:
-    metrics = {
-        "model_val_accuracy": val_accuracy,
-        "model_val_loss": 1 - val_accuracy,
-        "test_accuracy": val_accuracy - 0.01,
-        "train_seconds": 100 * val_accuracy,
-    }
-    return TrialRecord("id", arm, status, {}, {"arm": arm}, metrics if status == "FINISHED" else {}, **other)
-
-
-@pytest.fixture
-def arms() -> list[report.Arm]:
-    """Three finished trials, one of two that failed, and an arm of which none has finished."""
-    records = [
-        trial("wide", 0.97), trial("narrow", 0.90), trial("wide", 0.98), trial("narrow", status="FAILED"),
-        trial("wide", 0.99), trial("linear", status="FAILED"), trial("linear", status="RUNNING"), trial("other", 0.1),
-    ]  # fmt: skip
-    return report.summarize(records, ["narrow", "wide", "linear"])
+YAML = """
+question: Does a | pipe help?
+known: Nobody knows <b>.
+arms:
+  list:
+    - {name: plain}
+    - {name: "l2 | 0.1", l2: 0.1}
+    - {name: thrown, learning_rate: 1.0e+20, optimizer: sgd}
+"""
+PREDICTED = {"plain": [0, 0, 1, 1, 2, 0], "l2 | 0.1": [0, 1, 1, 1, 2, 0]}
 
 
-# --- the table --------------------------------------------------------------------------------------
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory):
+    """A store of its own for this module's studies."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        yield folder
 
 
-def test_arms_come_in_the_given_order_with_failures_counted_apart(arms):
-    assert [(arm.name, arm.trials, arm.failed) for arm in arms] == [("narrow", 1, 1), ("wide", 3, 0), ("linear", 0, 1)]
+@pytest.fixture(scope="module")
+def study():
+    """Seven seeds of two arms, of which the second is two points worse, and an arm that was thrown off."""
+    trials = []
+    for seed in range(1, 8):
+        wobble = seed / 10_000
+        trials.append(Trial("plain", seed, (0.90, 0.97 + wobble), predicted=PREDICTED["plain"]))
+        trials.append(Trial("l2 | 0.1", seed, (0.80, 0.95 - wobble), predicted=PREDICTED["l2 | 0.1"]))
+        trials.append(Trial("thrown", seed, (0.1,), state="diverged"))
+    return written.read(written.write(YAML, trials, params={"data": "mnist", "set": "hidden=64", "workers": "3"}))
 
 
-def test_an_arm_sums_up_its_finished_trials(arms):
-    # 97, 98, 99 have s = 1, and t(2) = 4.302653.
-    half_width = 4.302653 / math.sqrt(3)
-    for value, mean, scale in (
-        (arms[1].val_accuracy, 98, 1),
-        (arms[1].val_loss, 0.02, 0.01),
-        (arms[1].test_accuracy, 97, 1),
-        (arms[1].seconds, 98, 1),
-    ):
-        assert (value.mean, value.half_width) == pytest.approx((mean, half_width * scale), rel=1e-6)
-        assert value.n == 3
+@pytest.fixture(scope="module")
+def files(study):
+    return report.write(study)
 
 
-def test_an_arm_without_finished_trials_has_no_numbers(arms):
-    linear = arms[2]
-    assert (linear.val_accuracy, linear.val_loss, linear.test_accuracy, linear.seconds) == (None,) * 4
+# --- tables -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mean, half_width, text", [
-    (97.6183, 0.1134, "97.62 ± 0.11"),
-    (98, 2.4841, "98.0 ± 2.5"),
-    (97.62, 0.0996, "97.62 ± 0.10"),
-    (12_345, NAN, "12345"),
-    (0.08125, 0.00432, "0.0813 ± 0.0043"),
-    (97.6183, 12.4, "98 ± 12"),
-    (1234.56, 123.4, "1235 ± 123"),
-    (0.5, 0.0, "0.5"),
-    (97.6183, NAN, "97.62"),
-    (NAN, NAN, "nan"),
-    (0.000012345, 0.0000021, "0.0000123 ± 0.0000021"),
-])  # fmt: skip
-def test_a_number_has_the_digits_that_its_interval_justifies(mean, half_width, text):
-    assert report.show(Estimate(mean, half_width, 3)) == text
+def test_the_table_of_arms(study):
+    plain, penalty, thrown = report.cells(study.arms)
+    # 97.01 … 97.07: s = 0.0216, t(6) = 2.447.
+    assert plain == ("plain", "7", "97.040 ± 0.020", "0.02960 ± 0.00020", "96.040 ± 0.020", "2", "3")
+    assert penalty[2] == "94.960 ± 0.020"
+    assert thrown == ("thrown", "0 (7 failed)", "–", "–", "–", "–", "–")
+    assert len(report.COLUMNS) == len(plain)
 
 
-def test_nothing_is_shown_as_a_dash():
-    assert report.show(None) == "–"
+def test_the_table_of_verdicts(study):
+    assert report.verdict_cells(study.verdicts) == [
+        ("l2 | 0.1", "plain", "−2.080 ± 0.040", "0.0312", "▼ hurts by 2.08 ± 0.04 points"),
+        ("thrown", "plain", "–", "–", "· not tested: no seed finished in both arms"),
+    ]
 
 
-def test_the_markdown_table(arms):
-    assert report.markdown(arms) == (
-        "| arm | trials | val accuracy (%) | val loss | test accuracy (%) | seconds a trial |\n"
-        "|---|---|---|---|---|---|\n"
-        "| narrow | 1 (1 failed) | 90 | 0.1 | 89 | 90 |\n"
-        "| wide | 3 | 98.0 ± 2.5 | 0.020 ± 0.025 | 97.0 ± 2.5 | 98.0 ± 2.5 |\n"
-        "| linear | 0 (1 failed) | – | – | – | – |"
+def test_the_csv_files_have_every_digit(study):
+    plain, _, thrown = csv.DictReader(io.StringIO(report.arms_csv(study.arms)))
+    assert float(plain["model_val_accuracy_mean"]) == pytest.approx(0.9704, abs=1e-12)
+    assert (plain["trials"], thrown["failed"], thrown["test_accuracy_mean"]) == ("7", "7", "")
+    hurts, nothing = csv.DictReader(io.StringIO(report.verdicts_csv(study.verdicts)))
+    assert float(hurts["difference"]) == pytest.approx(-2.08) and float(hurts["p"]) == 0.03125
+    assert (hurts["seeds"], hurts["kind"], nothing["seeds"], nothing["p"]) == ("7", "hurts", "0", "")
+
+
+def test_in_short_the_verdicts_stand_by_their_kind(study):
+    expected = (
+        "Against plain, in points of validation accuracy: hurts: l2 \\| 0.1 (−2.080 ± 0.040); not tested: thrown."
     )
+    assert report.in_short(study) == expected
+    pairs = report.in_short(written.read(study.record.run_id, "pairs"))
+    assert pairs.startswith("In points of validation accuracy: ")
+    assert "thrown against plain" in pairs and "thrown against l2 \\| 0.1" in pairs
 
 
-def test_the_csv_file_has_every_digit(arms):
-    header, narrow, wide, linear = csv.reader(io.StringIO(report.csv(arms)))
-    assert header == [
-        "arm", "trials", "failed", "val_accuracy_mean", "val_accuracy_half_width", "val_loss_mean",
-        "val_loss_half_width", "test_accuracy_mean", "test_accuracy_half_width", "seconds_mean", "seconds_half_width",
+# --- the document -----------------------------------------------------------------------------------
+
+
+def test_the_sections_stand_in_their_order(files):
+    assert re.findall(r"^## (.*)$", files["report.md"], re.M) == [
+        "Plan", "Arms", "Verdicts", "Curves", "What is taken for what", "Flip ledger",
+        "What was run, and how to run it again",
     ]  # fmt: skip
-    expected = estimate(np.array([97.0, 98.0, 99.0]))
-    assert wide[:3] == ["wide", "3", "0"]
-    assert (float(wide[3]), float(wide[4])) == (expected.mean, expected.half_width)
-    assert (narrow[4], linear) == ("nan", ["linear", "0", "1"] + [""] * 8)
 
 
-# --- the picture ------------------------------------------------------------------------------------
+def test_markdown_and_page_say_the_same(files):
+    page, text = files["report.html"], files["report.md"]
+    assert "mine: Does a | pipe help?" in page and "Nobody knows &lt;b&gt;." in page
+    for piece in ("97.040 ± 0.020", "hurts by 2.08 ± 0.04 points", "0 (7 failed)"):
+        assert piece in page and piece in text
+    pictures = re.findall(r"!\[.*?\]\((figures/\w+\.svg)\)", text)
+    assert pictures and set(pictures) == {name for name in files if name.endswith(".svg")}
+    assert page.count("<figure>") == len(pictures)
 
 
-def test_the_picture_has_the_finished_trials_each_as_long_as_it_ran():
-    whole, stopped = {key: [4.0, 3.0, 2.0] for key in CURVES}, {key: [5.0, 1.0] for key in CURVES}
-    records = [
-        trial("b", curves=stopped), trial("a", curves=whole), trial("b", curves=whole),
-        trial("b", status="FAILED", curves=whole), trial("c", status="RUNNING", curves=whole),
-    ]  # fmt: skip
-    drawn = {
-        "a": dict.fromkeys(CURVES, np.array([[4, 3, 2]])),
-        "b": dict.fromkeys(CURVES, np.array([[5, 1, NAN], [4, 3, 2]])),
-    }
-    picture = report.comparison(records, ["a", "b", "c"], "three arms")
-    assert picture == figures.png(figures.arm_curves(drawn, "three arms"))
+def test_the_plan_names_the_baseline_and_what_the_arms_change(files):
+    text = files["report.md"]
+    assert "3 arms × 7 seeds, 21 trials (14 complete, 7 diverged), on made-up: 1,000 rows to train on" in text
+    assert "| l2 \\| 0.1 | l2=0.1 |" in text and "| plain | nothing |" in text
+    assert "epochs=5" in text
 
 
-def test_there_is_no_picture_before_a_trial_has_finished():
-    assert report.comparison([trial("a", status="RUNNING"), trial("b", status="FAILED")], ["a", "b"], "none") is None
+def test_the_line_that_runs_it_again_has_what_was_given_and_no_more(files):
+    assert "\nmlflow run . -e ablation -P task=mine -P data=mnist -P set=hidden=64\n" in files["report.md"]
+
+
+def test_provenance_names_run_data_and_commit(files, study):
+    text = files["report.md"]
+    assert study.record.run_id in text and "SHA-256 5ee0" in text and 40 * "c" in text
+
+
+def test_the_ledger_is_told(files):
+    assert "| l2 \\| 0.1 | plain | 0 | 1 | 1.00 | 1 | 0 |" in files["report.md"]
+    assert "1 of 6, in 14 trials of all arms." in files["report.md"]
+    assert "figures/flips_1_breaks.svg" in files and "figures/never_right.svg" in files
+    assert "2 → 0" in files["figures/never_right.svg"]
+
+
+def test_confusions_are_those_of_the_best_and_the_worst_arm(files):
+    assert "best arm by validation: plain" in files["figures/confusion_best.svg"]
+    assert "worst arm by validation: l2 | 0.1" in files["figures/confusion_worst.svg"]
+
+
+def test_a_substitute_is_said_first():
+    run_id = written.write(YAML, [Trial("plain", 1)], dataset_substitute_for="MNIST, which could not be had")
+    text = report.write(written.read(run_id))["report.md"]
+    assert text.index("> **Not on MNIST.**") < text.index("## Plan")
+
+
+@pytest.mark.parametrize("trials", [[], [Trial("plain", 1, state="diverged")], [Trial("plain", 1, state="running")]])
+def test_a_study_of_which_nothing_has_finished_has_a_report(trials):
+    files = report.write(written.read(written.write(YAML + "figures: [gap, size]\n", trials)))
+    assert "## Curves" not in files["report.md"] and "## Flip ledger" not in files["report.md"]
+    assert "not tested: no seed finished in both arms" in files["report.html"]
+
+
+def test_one_seed_gives_numbers_and_no_intervals():
+    run_id = written.write(YAML, [Trial("plain", 1, (0.97,)), Trial("l2 | 0.1", 1, (0.96,))])
+    text = report.write(written.read(run_id))["report.md"]
+    assert "| −1 | – | · not tested: p cannot reach 0.05 with 1 seed, with 7 it can |" in text
+
+
+def test_the_report_is_logged_into_the_studys_run(study, files, store):
+    page = report.log(study)
+    run_id = study.record.run_id
+    assert not Path(page).is_absolute() and (store / page).read_text() == load_text(
+        f"runs:/{run_id}/report/report.html"
+    )
+    folder = Path(download_artifacts(f"runs:/{run_id}/report"))
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
+    assert load_text(f"runs:/{run_id}/verdicts.csv") == report.verdicts_csv(study.verdicts)
+    assert Path(download_artifacts(f"runs:/{run_id}/arms.png")).read_bytes()[:4] == b"\x89PNG"
+    note = tracking.read_run(study.client, run_id).tags["mlflow.note.content"]
+    assert note.startswith("**Does a \\| pipe help?**") and "▼ hurts by 2.08" in note and "![" not in note
+
+
+def test_a_report_rendered_again_is_the_same(study, files):
+    assert report.write(written.read(study.record.run_id)) == files
+
+
+def test_the_summary_has_no_pictures_and_both_tables(study):
+    text = report.summary(study)
+    assert "![" not in text and "## Verdicts" in text and "## Arms" in text
+
+
+def test_the_best_arm_is_chosen_by_validation_alone():
+    trials = [
+        Trial("plain", 1, (0.90,), {"test_accuracy": 0.99}, predicted=PREDICTED["plain"]),
+        Trial("l2 | 0.1", 1, (0.95,), {"test_accuracy": 0.50}, predicted=PREDICTED["l2 | 0.1"]),
+    ]
+    files = report.write(written.read(written.write(YAML, trials)))
+    assert "best arm by validation: l2 | 0.1" in files["figures/confusion_best.svg"]

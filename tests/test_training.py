@@ -10,7 +10,8 @@ from conftest import MNIST, ROOT, head
 
 from study import network, training
 from study.config import TrialConfig
-from study.training import EarlyStopping, Epoch, train
+from study.stopping import EarlyStopping
+from study.training import train
 
 ACTIVATIONS = ("relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
@@ -168,6 +169,44 @@ def test_step_losses_are_the_noise_of_the_gradient(few_digits):
     assert epoch.loss == pytest.approx(np.average(epoch.step_losses, weights=[32] * 8 + [4]))
 
 
+@pytest.mark.parametrize("every", [1, 4, 9, 100])
+def test_an_epoch_taken_in_stretches_gives_the_same_bits(every, few_digits):
+    whole, parts = (train(config, few_digits) for config in (RECIPE, RECIPE.replace({"validate_every": every})))
+    assert bits(parts) == bits(whole)
+    assert [epoch.val_losses for epoch in whole.epochs] == [(), (), ()]
+    for one, other in zip(parts.epochs, whole.epochs, strict=True):
+        assert (one.loss, one.accuracy, one.val_loss) == (other.loss, other.accuracy, other.val_loss)
+        steps = [step for step, _ in one.val_losses]
+        assert steps == sorted({*range(every, 9, every), 9})  # nine steps an epoch
+        assert one.val_losses[-1] == (9, one.val_loss)
+
+
+def test_patience_in_steps_ends_a_training_within_an_epoch(few_digits):
+    # No val_loss falls by 10: the first look is the best, and the third comes six steps later.
+    patient = {"validate_every": 3, "patience_steps": 5, "min_delta": 10.0, "epochs": 9}
+    result = train(RECIPE.replace(patient), few_digits)
+    assert (result.state, len(result.epochs), result.model_epoch) == ("complete", 1, 1)
+    (epoch,) = result.epochs
+    assert [step for step, _ in epoch.val_losses] == [3, 6, 9]
+    later = train(RECIPE.replace(patient | {"validate_every": 2, "patience_steps": 10}), few_digits)
+    assert [[step for step, _ in epoch.val_losses] for epoch in later.epochs] == [[2, 4, 6, 8, 9], [2, 4]]
+    short = later.epochs[1]
+    assert short.step_losses.shape == (4,)
+    assert short.loss == pytest.approx(short.step_losses.mean())
+    whole = train(RECIPE.replace({"epochs": 2}), few_digits)
+    assert whole.epochs[1].step_losses[:4].tobytes() == short.step_losses.tobytes()
+
+
+def test_val_cross_entropy_is_the_loss_without_its_penalty(few_digits):
+    result = train(RECIPE.replace({"l2": 0.01}), few_digits)
+    model = network.build(RECIPE)
+    model.set_weights(result.weights)
+    last = result.epochs[-1]
+    assert last.val_loss - last.val_cross_entropy == pytest.approx(training.l2_penalty(model, 0.01), rel=1e-6)
+    plain = train(RECIPE.replace({"l2": 0.0}), few_digits).epochs[-1]
+    assert plain.val_loss == plain.val_cross_entropy
+
+
 def test_order_is_a_new_permutation_every_epoch_and_seed():
     orders = [training.epoch_order(seed, epoch, 50) for seed, epoch in ((1, 1), (1, 2), (2, 1))]
     assert all(sorted(order) == list(range(50)) for order in orders)
@@ -187,7 +226,7 @@ def test_early_stopping_stops_and_restores_where_keras_does(patience, min_delta)
     ours = EarlyStopping(patience, min_delta)
     for number, loss in enumerate(losses, start=1):
         keras_own.on_epoch_end(number - 1, {"val_loss": loss})
-        ours.update(Epoch(number, 0, 0, loss, 0, 0, np.zeros(1)), model)
+        ours.update(number, loss, model.get_weights)
         assert ours.stop == model.stop_training
         if ours.stop:
             break

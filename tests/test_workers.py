@@ -112,9 +112,9 @@ def test_trial_of_a_killed_worker_is_taken_up_by_another(folder, digits):
             os.kill(int(victim.data.tags["pid"]), signal.SIGKILL)
             killed.append(victim)
 
-    findings = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=kill_one)
-    assert findings.failures == []
-    records = tracking.read_trials(client, findings.run_id)
+    outcome = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=kill_one)
+    assert outcome.failures == []
+    records = outcome.study.trials
     finished = [record.name for record in records if record.status == "FINISHED"]
     assert sorted(finished) == [f"dropout={share} · seed 1" for share in (0.0, 0.1, 0.3)]
     (lost,) = (record for record in records if record.status != "FINISHED")

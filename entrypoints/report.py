@@ -1,0 +1,31 @@
+"""Render a study's report again, from what MLflow keeps of it."""
+
+import click
+
+from entrypoints import display, shell
+from study import findings, report, tracking
+from study.errors import ConfigError
+from study.findings import COMPARE
+
+DEFAULTS = dict(
+    run=("none", "ID of the study's run; `mlflow ui` shows it, and the ablation prints it at its end."),
+    compare=("auto", "What each arm is compared with: baseline, or pairs (each with each); auto: as the study says."),
+)
+
+
+@click.command(help=__doc__)
+@shell.options(**DEFAULTS)
+def main(**given: str) -> None:
+    """Write the report of the study that the options name into its run."""
+    if given["run"] == "none":
+        raise ConfigError("run is missing", hint="Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")
+    compare = shell.choice("compare", given["compare"], ("auto", *COMPARE))
+    study = findings.read(tracking.connect(), given["run"], compare)
+    page = report.log(study)
+    display.print_findings(shell.console(), study)
+    click.echo(f"Report: {page}")
+    tracking.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
+
+
+if __name__ == "__main__":
+    shell.run(main)

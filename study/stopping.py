@@ -1,0 +1,51 @@
+"""When to stop: rules that watch val_loss, in epochs as Keras's EarlyStopping does, or in steps."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+class EarlyStopping:
+    """Keras's EarlyStopping on val_loss with restore_best_weights, without its printing.
+
+    With `patience` None it never stops and only remembers which epoch was the best.
+    """
+
+    def __init__(self, patience: int | None, min_delta: float):
+        self.patience, self.min_delta = patience, min_delta
+        self.best_epoch, self.best_weights, self.stop = 0, None, False
+        self._best, self._wait = np.inf, 0
+
+    def update(self, epoch: int, val_loss: float, weights: Callable[[], list[np.ndarray]]) -> None:
+        """Take in an epoch (from 1) and its val_loss; afterwards `stop` says whether it was the last.
+
+        `weights` gives those at its end, and is called where they are to be kept.
+        """
+        self._wait += 1
+        improved = val_loss < self._best - self.min_delta
+        if improved:
+            self._best, self._wait = val_loss, 0
+        if improved or self.best_epoch == 0:
+            self.best_epoch = epoch
+            if self.patience is not None:
+                self.best_weights = weights()
+        # Keras never stops at the first epoch nor at a better one, not even with a patience of 0.
+        self.stop = self.patience is not None and not improved and self._wait >= self.patience and epoch > 1
+
+
+class Plateau:
+    """Stops when val_loss has not fallen by more than `min_delta` over `patience` steps; the last weights stay.
+
+    With `patience` None it never stops.
+    """
+
+    def __init__(self, patience: int | None, min_delta: float):
+        self.patience, self.min_delta, self.stop = patience, min_delta, False
+        self._best, self._wait = np.inf, 0
+
+    def update(self, steps: int, val_loss: float) -> None:
+        """Take in the val_loss after so many more steps; afterwards `stop` says whether they were the last."""
+        self._wait += steps
+        if val_loss < self._best - self.min_delta:
+            self._best, self._wait = val_loss, 0
+        self.stop = self.patience is not None and self._wait >= self.patience
