@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 GOAL_MINUTES = 45
 FINDINGS = ROOT / "docs" / "findings.md"
+PICTURE = ROOT / "docs" / "images" / "findings.svg"
 
 
 def main(data: str, folder: str, *only: str) -> None:
@@ -37,7 +38,9 @@ def main(data: str, folder: str, *only: str) -> None:
     print(f"in all {total / 60:.1f} min; goal {GOAL_MINUTES} min")
     if not only:
         runs = [tracking.find_studies(client, task)[0] for task in ablation.catalogue()]
-        FINDINGS.write_text(_page([findings.read(client, run_id) for run_id in runs]))
+        studies = [findings.read(client, run_id) for run_id in runs]
+        FINDINGS.write_text(_page(studies))
+        PICTURE.write_text(_picture(studies))
 
 
 def _run(options: list[str], folder: str) -> None:
@@ -73,6 +76,26 @@ def _page(studies: list) -> str:
     for note in notes:  # once is enough
         text = text.replace(f"{note}\n\n", "")
     return text.replace("\n\n## ", "\n\n" + "\n\n".join(notes) + "\n\n## ", 1).rstrip() + "\n"
+
+
+def _picture(studies: list) -> str:
+    from study import figures, panels, report, verdict
+
+    rows = [
+        (_label(study.ablation.task, one.arm), one.effect, report.TINTS[one.kind])
+        for study in studies
+        for one in study.verdicts
+        if one.kind != verdict.Kind.UNTESTED
+    ]
+    title = (
+        "What each arm changes against its task's baseline: green helps, orange hurts, blue no effect, grey undecided"
+    )
+    xlabel = "validation accuracy (points), 95 % interval; logarithmic beyond ±1"
+    return figures.svg(panels.forest(rows, title, xlabel, verdict.RESOLUTION, dense=True))
+
+
+def _label(task: str, arm: str) -> str:
+    return arm if arm.startswith(f"{task}=") else f"{task}: {arm}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from study.figures import COLOURS, FAINT, INK, SHADE, literal
 from study.statistics import Estimate, estimate
@@ -20,18 +20,28 @@ STYLES = ("-", "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def forest(rows: Sequence[tuple[str, Estimate, str]], title: str, xlabel: str, resolution: float) -> Figure:
+def forest(
+    rows: Sequence[tuple[str, Estimate, str]], title: str, xlabel: str, resolution: float, *, dense: bool = False
+) -> Figure:
     """Draw a difference with its interval on each line, top to bottom: (label, difference, one of COLOURS).
 
-    What lies within `resolution` of zero is shaded.
+    What lies within `resolution` of zero is shaded. Where many lines are `dense`, they stand closer, and the axis is
+    linear within one point of zero and logarithmic beyond.
     """
-    figure, axes = _panel(title, xlabel, "", height=0.8 + 0.34 * len(rows))
+    figure, axes = _panel(title, xlabel, "", height=0.8 + (0.19 if dense else 0.34) * len(rows))
+    if dense:
+        figure.set_figwidth(1.5 * WIDTH)
+        axes.tick_params(axis="y", labelsize=8, length=0)
+        axes.set_xscale("symlog", linthresh=1, linscale=1.5)
+        axes.xaxis.set_major_locator(FixedLocator([-50, -10, -2, -1, -0.5, 0, 0.5, 1, 2, 10]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvspan(-resolution, resolution, color=SHADE, zorder=0)
     axes.axvline(0, color=INK, linewidth=1)
     for line, (_, effect, colour) in enumerate(rows):
         axes.errorbar(
             effect.mean, line, xerr=None if np.isnan(effect.half_width) else effect.half_width, fmt="o", color=colour,
-            markersize=6, capsize=4, linewidth=2,
+            markersize=4 if dense else 6, capsize=2 if dense else 4, linewidth=2,
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [literal(label) for label, _, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

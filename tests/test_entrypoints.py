@@ -196,8 +196,8 @@ def test_substitute_for_mnist_is_announced_loudly(call, tmp_path, monkeypatch):
     assert "digits: 1,222 train, 216 validation" in output
 
 
-def mlflow_run(folder, *parameters):
-    words = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", "ablation", "--env-manager", "local"]
+def mlflow_run(folder, *parameters, entry="ablation"):
+    words = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry, "--env-manager", "local"]
     given = [word for parameter in parameters for word in ("-P", parameter)]
     environment = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "HOME": str(folder)}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -217,6 +217,12 @@ def test_mlflow_run_from_the_command_line_to_the_table(tmp_path):
     assert len(runs) == 4 and {run.info.status for run in runs} == {"FINISHED"}
     (study,) = (run for run in runs if run.info.run_name == "ablation batch_size")
     assert study.data.params["set"] == "hidden=20-7-5,learning_rate=0.01"
+
+    again = mlflow_run(tmp_path, f"run={study.info.run_id}", "compare=pairs", entry="report")
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"batch_size=128 +batch_size=8 ", again.stdout)
+    (own,) = client.search_runs(["0"], "attributes.run_name = 'report of ablation batch_size'")
+    assert own.info.status == "FINISHED"
 
 
 @pytest.mark.slow

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import click.testing
+import pytest
 
-from entrypoints import ablation
+from entrypoints import ablation, report
 from study import ablation as ablations
 from study.config import TrialConfig, value_text
 
@@ -13,10 +14,20 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 
 
-def help_text() -> str:
-    runner = click.testing.CliRunner()
-    command = "python -m entrypoints.ablation"
-    return runner.invoke(ablation.main, ["--help"], prog_name=command, terminal_width=100).output.strip()
+COMMANDS = {"ablation": ablation, "report": report}
+
+
+def help_text(name: str) -> str:
+    runner, command = click.testing.CliRunner(), f"python -m entrypoints.{name}"
+    return runner.invoke(COMMANDS[name].main, ["--help"], prog_name=command, terminal_width=100).output.strip()
+
+
+def tasks_table() -> str:
+    rows = []
+    for task in ablations.catalogue():
+        study = ablations.load(task)
+        rows.append(f"| `{task}` | {study.question} | {len(study.arms)} × {study.seeds} |")
+    return "\n".join(["| task | question | arms × seeds |", "|---|---|---|", *rows])
 
 
 def fields_table() -> str:
@@ -27,8 +38,13 @@ def fields_table() -> str:
     return "\n".join(["| field | default | what |", "|---|---|---|", *rows])
 
 
-def test_readme_shows_the_help():
-    assert f"\n{help_text()}\n" in README.read_text()
+@pytest.mark.parametrize("name", COMMANDS)
+def test_readme_shows_the_help(name):
+    assert f"\n{help_text(name)}\n" in README.read_text()
+
+
+def test_readme_shows_every_task_of_the_catalogue():
+    assert tasks_table() in README.read_text()
 
 
 def test_readme_shows_every_field_of_a_config():
@@ -49,12 +65,18 @@ def test_files_that_the_readme_names_exist():
 
 
 def test_commands_of_the_readme_name_parameters_that_exist():
-    given = re.findall(r"-P (\w+)=", README.read_text())
-    assert given and set(given) <= set(ablation.DEFAULTS)
+    commands = re.findall(r"mlflow run \.(?: -e (\w+))?(.*)", README.read_text())
+    assert commands
+    for entry, words in commands:
+        given = set(re.findall(r"-P (\w+)=", words))
+        assert given <= set(COMMANDS[entry or "ablation"].DEFAULTS), words
 
 
 if __name__ == "__main__":
     text = README.read_text()
-    text = re.sub(r"Usage: python -m entrypoints.*?(?=\n```)", lambda _: help_text(), text, flags=re.S)
+    for name in COMMANDS:
+        usage = rf"Usage: python -m entrypoints\.{name}.*?(?=\n```)"
+        text = re.sub(usage, lambda _, name=name: help_text(name), text, flags=re.S)
     text = re.sub(r"\| field \| default \| what \|.*?(?=\n\n)", lambda _: fields_table(), text, flags=re.S)
+    text = re.sub(r"\| task \| question \|.*?(?=\n\n)", lambda _: tasks_table(), text, flags=re.S)
     README.write_text(text)

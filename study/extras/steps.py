@@ -25,16 +25,19 @@ def _step_losses(study: Study) -> dict[str, np.ndarray]:
     for arm, trials in common.trials(study).items():
         files = [tracking.read_file(study.client, trial.run_id, tracking.STEP_LOSSES) for trial in trials]
         losses = [pd.read_csv(io.BytesIO(content))["loss"].to_numpy() for content in files if content]
-        if losses:
-            shortest = min(map(len, losses))
+        shortest = min(map(len, losses), default=0)
+        if shortest > 1:  # a single step has neither noise nor a way
             found[arm] = np.array([values[:shortest] for values in losses])
     return found
 
 
 def gradient_noise(document: Document, study: Study) -> None:
-    document.heading("The noise of the gradient")
     means, noises, rows = {}, {}, []
-    for arm, losses in _step_losses(study).items():
+    by_arm = _step_losses(study)
+    if not by_arm:
+        return
+    document.heading("The noise of the gradient")
+    for arm, losses in by_arm.items():
         windows = max(1, min(WINDOWS, losses.shape[1] // 4))
         parts = np.array_split(losses, windows, axis=1)
         means[arm] = np.array([part.mean(axis=1) for part in parts]).T
@@ -60,8 +63,10 @@ def gradient_noise(document: Document, study: Study) -> None:
 
 
 def loss_by_step(document: Document, study: Study) -> None:
-    document.heading("The loss by step")
     means, spreads, by_arm = {}, {}, _step_losses(study)
+    if not by_arm:
+        return
+    document.heading("The loss by step")
     # Parts that grow with the step: the first ten steps matter as much as the last thousand.
     steps = min(losses.shape[1] for losses in by_arm.values())
     edges = np.unique(np.geomspace(1, steps + 1, WINDOWS + 1).astype(int)) - 1
@@ -84,9 +89,11 @@ def loss_by_step(document: Document, study: Study) -> None:
 
 
 def val_loss_by_step(document: Document, study: Study) -> None:
+    curves, rows, by_arm = {}, [], _looks(study)
+    if not by_arm:
+        return
     document.heading("The validation loss on the way")
-    curves, rows = {}, []
-    for arm, looks in _looks(study).items():
+    for arm, looks in by_arm.items():
         steps = looks[0]["step"].to_numpy()
         losses = np.array([look["val_loss"].to_numpy()[: len(steps)] for look in looks])
         curves[arm] = (100 * steps / steps[-1], losses)
