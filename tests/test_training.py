@@ -247,6 +247,14 @@ def test_without_patience_the_last_epoch_is_the_model(few_digits):
     assert result.best_epoch == min(result.epochs, key=lambda epoch: epoch.val_loss).number
 
 
+def test_from_zeros_the_kernels_never_leave_zero_and_one_class_is_predicted(few_digits):
+    result = train(TrialConfig(hidden="8", initializer="zeros", batch_size=26, epochs=3), few_digits)
+    assert all(not weights.any() for weights in result.weights if weights.ndim == 2)
+    assert result.weights[-1].any()  # the last biases learn how frequent the classes are
+    counts = np.bincount(few_digits.validation.labels)
+    assert result.epochs[-1].val_accuracy * len(few_digits.validation) in counts
+
+
 def test_diverged_trial_ends_with_its_curve(few_digits):
     result = train(TrialConfig(optimizer="sgd", learning_rate=1e20, l2=0.1, epochs=5), few_digits)
     assert result.state == "diverged"
