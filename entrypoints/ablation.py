@@ -1,7 +1,5 @@
 """Run a controlled ablation: arms that differ in named hyperparameters, each with the same seeds."""
 
-import os
-
 import click
 from rich.console import Console
 
@@ -11,7 +9,7 @@ from study import conduct, data, plan, tracking
 from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
 from study.data import Dataset
-from study.errors import ConfigError, shown
+from study.errors import ConfigError
 from study.findings import COMPARE
 from study.workers import Cell
 
@@ -41,9 +39,9 @@ def main(**given: str) -> None:
         click.echo(listing)
         tracking.name_project_run("ablation list", {"catalogue.txt": listing})
         return
-    only_plan = _boolean("plan", given["plan"])
-    seeds = _whole_number("seeds", given["seeds"], MOST_SEEDS)
-    workers = _whole_number("workers", given["workers"], 1_000) or _cores()
+    only_plan = shell.boolean("plan", given["plan"])
+    seeds = shell.whole_number("seeds", given["seeds"], MOST_SEEDS)
+    workers = shell.worker_count(given["workers"])
     ablation = _ablation(given)
     shell.choice("compare", given["compare"], COMPARE)
     spec = ablation.baseline.data if given["data"] == "auto" else given["data"]
@@ -107,26 +105,6 @@ def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:
         click.echo(f"{cell.name:<{width}}  about {display.duration(plan.trial_seconds(cell.config, dataset))}")
     whole, start = map(display.duration, (plan.total_seconds(cells, dataset, workers), plan.SECONDS_TO_START))
     click.echo(f"In all about {whole} on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run.")
-
-
-def _whole_number(name: str, text: str, most: int) -> int | None:
-    """Return a parameter that is a whole number from 1 to `most`, or None for auto."""
-    if text == "auto":
-        return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a whole number from 1 to {most}, or auto")
-    return int(text)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))  # those that this process may use
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
-
-
-def _boolean(name: str, text: str) -> bool:
-    return shell.choice(name, text.lower(), ("true", "false")) == "true"
 
 
 if __name__ == "__main__":

@@ -88,15 +88,15 @@ def duration(seconds: float) -> str:
 def print_findings(console: Console, study: Study) -> None:
     """Print the tables of the arms and of the verdicts, and how to read them."""
     console.print()
-    _print_table(console, report.COLUMNS, report.cells(study.arms))
+    print_table(console, report.COLUMNS, report.cells(study.arms))
     console.print(report.NOTE, style="dim", highlight=False)
     console.print()
-    _print_table(console, report.VERDICT_COLUMNS, report.verdict_cells(study.verdicts), words=("against", "verdict"))
+    print_table(console, report.VERDICT_COLUMNS, report.verdict_cells(study.verdicts), words=("against", "verdict"))
     console.print(report.VERDICT_NOTE, style="dim", highlight=False)
     console.print()
 
 
-def _print_table(
+def print_table(
     console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
 ) -> None:
     """Print a table; where it is narrow the words (the first column and those in `words`) wrap; no number is cut."""

@@ -12,6 +12,8 @@ from rich.console import Console
 from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, nearest, shown
 from study.quiet import hush
 
+MOST_WORKERS = 1_000
+
 
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
@@ -60,6 +62,35 @@ def choice(name: str, text: str, choices: Sequence[str]) -> str:
     if text not in choices:
         raise ConfigError(f"{name} cannot be {shown(text)}", expected=" or ".join(choices), hint=nearest(text, choices))
     return text
+
+
+def boolean(name: str, text: str) -> bool:
+    """Return a parameter that is true or false; raises ConfigError where it is neither."""
+    return choice(name, text.lower(), ("true", "false")) == "true"
+
+
+def whole_number(name: str, text: str, most: int) -> int | None:
+    """Return a parameter that is a whole number from 1 to `most`, or None for auto; raises ConfigError."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a whole number from 1 to {most}, or auto")
+    return int(text)
+
+
+def worker_count(text: str) -> int:
+    """Return how many worker processes there are to be: auto is one for every core that this process may use."""
+    if number := whole_number("workers", text, MOST_WORKERS):
+        return number
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def unless(text: str, word: str) -> str | None:
+    """Return a parameter, or None where it is the word that stands for nothing given."""
+    return None if text == word else text
 
 
 def options(**settings: tuple[object, str]) -> Callable:

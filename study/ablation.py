@@ -66,12 +66,12 @@ class Ablation:
             return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
         return [(name, self.reference.name) for name in names if name != self.reference.name]
 
-    def cells(self, seeds: int, dataset: Dataset) -> list[Cell]:
-        """Return a trial for each arm and seed (1 to `seeds`), seed by seed, so that what is done can be compared."""
+    def cells(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[Cell]:
+        """Return a trial for each arm and of so many seeds, seed by seed, so that what is done can be compared."""
         common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [
             Cell(arm.name, self.baseline.replace({**common, **arm.settings, "seed": seed}))
-            for seed in range(1, seeds + 1)
+            for seed in range(first_seed, first_seed + seeds)
             for arm in self.arms
         ]
 
@@ -148,7 +148,7 @@ class _Loader(yaml.SafeLoader):
     }
 
 
-def parse(text: str, task: str, path: object) -> Ablation:
+def parse(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
     """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
 
     Raises AblationError or ConfigError, as `load` does.
@@ -190,7 +190,7 @@ def parse(text: str, task: str, path: object) -> Ablation:
     for arm, where in _arms(content["arms"], at):
         arms.append(arm)
         configs.add(_checked(baseline, arm.settings, NOT_VARIED, where))
-    if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= 2:
+    if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
         names = ", ".join(arm.name for arm in arms) or "none"
         raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
     seeds = content.get("seeds", DEFAULT_SEEDS)

@@ -16,8 +16,6 @@ from study.tracking import csv_text
 from study.workers import Assignment, Cell, Progress, Workers
 
 QUEUE = "sqlite:///optuna.db"
-
-
 MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
 
 
@@ -42,20 +40,26 @@ def conduct(
     params: Mapping[str, str],
     worker_count: int,
     observe: Callable[[list[Progress]], None],
+    title: str | None = None,
+    open_test: bool = True,
 ) -> Outcome:
     """Run every cell once, each as a child of the study's run, and write the comparison into that.
 
-    `observe` is called about twice a second with the progress of all trials. Raises TrackingError, WorkerError when the
-    workers died, Interrupted; the study's run is ended in any case.
+    The run is called `title`, or ``ablation`` and the task. With `open_test` false no trial sees a test row. `observe`
+    is called about twice a second with the progress of all trials. Raises TrackingError, WorkerError when the workers
+    died, Interrupted; the study's run is ended in any case.
     """
     # First of all, for a worker needs ten seconds and more to import TensorFlow.
     with Workers(min(worker_count, len(cells))) as team:
         client = tracking.connect()
-        run = tracking.open_study_run(client, f"ablation {ablation.task}")
+        title = title or f"ablation {ablation.task}"
+        run = tracking.open_study_run(client, title)
         trials: list[Progress] = []
         try:
-            assignment = _describe(ablation, cells, dataset, run, params)
-            queue = workers.create_queue(QUEUE, _name(ablation, run), assignment, cells)
+            name = f"{title} {run.run_id[:8]}"
+            run.set_tags({"study": name})
+            assignment = _describe(ablation, cells, dataset, run, params, open_test)
+            queue = workers.create_queue(QUEUE, name, assignment, cells)
             team.assign(QUEUE, queue.study_name)
             for trials in team.watch(queue):
                 observe(trials)
@@ -73,24 +77,22 @@ def conduct(
     return outcome
 
 
-def _name(ablation: Ablation, run: tracking.Run) -> str:
-    return f"ablation {ablation.task} {run.run_id[:8]}"
-
-
 def _describe(
-    ablation: Ablation, cells: Sequence[Cell], dataset: Dataset, run: tracking.Run, params: Mapping[str, str]
+    ablation: Ablation,
+    cells: Sequence[Cell],
+    dataset: Dataset,
+    run: tracking.Run,
+    params: Mapping[str, str],
+    open_test: bool,
 ) -> Assignment:
     """Describe the study in its run; return what its workers have to know."""
     run.log_params(params)
-    run.set_tags(_tags(ablation, dataset, run))
+    run.set_tags(_tags(ablation, dataset))
     run.log_dataset(dataset)
-    run.log_files(
-        {
-            "plan.csv": plan_table(cells, dataset),
-            tracking.ABLATION: ablation.as_yaml(),
-            tracking.TEST_SET: _test_set(dataset),
-        }
-    )
+    files: dict[str, bytes | str] = {"plan.csv": plan_table(cells, dataset), tracking.ABLATION: ablation.as_yaml()}
+    if open_test:
+        files[tracking.TEST_SET] = _test_set(dataset)
+    run.log_files(files)
     tracking.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
     return Assignment(
         tracking_uri=tracking.tracking_uri(),
@@ -99,6 +101,7 @@ def _describe(
         validation=str(len(dataset.validation)),
         data_sha256=dataset.sha256,
         substitute_for=dataset.substitute_for,
+        open_test=open_test,
     )
 
 
@@ -120,21 +123,10 @@ def _test_set(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _tags(ablation: Ablation, dataset: Dataset, run: tracking.Run) -> dict[str, object]:
+def _tags(ablation: Ablation, dataset: Dataset) -> dict[str, object]:
     """Return what marks the study's run, and by it each of its trials."""
-    tags = {
-        "study": _name(ablation, run),
-        "task": ablation.task,
-        "dataset": dataset.name,
-        "dataset_title": dataset.title,
-        "dataset_sha256": dataset.sha256,
-        "training_code": config.training_code_version()[:16],
-        "libraries": config.training_libraries(),
-    }
-    tags |= {f"{split}_rows": len(getattr(dataset, split)) for split in ("train", "validation", "test")}
-    if dataset.substitute_for:
-        tags["dataset_substitute_for"] = dataset.substitute_for
-    return tags | tracking.code_tags()
+    code = {"training_code": config.training_code_version()[:16], "libraries": config.training_libraries()}
+    return {"task": ablation.task} | tracking.data_tags(dataset) | code | tracking.code_tags()
 
 
 def _write_outcome(run: tracking.Run, trials: Sequence[Progress]) -> Outcome:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,10 @@ class Dataset:
     def title(self) -> str:
         """The name as it stands over pictures, which says so where these are not the data that were wanted."""
         return f"{self.name} (a substitute for MNIST)" if self.substitute_for else self.name
+
+    def without_test(self) -> "Dataset":
+        """Return the dataset with no test rows, for those who are to choose: they cannot look."""
+        return replace(self, test=Split(self.test.images[:0], self.test.labels[:0]))
 
     @property
     def image_shape(self) -> tuple[int, int]:

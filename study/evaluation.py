@@ -23,6 +23,11 @@ class Evaluation:
         return _ratio(np.diag(self.confusion), self.confusion.sum(axis=1))
 
     @property
+    def precision(self) -> np.ndarray:
+        """Share of the images taken for each class that are of it, (classes,); NaN for a class never predicted."""
+        return _ratio(np.diag(self.confusion), self.confusion.sum(axis=0))
+
+    @property
     def macro_f1(self) -> float:
         """Mean over the classes of F1 = 2·TP / (2·TP + FP + FN); a class neither present nor predicted has none."""
         hits = np.diag(self.confusion)

@@ -207,7 +207,9 @@ def read(client: tracking.MlflowClient, run_id: str, compare: str = "auto") -> S
     return Study(
         client=client,
         record=record,
-        ablation=ablations.parse(definition.decode(), record.tags["task"], f"{run_id}/{tracking.ABLATION}"),
+        ablation=ablations.parse(
+            definition.decode(), record.tags["task"], f"{run_id}/{tracking.ABLATION}", least_arms=1
+        ),
         trials=tuple(tracking.read_trials(client, run_id, (*CURVES, "val_cross_entropy"))),
         pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
     )

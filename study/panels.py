@@ -256,3 +256,36 @@ def _log_scale(axes: Axes, which: str) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value >= 1 else f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+# --- of a dataset -----------------------------------------------------------------------------------
+
+
+def bars(groups: Mapping[str, Sequence[float]], places: Sequence[str], title: str, xlabel: str, ylabel: str) -> Figure:
+    """Draw a bar for each group's value at each place, the groups side by side."""
+    figure, axes = _panel(title, xlabel, ylabel)
+    width = 0.8 / len(groups)
+    for number, (group, values) in enumerate(groups.items()):
+        where = np.arange(len(places)) + width * (number - (len(groups) - 1) / 2)
+        axes.bar(where, values, width, color=_look(number)[0], label=literal(group))
+    axes.set_xticks(range(len(places)), [literal(place) for place in places])
+    axes.grid(axis="x", visible=False)
+    _legend(axes)
+    return figure
+
+
+def boxes(quantiles: np.ndarray, places: Sequence[str], title: str, xlabel: str, ylabel: str) -> Figure:
+    """Draw five quantiles (places, 5) of a value at each place: a line, a box within it, and a dot at the median.
+
+    A place with NaN stays empty.
+    """
+    figure, axes = _panel(title, xlabel, ylabel)
+    where = np.arange(len(places))
+    least, low, median, high, most = np.asarray(quantiles).T
+    axes.vlines(where, least, most, color=COLOURS[0], linewidth=1.2)
+    axes.bar(where, high - low, 0.5, bottom=low, color=COLOURS[0])
+    axes.plot(where, median, "o", color=COLOURS[4], markersize=4)
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(where, [literal(place) for place in places])
+    axes.grid(axis="x", visible=False)
+    return figure

@@ -111,6 +111,14 @@ def mcnemar(fixed: int, broken: int) -> float:
     return float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
 
 
+def binomial_interval(hits: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of which `hits` of `n` were seen. Source: Wilson (1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(1 - LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def main_effect(values: np.ndarray, factor: int, level: int, reference: int) -> np.ndarray:
     """Return for each seed (n,) what a factor's level changes against another, averaged over the other factors.
 

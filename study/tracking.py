@@ -303,15 +303,25 @@ def find_studies(client: MlflowClient, task: str) -> list[str]:
     return [run.info.run_id for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags]
 
 
-def parent_of(record: RunRecord) -> str | None:
-    """Return the ID of the run below which this one lies, or None."""
-    return record.tags.get(MLFLOW_PARENT_RUN_ID)
+def find_trials(client: MlflowClient, study_run_id: str | None, query: str | None) -> list[RunRecord]:
+    """Return the completed trials of a study, or of the whole experiment, that an MLflow filter lets through.
+
+    Raises TrackingError, for a filter that MLflow does not understand too.
+    """
+    conditions = ["tags.state = 'complete'"]
+    with _said_clearly("run" if study_run_id else "filter"):
+        experiment_id = client.get_run(study_run_id).info.experiment_id if study_run_id else _experiment_id(client)
+        if study_run_id:
+            conditions.append(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'")
+        return _search(client, experiment_id, " and ".join([*conditions, *([query] if query else [])]))
 
 
-def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[RunRecord]:
-    """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
-    experiment_id = client.get_run(study_run_id).info.experiment_id
-    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'"
+def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:
+    """Return the finished runs of the experiment that have this tag, the oldest first."""
+    return _search(client, _experiment_id(client), f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'")
+
+
+def _search(client: MlflowClient, experiment_id: str, query: str, curves: Sequence[str] = ()) -> list[RunRecord]:
     records, token = [], None
     while True:
         page = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token)
@@ -320,6 +330,17 @@ def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] =
             records.append(_record(run, histories))
         if not (token := page.token):
             return records
+
+
+def parent_of(record: RunRecord) -> str | None:
+    """Return the ID of the run below which this one lies, or None."""
+    return record.tags.get(MLFLOW_PARENT_RUN_ID)
+
+
+def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[RunRecord]:
+    """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
+    experiment_id = client.get_run(study_run_id).info.experiment_id
+    return _search(client, experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'", curves)
 
 
 def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
@@ -368,16 +389,29 @@ def read_kernels(client: MlflowClient, run_id: str) -> list[np.ndarray]:
 
     They are read from the model's own file, without Keras, which takes ten seconds to import. Raises TrackingError.
     """
-    with _said_clearly(run_id):
-        outputs = client.get_run(run_id).outputs
-        if not (outputs and outputs.model_outputs):
-            return []
-        location = client.get_logged_model(outputs.model_outputs[-1].model_id).artifact_location
-        content = _download(f"{location.rstrip('/')}/data/model.keras")
+    content = read_model(client, run_id)
+    if content is None:
+        return []
     with zipfile.ZipFile(io.BytesIO(content)) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
         names = [name for name in weights["layers"] if re.fullmatch(r"dense(_\d+)?", name)]
         names.sort(key=lambda name: int(name.partition("_")[2] or 0))
         return [weights[f"layers/{name}/vars/0"][()] for name in names]
+
+
+def read_model(client: MlflowClient, run_id: str) -> bytes | None:
+    """Return the ``.keras`` file of the trial's model, or None without a model; raises TrackingError."""
+    with _said_clearly(run_id):
+        outputs = client.get_run(run_id).outputs
+        if not (outputs and outputs.model_outputs):
+            return None
+        location = client.get_logged_model(outputs.model_outputs[-1].model_id).artifact_location
+        return _download(f"{location.rstrip('/')}/data/model.keras")
+
+
+def download_model(uri: str, folder: str) -> Path:
+    """Return the folder below `folder` with the files of the model at `uri`; raises TrackingError where it is not."""
+    with _said_clearly(uri):
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
 
 
 def _download(uri: str) -> bytes:
@@ -388,6 +422,19 @@ def _download(uri: str) -> bytes:
 def describe(run: Run, markdown: str) -> None:
     """Make `markdown` the run's description, which the MLflow UI shows first."""
     run.set_tags({MLFLOW_RUN_NOTE: markdown[:8_000]})
+
+
+def data_tags(dataset: Dataset) -> dict[str, object]:
+    """Return what marks a run with the data that it is about: their name, SHA-256 and rows by split."""
+    tags: dict[str, object] = {
+        "dataset": dataset.name,
+        "dataset_title": dataset.title,
+        "dataset_sha256": dataset.sha256,
+    }
+    tags |= {f"{split}_rows": len(getattr(dataset, split)) for split in ("train", "validation", "test")}
+    if dataset.substitute_for:
+        tags["dataset_substitute_for"] = dataset.substitute_for
+    return tags
 
 
 def code_tags() -> dict[str, str]:

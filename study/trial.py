@@ -37,11 +37,13 @@ def run(
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
-        outputs = {split: training.logits(model, getattr(dataset, split).images) for split in SPLITS}
-        scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in SPLITS}
-        files |= _confusion_files({split: scores[split] for split in ("validation", "test")}, title)
-        smallest = np.min_scalar_type(dataset.classes - 1)
-        files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
+        splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a study that chooses has no test rows
+        outputs = {split: training.logits(model, getattr(dataset, split).images) for split in splits}
+        scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
+        files |= _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
+        if "test" in outputs:
+            smallest = np.min_scalar_type(dataset.classes - 1)
+            files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
         files |= {"weights.csv": _weights_table(model)}
         metrics |= _score_metrics(scores, training.l2_penalty(model, config.l2))
         metrics |= _inspection_metrics(model, dataset)
@@ -82,20 +84,25 @@ def _epoch_summary(result: TrialResult) -> dict[str, float]:
 
 
 def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, float]:
-    train, validation, test = (scores[split] for split in SPLITS)
-    recalls = {f"test_recall_{label}": float(recall) for label, recall in enumerate(test.recall) if np.isfinite(recall)}
-    return {
+    train, validation = scores["train"], scores["validation"]
+    metrics = {
         # The training rows again, without dropout and with the weights that were kept: comparable with the others.
         "model_train_accuracy": train.accuracy,
         "model_train_cross_entropy": train.loss,
         "model_val_cross_entropy": validation.loss,
         "model_generalization_gap": train.accuracy - validation.accuracy,
         "val_macro_f1": validation.macro_f1,
-        "test_loss": test.loss + penalty,
-        "test_cross_entropy": test.loss,
-        "test_accuracy": test.accuracy,
-        "test_macro_f1": test.macro_f1,
-    } | recalls
+    }
+    if test := scores.get("test"):
+        metrics |= {
+            "test_loss": test.loss + penalty,
+            "test_cross_entropy": test.loss,
+            "test_accuracy": test.accuracy,
+            "test_macro_f1": test.macro_f1,
+        }
+        recalls = enumerate(test.recall)
+        metrics |= {f"test_recall_{label}": float(recall) for label, recall in recalls if np.isfinite(recall)}
+    return metrics
 
 
 def _inspection_metrics(model, dataset: Dataset) -> dict[str, float]:

@@ -39,7 +39,10 @@ STOP_SECONDS = 15
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker has to know besides the trials: where to record them, and which data they are trained on."""
+    """What a worker has to know besides the trials: where to record them, and which data they are trained on.
+
+    With `open_test` false the trials have no test rows.
+    """
 
     tracking_uri: str
     run_id: str
@@ -47,6 +50,7 @@ class Assignment:
     validation: str
     data_sha256: str
     substitute_for: str | None = None
+    open_test: bool = True
 
 
 @dataclass(frozen=True)
@@ -263,6 +267,8 @@ class _Worker:
                 "not the data of this study", where=assignment.data,
                 expected=f"SHA-256 {assignment.data_sha256[:12]}…", got=f"{self.dataset.sha256[:12]}…",
             )  # fmt: skip
+        if not assignment.open_test:
+            self.dataset = self.dataset.without_test()
         self.tags = tracking.code_tags() | {"host": socket.gethostname(), "pid": os.getpid()}
 
     def run_trial(self, trial: optuna.Trial) -> float:

@@ -20,7 +20,7 @@ def test_no_number_of_a_table_is_cut_and_words_fold(width):
         ("lin | ear [red]x[/red] and more", "6", "97.62 ± 0.11", "hurts by 0.23 ± 0.10 points"),
         ("boom", "0 (2 failed)", "–", "not tested"),
     ]
-    text = printed(width, lambda console: display._print_table(console, columns, rows, words=("verdict",)))
+    text = printed(width, lambda console: display.print_table(console, columns, rows, words=("verdict",)))
     assert all(number in text for number in ("97.62 ± 0.11", "0 (2 failed)"))
     assert "…" not in text
     assert "[red]x[/red]" in text or width < 100

@@ -19,6 +19,7 @@ from study import ablation as ablations
 from study import tracking
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+ENTRIES = PROJECT["entry_points"].values()
 
 
 @pytest.mark.parametrize("name", PROJECT["entry_points"])
@@ -30,6 +31,11 @@ def test_mlproject_and_command_have_the_same_parameters_and_defaults(name):
     assert {key: settings["default"] for key, settings in entry["parameters"].items()} == {
         option.name: option.default for option in command.params if option.name != "debug"
     }
+
+
+def test_every_program_is_an_entry_point():
+    programs = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "shell", "display"}
+    assert programs == set(PROJECT["entry_points"]) - {"main"}
 
 
 def test_main_is_the_default_ablation():
@@ -62,7 +68,7 @@ def test_environment_files_agree():
             assert exact.operator == "==" and declared.specifier.contains(exact.version), f"{pin} is not {declared}"
 
 
-@pytest.mark.parametrize("module", ["entrypoints.ablation", "entrypoints.report"])
+@pytest.mark.parametrize("module", sorted({re.search(r"-m (\S+)", entry["command"])[1] for entry in ENTRIES}))
 def test_help_names_every_option(module):
     text = click.testing.CliRunner().invoke(import_module(module).main, ["--help"]).output
     assert all(f"--{option.name} " in text for option in import_module(module).main.params)

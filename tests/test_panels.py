@@ -1,3 +1,4 @@
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -114,3 +115,21 @@ def test_an_svg_has_no_colour_of_its_own_for_ink_and_survives_any_text():
 
 def test_a_figure_drawn_twice_is_the_same_bytes():
     assert figures.svg(panels.bands(ARMS, "a", "b", "c")) == figures.svg(panels.bands(ARMS, "a", "b", "c"))
+
+
+def test_bars_of_the_groups_stand_side_by_side():
+    figure = panels.bars({"train": [10.0, 90.0], "test": [20.0, 80.0]}, ["0", "1"], "Classes", "class", "share (%)")
+    train, test = ([bar.get_height() for bar in bars] for bars in figure.axes[0].containers)
+    assert (train, test) == ([10.0, 90.0], [20.0, 80.0])
+    edges = [(bar.get_x(), bar.get_x() + bar.get_width()) for bars in figure.axes[0].containers for bar in bars]
+    assert all(one[1] <= two[0] + 1e-9 for one, two in itertools.pairwise(sorted(edges)))
+    assert {"Classes", "class", "share (%)", "train", "test", "0", "1"} <= set(words(figure))
+
+
+def test_boxes_go_from_quartile_to_quartile_and_leave_out_what_is_missing():
+    axes = panels.boxes(np.array([[1.0, 2, 3, 5, 9], [np.nan] * 5]), ["a", "b"], "Ink", "class", "ink (%)").axes[0]
+    box, _ = axes.containers[0]
+    assert (box.get_y(), box.get_height()) == (2.0, 3.0)
+    whisker, missing = axes.collections[0].get_segments()
+    assert whisker[:, 1].tolist() == [1.0, 9.0] and len(missing) == 0
+    assert axes.lines[0].get_ydata()[0] == 3.0 and axes.get_ylim()[0] == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from entrypoints import ablation, report
+from entrypoints import ablation, explore, playground, predict, promote, report, train
 from study import ablation as ablations
 from study.config import TrialConfig, value_text
 
@@ -14,7 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 
 
-COMMANDS = {"ablation": ablation, "report": report}
+COMMANDS = {
+    "ablation": ablation,
+    "explore": explore,
+    "playground": playground,
+    "predict": predict,
+    "promote": promote,
+    "report": report,
+}
 
 
 def help_text(name: str) -> str:
@@ -69,7 +76,7 @@ def test_commands_of_the_readme_name_parameters_that_exist():
     assert commands
     for entry, words in commands:
         given = set(re.findall(r"-P (\w+)=", words))
-        assert given <= set(COMMANDS[entry or "ablation"].DEFAULTS), words
+        assert given <= set((COMMANDS | {"train": train})[entry or "ablation"].DEFAULTS), words
 
 
 if __name__ == "__main__":

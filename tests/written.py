@@ -24,6 +24,7 @@ class Trial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     predicted: Sequence[int] | None = None
     state: str = "complete"
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(yaml: str, trials: Sequence[Trial], *, params: Mapping[str, str] | None = None, **tags: str) -> str:
@@ -46,7 +47,7 @@ def write(yaml: str, trials: Sequence[Trial], *, params: Mapping[str, str] | Non
 
 def _write_trial(client, run_id: str, trial: Trial) -> None:
     tags = {"arm": trial.arm, "seed": trial.seed, "host": "here"}
-    run = tracking.start_trial_run(client, run_id, f"{trial.arm} · seed {trial.seed}", {}, tags)
+    run = tracking.start_trial_run(client, run_id, f"{trial.arm} · seed {trial.seed}", trial.params, tags)
     for epoch, accuracy in enumerate(trial.val_accuracy, start=1):
         curves = {"val_accuracy": accuracy, "val_loss": 1 - accuracy, "accuracy": accuracy, "loss": 2 - accuracy}
         run.log_epoch(epoch, curves | {"val_cross_entropy": 1 - accuracy})

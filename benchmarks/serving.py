@@ -1,0 +1,158 @@
+"""The served model against MLflow's own flavor of the same network, in turns, over HTTP: requests/s, images/s and n.
+
+    python -m benchmarks.serving [DATA] [ROUNDS]
+
+Both are served by `mlflow models serve` on this machine, which makes the requests as well. Single images go to one
+worker over one connection, one after the other; batches of 100 to two workers over six connections, so that both get
+some. Pictures of 280×280 are what `image` is for; `pixels` are all that MLflow's own flavor takes. "no seen" is served
+with SERVING_MODEL_CONFIG='{"seen": false}'.
+"""
+
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+BATCH, CONNECTIONS = 100, 6
+SECONDS = 2.0  # of requests, a measurement
+GOALS = {"single": 100, "batch": 3_000}
+ROWS = (("pixels", "ours"), ("pixels, no seen", "no seen"), ("28×28 PNG", "ours"), ("280×280 PNG", "ours"))
+
+
+def main(data: str = "mnist", rounds: str = "5") -> None:
+    """Print both tables."""
+    from study import data as datasets
+
+    dataset = datasets.load(data)
+    bodies = {
+        "pixels": [{"pixels": image.tolist()} for image in dataset.test.images[:BATCH]],
+        "28×28 PNG": [{"image": _png(image)} for image in dataset.test.images[:BATCH]],
+        "280×280 PNG": [
+            {"image": _png(255 - image.repeat(10, 0).repeat(10, 1))} for image in dataset.test.images[:BATCH]
+        ],
+        "raw": dataset.test.images[:BATCH].tolist(),
+    }
+    bodies["pixels, no seen"] = bodies["pixels"]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        os.chdir(folder)
+        ours, raw = _models(dataset, folder)
+        for kind, workers, connections, size, unit in (
+            ("single", 1, 1, 1, "requests/s"),
+            ("batch", 2, CONNECTIONS, BATCH, "images/s"),
+        ):
+            with ExitStack() as stack:
+                ports = {
+                    name: stack.enter_context(_server(model, workers, seen))
+                    for name, model, seen in (("ours", ours, True), ("no seen", ours, False), ("raw", raw, True))
+                }
+                print(f"\n{kind}: {unit}, {size} image(s) a request, {workers} worker(s), {connections} connection(s)")
+                print(f"medians of n = {rounds}, with the range; goal {GOALS[kind]:,}\n")
+                print(f"{'input':<18}{'ours':>24}{'Keras flavor':>24}{'ratio':>8}")
+                for name, server in ROWS:
+                    pairs = []
+                    for _ in range(int(rounds)):
+                        fast = _rate(ports[server], bodies[name][:size], connections)
+                        pairs.append((fast, _rate(ports["raw"], bodies["raw"][:size], connections)))
+                    left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+                    ratio = median(a / b for a, b in pairs)
+                    print(f"{name:<18}{_spread(left):>24}{_spread(right):>24}{ratio:>8.1f}", flush=True)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _models(dataset, folder: str) -> tuple[str, str]:
+    from study import doubt, network, serving, tracking
+    from study.config import TrialConfig
+
+    client = tracking.connect()
+    run = tracking.open_study_run(client, "serving")
+    model = network.build(TrialConfig())  # its weights do not matter for its speed
+    model.save(f"{folder}/network.keras")
+    reference = doubt.fit(dataset.train.images[:10_000], dataset.train.labels[:10_000])
+    ours = serving.log_digit_model(client, run.run_id, Path(folder, "network.keras"), reference.to_bytes())
+    run.log_model(model, (28, 28), 10)
+    (raw,) = (model for model in client.search_logged_models(["0"]) if model.name == "model")
+    return ours, raw.model_uri
+
+
+@contextmanager
+def _server(model: str, workers: int, seen: bool):
+    """Serve a model on a free port, which is yielded when it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    environment = os.environ | {
+        "PATH": f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}",
+        "SERVING_MODEL_CONFIG": json.dumps({"seen": seen}),
+    }
+    process = subprocess.Popen(
+        [*words, "-p", str(port), "-w", str(workers)],
+        env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
+                break
+            except OSError:
+                if process.poll() is not None:
+                    sys.exit(f"{model} could not be served")
+                time.sleep(0.2)
+        time.sleep(3 * (workers - 1))  # the first worker answers while the others still load
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _rate(port: int, items: list, connections: int) -> float:
+    """Return how many images a second are answered, over all connections together."""
+    body = json.dumps({"inputs": items}).encode()
+    end = time.perf_counter() + 0.3 + SECONDS
+
+    def ask(_: int) -> list[float]:
+        connection, times = HTTPConnection("127.0.0.1", port), []
+        while time.perf_counter() < end:
+            connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+            if response.status != 200:
+                sys.exit(f"{response.status}: {answer[:300]!r}")
+            times.append(time.perf_counter())
+        connection.close()
+        return times
+
+    with ThreadPoolExecutor(connections) as pool:
+        times = sorted(moment for part in pool.map(ask, range(connections)) for moment in part)
+    # From the first answer on: what comes before it is connecting.
+    return len(items) * (len(times) - 1) / (times[-1] - times[0])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

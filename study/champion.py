@@ -1,0 +1,233 @@
+"""The champion: chosen by validation, raced with fresh seeds, tested once, and handed over with its evidence."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study import ablation as ablations
+from study.ablation import Ablation
+from study.config import TrialConfig, training_code_version
+from study.errors import StudyError
+from study.evaluation import Evaluation
+from study.findings import ACCURACY, Study
+from study.numbers import show
+from study.statistics import Estimate, binomial_interval, estimate
+from study.tracking import RunRecord
+
+TASK = "promote"
+# What a configuration is apart from: its data and split are the promotion's own, and its seeds are fresh.
+NOT_ITS_OWN = ("data", "validation", "seed")
+
+
+class PromotionError(StudyError):
+    """Trials among which no champion can be chosen."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with what its trials came to: the mean validation accuracy in percent, None for no trials."""
+
+    config: TrialConfig
+    accuracy: Estimate | None = None
+    run_ids: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The fields in which it differs from the defaults, as they are typed."""
+        usual = TrialConfig().as_text()
+        own = {name: text for name, text in self.config.as_text().items() if name not in NOT_ITS_OWN}
+        return " ".join(f"{name}={text}" for name, text in own.items() if text != usual[name]) or "defaults"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a race came to.
+
+    `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
+    entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
+    to the present champion's configuration, None where that did not run.
+    """
+
+    winner: str
+    second: str | None
+    lead: Estimate | None
+    accuracy: Estimate
+    run_id: str
+    over_champion: Estimate | None
+
+    @property
+    def separated(self) -> bool:
+        """Whether the winner leads the second by more than the interval of the difference."""
+        return self.lead is not None and self.lead.low > 0
+
+
+# --- the candidates ---------------------------------------------------------------------------------
+
+
+def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[RunRecord]:
+    """Return the trials on one dataset and one split: the wanted, or the only dataset; of its splits the most used.
+
+    Raises PromotionError where there are none, or several datasets and none is wanted.
+    """
+    by_data: dict[str, list[RunRecord]] = {}
+    for trial in trials:
+        by_data.setdefault(trial.tags["dataset_sha256"], []).append(trial)
+    if not by_data:
+        hint = "Run an ablation first, or look elsewhere: from=RUN_ID, filter=…, --experiment-name."
+        raise PromotionError("there are no finished trials to choose from", hint=hint)
+    there = ", ".join(f"{len(group)} on {group[0].tags['dataset']} {sha256[:12]}…" for sha256, group in by_data.items())
+    if wanted_sha256 is None and len(by_data) > 1:
+        hint = "Name the data: -P data=mnist, digits or a path."
+        raise PromotionError("the trials are on different data and cannot be compared", got=there, hint=hint)
+    sha256 = wanted_sha256 or next(iter(by_data))
+    if sha256 not in by_data:
+        raise PromotionError("no finished trial is on these data", expected=f"SHA-256 {sha256[:12]}…", got=there)
+    splits = [trial.tags["validation_rows"] for trial in by_data[sha256]]
+    most_used = max(sorted(set(splits)), key=splits.count)
+    return [trial for trial in by_data[sha256] if trial.tags["validation_rows"] == most_used]
+
+
+def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
+    """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
+    by_config: dict[TrialConfig, dict[int, RunRecord]] = {}
+    for trial in trials:
+        settings = {name: trial.params[name] for name in TrialConfig.model_fields if name in trial.params}
+        config = TrialConfig.parse(settings, where=trial.run_id)
+        # By seed, for the same trial run again in another study says nothing new.
+        by_config.setdefault(without_its_own(config), {})[config.seed] = trial
+    ranked = [
+        Candidate(
+            config,
+            estimate(np.array([trial.metrics[ACCURACY.metric] * ACCURACY.scale for trial in group.values()])),
+            tuple(trial.run_id for trial in group.values()),
+        )
+        for config, group in by_config.items()
+    ]
+    return sorted(ranked, key=lambda candidate: -candidate.accuracy.mean)[:top]
+
+
+def without_its_own(config: TrialConfig) -> TrialConfig:
+    """Return the configuration with the defaults for what it does not own: data, split and seed."""
+    usual = TrialConfig()
+    return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
+
+
+def fresh_seed(trials: Sequence[RunRecord]) -> int:
+    """Return the first seed beyond all that the trials have used."""
+    return 1 + max(int(trial.params["seed"]) for trial in trials)
+
+
+# --- the race ---------------------------------------------------------------------------------------
+
+
+def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
+    """Return the race as an ablation: an arm for each configuration, over the same fresh seeds."""
+    usual = TrialConfig()
+    arms = tuple(
+        ablations.Arm(
+            entrant.name,
+            {
+                name: value
+                for name, value in entrant.config.model_dump().items()
+                if name not in NOT_ITS_OWN and value != getattr(usual, name)
+            },
+        )
+        for entrant in entrants
+    )
+    return Ablation(
+        task=TASK,
+        question="Which of the best configurations is the best with fresh seeds?",
+        known="The best of many trials owes some of its lead to luck. Seeds that none of them has used take that away.",
+        baseline=usual,
+        arms=arms,
+        seeds=seeds,
+        factors={},
+        figures=(),
+    )
+
+
+def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int) -> str:
+    """Return a hash (16 hex digits) of all that decides a race, by which a promotion with nothing new is known."""
+    decisive = [sorted(entrant.name for entrant in entrants), data_sha256, validation, seeds, training_code_version()]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+def decide(study: Study, champion: str | None) -> Decision:
+    """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
+
+    Raises PromotionError where no arm has finished.
+    """
+    finished = [arm for arm in study.arms if arm.trials]
+    if not finished:
+        raise PromotionError("no trial of the race has finished", where=study.record.run_id)
+    # Of equal means the first named wins, so that a race run again ends the same.
+    ranked = sorted(finished, key=lambda arm: -arm.values[ACCURACY.metric].mean)
+    winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
+    best = max(study.finished(winner).values(), key=lambda trial: trial.metrics[ACCURACY.metric])
+    return Decision(
+        winner=winner,
+        second=second,
+        lead=_difference(study, winner, second),
+        accuracy=ranked[0].values[ACCURACY.metric],
+        run_id=best.run_id,
+        over_champion=_difference(study, winner, champion) if champion != winner else None,
+    )
+
+
+def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
+    differences = study.differences(ACCURACY, arm, against) if against else []
+    return estimate(differences) if len(differences) else None
+
+
+# --- the evidence -----------------------------------------------------------------------------------
+
+
+def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation) -> list[tuple[str, str]]:
+    """Return the figures that speak for the winner, in words: what was searched, raced, and tested once."""
+    searched = next((one.accuracy for one in entrants if one.name == decision.winner), None)
+    best = max((one for one in entrants if one.accuracy), key=lambda one: one.accuracy.mean)
+    rows = [
+        ("validation accuracy, fresh seeds", f"{show(decision.accuracy)} % (n = {decision.accuracy.n})"),
+        ("as the trials had it, picked as the best", f"{show(best.accuracy)} % (n = {best.accuracy.n})"),
+    ]
+    if searched and best.name != decision.winner:
+        rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
+    if decision.lead:
+        word = "separated" if decision.separated else "not separated"
+        rows.append((f"lead over the second, {decision.second}", f"{show(decision.lead, signed=True)} points: {word}"))
+    low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))
+    rows.append(
+        ("test accuracy, looked at once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
+    )
+    return rows
+
+
+def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:
+    """Return the model's card as Markdown: facts, figures, per-class table and confusion matrix of the test images."""
+    classes = range(len(test.confusion))
+    images = test.confusion.sum(axis=1)
+    per_class = [
+        f"| {label} | {images[label]:,} | {_percent(test.recall[label])} | {_percent(test.precision[label])} |"
+        for label in classes
+    ]
+    confusion = [f"| **{label}** | " + " | ".join(map(str, test.confusion[label])) + " |" for label in classes]
+    return "\n".join(
+        [
+            *(f"- **{name}**: {value}" for name, value in [*facts, *rows]),
+            "",
+            "| class | test images | recall (%) | precision (%) |",
+            "|---|---|---|---|",
+            *per_class,
+            "",
+            "| true \\ predicted | " + " | ".join(map(str, classes)) + " |",
+            "|---" * (len(test.confusion) + 1) + "|",
+            *confusion,
+        ]
+    )
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.1f}"

@@ -1,0 +1,212 @@
+"""Promote a champion: gather the best configurations, race them with fresh seeds, test the winner once, register it."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from study import champion, conduct, data, doubt, registry, report, serving, tracking
+from study.champion import Candidate, Decision
+from study.config import TrialConfig
+from study.data import Dataset
+from study.errors import StudyError
+from study.evaluation import Evaluation, evaluate
+from study.page import plain
+from study.registry import Version
+from study.workers import Cell, Progress
+
+MARK, AFTER = "promotion", "champion_after"  # tags of a promotion's run: its fingerprint, and who was champion then
+
+
+@dataclass(frozen=True)
+class Race:
+    """A promotion that is ready to run: the entrants, the best by their trials first, and the champion to beat."""
+
+    client: tracking.MlflowClient
+    name: str
+    dataset: Dataset
+    entrants: tuple[Candidate, ...]
+    incumbent: Version | None
+    incumbent_arm: str | None
+    cells: tuple[Cell, ...]
+    seeds: int
+    mark: str
+
+    @property
+    def other_data(self) -> bool:
+        """Whether the present champion was trained on other data, so that it cannot be raced against."""
+        return self.incumbent is not None and self.incumbent_arm is None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a promotion came to: the race, its decision, and its new version or the reason why the champion stays.
+
+    `rows` are the figures that speak for a new champion, in words.
+    """
+
+    outcome: conduct.Outcome
+    decision: Decision
+    version: Version | None
+    reason: str
+    rows: list[tuple[str, str]]
+
+
+def prepare(*, name: str, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
+    """Gather the trials and return the race that they call for.
+
+    `source` is the run of a study (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the
+    one that the trials are on). Raises PromotionError, TrackingError, DataError.
+    """
+    client = tracking.connect()
+    trials = [trial for trial in tracking.find_trials(client, source, query) if trial.tags.get("task") != champion.TASK]
+    wanted = data.load(spec).sha256 if spec else None
+    chosen = champion.one_dataset(trials, wanted)
+    last = chosen[-1]
+    dataset = data.load(spec or last.params["data"], last.tags["validation_rows"])
+    if dataset.sha256 != last.tags["dataset_sha256"]:
+        raise champion.PromotionError(
+            "the data have changed since the trials were run", where=dataset.spec,
+            expected=f"SHA-256 {last.tags['dataset_sha256'][:12]}…", got=f"{dataset.sha256[:12]}…",
+        )  # fmt: skip
+    candidates = champion.rank(chosen, top)
+    incumbent, entrants = registry.champion(client, name), list(candidates)
+    incumbent_arm = None
+    if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
+        defending = Candidate(TrialConfig.parse(_settings(incumbent)))
+        incumbent_arm = defending.name
+        if incumbent_arm not in [entrant.name for entrant in entrants]:
+            entrants.append(defending)
+    ablation = champion.race(entrants, seeds)
+    return Race(
+        client=client,
+        name=name,
+        dataset=dataset,
+        entrants=tuple(entrants),
+        incumbent=incumbent,
+        incumbent_arm=incumbent_arm,
+        cells=tuple(ablation.cells(seeds, dataset, champion.fresh_seed(chosen))),
+        seeds=seeds,
+        mark=champion.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
+    )
+
+
+def done_before(race: Race) -> str | None:
+    """Return the ID of the run in which this very race was run and after which the champion is what it is now."""
+    now = race.incumbent.number if race.incumbent else "none"
+    for record in tracking.find_tagged(race.client, MARK, race.mark):
+        if record.tags.get(AFTER) == f"{race.name} {now}":
+            return record.run_id
+    return None
+
+
+def run(
+    race: Race,
+    *,
+    params: dict[str, str],
+    worker_count: int,
+    observe: Callable[[list[Progress]], None],
+    force: bool,
+) -> Promotion:
+    """Run the race, and crown its winner if it beats the champion by more than the interval, or by force.
+
+    The test set is opened once, for the winner. Raises what `conduct.conduct` raises, and StudyError for failed trials.
+    """
+    outcome = conduct.conduct(
+        champion.race(race.entrants, race.seeds),
+        race.cells,
+        race.dataset,
+        params=params,
+        worker_count=worker_count,
+        observe=observe,
+        title="promote",
+        open_test=False,
+    )
+    run = tracking.Run(race.client, outcome.study.record.run_id)
+    try:
+        if outcome.failures:
+            first = outcome.failures[0]
+            raise StudyError(
+                f"{len(outcome.failures)} trials of the race failed; the first: {first.name}, {first.reason}"
+            )
+        decision = champion.decide(outcome.study, race.incumbent_arm)
+        reason = _why_not(race, decision)
+        if reason and not force:
+            promotion = Promotion(outcome, decision, None, reason, [])
+        else:
+            promotion = _crown(race, run, outcome, decision)
+        number = promotion.version.number if promotion.version else race.incumbent.number
+        run.set_tags({MARK: race.mark, AFTER: f"{race.name} {number}"})
+    except BaseException as failure:
+        run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", str(failure))
+        raise
+    return promotion
+
+
+def _why_not(race: Race, decision: Decision) -> str | None:
+    """Return why the champion stays, or None where the winner has beaten it, or there is no champion."""
+    if race.incumbent is None:
+        return None
+    who = f"{race.name} version {race.incumbent.number}"
+    if race.other_data:
+        return f"{who} was trained on other data, so that the two cannot be compared"
+    if decision.winner == race.incumbent_arm:
+        return f"{who} has the configuration that won"
+    if decision.over_champion is None or not decision.over_champion.low > 0:
+        return f"the winner is not better than {who} beyond the interval"
+    return None
+
+
+def _crown(race: Race, run: tracking.Run, outcome: conduct.Outcome, decision: Decision) -> Promotion:
+    content = tracking.read_model(race.client, decision.run_id)
+    test = _test(content, race.dataset)
+    rows = champion.evidence(decision, race.entrants, test)
+    config = next(one.config for one in race.entrants if one.name == decision.winner)
+    tags = outcome.study.record.tags
+    facts = [
+        ("configuration", f"`{decision.winner}`"),
+        ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
+                 f"{len(race.dataset.validation):,} validated on"),
+        ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
+        ("commit", f"`{tags.get('git_commit', 'unknown')}`, training code `{tags['training_code']}`"),
+    ]  # fmt: skip
+    card = champion.model_card(rows, test, facts)
+    reference = doubt.fit(race.dataset.train.images, race.dataset.train.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        keras_file = Path(folder, "model.keras")
+        keras_file.write_bytes(content)
+        source = serving.log_digit_model(race.client, run.run_id, keras_file, reference.to_bytes())
+    run.log_files({"model_card.md": card})
+    run.log_summary({"test_accuracy": test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
+    own = {f"config.{name}": text for name, text in config.as_text().items() if name not in champion.NOT_ITS_OWN}
+    version = registry.crown(
+        race.client,
+        race.name,
+        source,
+        run.run_id,
+        card,
+        own | {"data_sha256": race.dataset.sha256, "dataset": race.dataset.name, "trial": decision.run_id},
+    )
+    tracking.describe(run, f"**{race.name} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}")
+    return Promotion(outcome, decision, version, "", rows)
+
+
+def _table(outcome: conduct.Outcome) -> str:
+    return f"{plain(outcome.study.ablation.question)}\n\n{report.summary(outcome.study)}"
+
+
+def _settings(version: Version) -> dict[str, str]:
+    prefix = "config."
+    return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
+
+
+def _test(content: bytes, dataset: Dataset) -> Evaluation:
+    """Return how the model of a ``.keras`` file does on the test images: the one time that they are looked at."""
+    from study import training  # imports TensorFlow
+    from study.backend import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        path.write_bytes(content)
+        model = keras.models.load_model(path, compile=False)
+    return evaluate(training.logits(model, dataset.test.images), dataset.test.labels)

@@ -1,0 +1,48 @@
+"""A stored network, opened to read digits with: the champion, or the model of any trial."""
+
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from study import tracking, training
+from study.backend import keras
+from study.errors import TrackingError
+
+REFERENCE = "reference.npz"  # as study.serving stores it
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A network, where it came from, and the ``.npz`` bytes of its training data's distribution (None: not stored)."""
+
+    name: str
+    network: keras.Sequential
+    reference: bytes | None
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (n, classes) of pixels 0–255 (n, height, width)."""
+        logits = training.logits(self.network, images.astype(np.uint8))
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the images that the network reads."""
+        return tuple(self.network.input_shape[1:])
+
+
+def open_model(uri: str) -> Reader:
+    """Return a reader of the model at `uri`, such as ``models:/mnist-mlp@champion``, or of a trial by its run's ID.
+
+    Raises TrackingError where there is none, or it holds no network.
+    """
+    address = uri if ":/" in uri else f"runs:/{uri}/model"
+    with tempfile.TemporaryDirectory() as folder:
+        files = tracking.download_model(address, folder)
+        found = sorted(files.rglob("*.keras"))
+        if not found:
+            raise TrackingError("not a Keras model", where=uri, expected="a .keras file in it")
+        network = keras.models.load_model(found[0], compile=False)
+        reference = next((path.read_bytes() for path in files.rglob(REFERENCE)), None)
+    return Reader(uri, network, reference)
