@@ -19,6 +19,7 @@ test-slow: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.ablation
+	$(BIN)/python -m benchmarks.serving
 
 pins: .venv/ready
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements.txt

@@ -1,5 +1,7 @@
 """What the tests share: real data, small enough to be quick."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,20 @@ from study.data import Dataset, Split
 from study.quiet import hush
 
 hush()
+TRACKING_URI = "MLFLOW_TRACKING_URI"
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
+
+
+@pytest.fixture(autouse=True)
+def store_of_the_environment():
+    """Undo what a test's worker or server has told this process of a store: the environment names each test's own."""
+    before = os.environ.get(TRACKING_URI)
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)  # takes the variable away as well
+    if before is not None:
+        os.environ[TRACKING_URI] = before
 
 
 @pytest.fixture(scope="session")
