@@ -152,7 +152,7 @@ def test_no_worker_outlives_the_program_that_started_it(folder, ending):
     errors = program.communicate(timeout=60)[1]
     wait_until(lambda: not any(alive(pid) for pid in pids))
     if ending != signal.SIGKILL:  # then there is nobody left to say or write anything
-        assert (program.returncode, "stopped with 0 of 18 trials done" in errors) == (130, True)
+        assert (program.returncode, "stopped with 0 of 21 trials done" in errors) == (130, True)
         assert {run.info.status for run in client.search_runs(["0"])} == {"KILLED"}
 
 
