@@ -35,7 +35,8 @@ DEFAULTS = dict(
 def main(**given: str) -> None:
     """Run the ablation that the options name."""
     if given["task"] == "list":
-        listing = "\n".join(f"{task:<14} {ablations.load(task).question}" for task in ablations.catalogue())
+        width = max(map(len, ablations.catalogue()))
+        listing = "\n".join(f"{task:<{width}}  {ablations.load(task).question}" for task in ablations.catalogue())
         click.echo(listing)
         tracking.name_project_run("ablation list", {"catalogue.txt": listing})
         return
