@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from entrypoints import display, shell
-from study import analysis, figures, prediction, tracking
+from study import analysis, asking, figures, prediction, tracking
 from study.analysis import Reading
 from study.errors import ConfigError, shown
 from study.prediction import Answer
@@ -37,7 +37,7 @@ def main(**given: str) -> None:
     count = shell.whole_number("count", given["count"], MOST_DRAWINGS) or int(DEFAULTS["count"][0])
     indices = _indices(index) if index else []
     client = tracking.connect()
-    version = prediction.find_version(client, given["model"])
+    version = asking.find_version(client, given["model"])
     facts = [("model", given["model"])]
     if version:
         facts += [("version", version.number), ("trained on", version.tags.get("dataset", "not recorded"))]
@@ -67,8 +67,8 @@ def _open(model: str):
 
 
 def _read_one(given: dict[str, str], path: Path, facts: list[tuple[str, str]]) -> Answer:
-    picture = prediction.open_file(path)
-    (reading,) = prediction.read(_open(given["model"]), [picture])
+    picture = asking.open_file(path)
+    (reading,) = asking.read(_open(given["model"]), [picture])
     _print_reading(reading)
     metrics = {"probability": reading.probability} | ({} if reading.doubt is None else {"doubt": reading.doubt})
     files = {"reading.png": figures.png(prediction.reading_figure(reading))}
@@ -78,11 +78,11 @@ def _read_one(given: dict[str, str], path: Path, facts: list[tuple[str, str]]) -
 
 def _read_many(given: dict[str, str], count: int, seed: int, facts: list[tuple[str, str]]) -> Answer:
     if given["image"] == "synthetic":
-        pictures, unreadable, where = prediction.draw(count, seed), [], f"drawings, seed {seed}"
+        pictures, unreadable, where = asking.draw(count, seed), [], f"drawings, seed {seed}"
     else:
         folder = Path(given["image"]).expanduser()
-        (pictures, unreadable), where = prediction.open_folder(folder), f"pictures in {folder.resolve().name}"
-    readings = prediction.read(_open(given["model"]), pictures)
+        (pictures, unreadable), where = asking.open_folder(folder), f"pictures in {folder.resolve().name}"
+    readings = asking.read(_open(given["model"]), pictures)
     found = analysis.scores(readings)
     _print_rows(readings)
     for file, reason in unreadable:
@@ -116,11 +116,11 @@ def _explain(
     indices: list[int],
     facts: list[tuple[str, str]],
 ) -> Answer:
-    dataset = prediction.load_data(client, given["model"], version, shell.unless(given["data"], "auto"))
+    dataset = asking.load_data(client, given["model"], version, shell.unless(given["data"], "auto"))
     if dataset.substitute_for:
         display.warn(f"this is not MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
-    prediction.check_indices(indices, dataset)
-    explanations = prediction.explain(_open(given["model"]), dataset, indices)
+    asking.check_indices(indices, dataset)
+    explanations = asking.explain(_open(given["model"]), dataset, indices)
     files = {}
     for one in explanations:
         _print_reading(one.reading)

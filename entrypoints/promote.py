@@ -60,9 +60,8 @@ def main(**given: str) -> None:
     for name, value in done.rows:
         click.echo(f"{name:<{width}}  {value}")
     if done.version:
-        click.echo(
-            f"{race.name} version {done.version.number} is the champion. Serve it (local: where TensorFlow is installed):"
-        )
+        where = "(local: where TensorFlow is installed)"
+        click.echo(f"{race.name} version {done.version.number} is the champion. Serve it {where}:")
         click.echo(f"mlflow models serve -m models:/{race.name}@champion -p 5001 --env-manager uv|local")
     else:
         click.echo(f"The champion stays: {done.reason}. force=true crowns the winner all the same.")

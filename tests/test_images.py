@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from study import images
+from study import drawings, images
+from study.errors import ConfigError
 from study.images import ImageError
 
 PICTURES = sorted((Path(__file__).parent / "pictures").glob("[0-9]_*"))
@@ -225,7 +226,7 @@ def test_damaged_files_are_refused_or_read_and_nothing_else(kind):
     sources = [
         whole,
         file_of(
-            np.dstack([images.draw(3, 1)[::8, ::8]] * 3), kind, **({} if kind in ("GIF", "BMP") else {"exif": exif})
+            np.dstack([drawings.draw(3, 1)[::8, ::8]] * 3), kind, **({} if kind in ("GIF", "BMP") else {"exif": exif})
         ),
     ]
     refused = 0
@@ -365,7 +366,7 @@ def test_large_pictures_are_read():
 
 def test_mnists_own_form_passes_through():
     for label in range(10):
-        digit = images.normalize(images.draw(label, 1))
+        digit = images.normalize(drawings.draw(label, 1))
         assert max(box_of(digit)) == 20 and off_centre(digit) <= 0.6
         np.testing.assert_array_equal(images.normalize(digit), digit)
 
@@ -407,17 +408,17 @@ def test_the_naive_way_squeezes_and_turns_over():
 
 def test_a_drawing_is_decided_by_its_seed():
     for label in range(10):
-        drawing = images.draw(label, 7)
+        drawing = drawings.draw(label, 7)
         assert (drawing.shape, drawing.dtype) == ((200, 200), np.uint8)
-        np.testing.assert_array_equal(drawing, images.draw(label, 7))
-        assert (drawing != images.draw(label, 8)).any()
+        np.testing.assert_array_equal(drawing, drawings.draw(label, 7))
+        assert (drawing != drawings.draw(label, 8)).any()
         border = np.concatenate([drawing[0], drawing[-1], drawing[:, 0], drawing[:, -1]])
         assert border.min() == 245 and drawing.min() == 30
 
 
 def test_there_are_ten_digits_to_draw():
-    with pytest.raises(ImageError, match="no such digit; expected 0 to 9, got 10"):
-        images.draw(10, 1)
+    with pytest.raises(ConfigError, match="no such digit; expected 0 to 9, got 10"):
+        drawings.draw(10, 1)
 
 
 # --- kept pictures -----------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from conftest import ROOT
 
 FLOORS = [
     ["errors", "quiet", "small_sets", "stopping"],
-    ["config", "data", "evaluation", "statistics", "backend", "images", "doubt"],
+    ["config", "data", "evaluation", "statistics", "backend", "images", "drawings", "doubt"],
     ["network", "figures", "verdict", "ledger", "numbers", "survey", "analysis", "registry", "digit_model"],
     ["training", "inspection", "tracking", "panels", "page"],
-    ["trial", "reader", "serving", "survey_page"],
-    ["workers", "single", "prediction"],
+    ["trial", "reader", "serving", "survey_page", "prediction"],
+    ["workers", "single", "asking"],
     ["plan", "ablation"],
     ["findings"],
     ["extras", "playground"],

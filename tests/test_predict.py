@@ -10,7 +10,7 @@ import pytest
 from mlflow.artifacts import load_text
 
 from entrypoints import predict, shell
-from study import doubt, network, prediction, registry, serving, tracking, training
+from study import asking, doubt, network, prediction, registry, serving, tracking, training
 from study.analysis import Reading
 from study.config import TrialConfig
 from study.errors import DataError, TrackingError
@@ -135,8 +135,8 @@ def test_changed_data_are_refused(trial, digits):
     run.log_params({"data": "digits"})
     run.set_tags({"dataset_sha256": "5ee"})
     with pytest.raises(DataError, match="digits: not the data that the model was trained on; expected SHA-256 5ee…"):
-        prediction.load_data(client, run.run_id, None, None)
-    assert prediction.load_data(client, run.run_id, None, "digits").sha256 == digits.sha256
+        asking.load_data(client, run.run_id, None, None)
+    assert asking.load_data(client, run.run_id, None, "digits").sha256 == digits.sha256
 
 
 # --- lines ------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
     numbers = np.random.default_rng(1)
     model.set_weights([np.abs(numbers.normal(0, 0.3, values.shape)) if values.ndim == 1 else values
                        for values in model.get_weights()])  # fmt: skip
-    for one in prediction.explain(Reader("made-up", model, None), digits, [7]):
+    for one in asking.explain(Reader("made-up", model, None), digits, [7]):
         expected = training.logits(model, digits.test.images[[one.index]])[0]
         assert one.contributions.logits == pytest.approx(expected, abs=1e-4)
         assert one.logits == pytest.approx(expected, abs=1e-4)
@@ -184,7 +184,7 @@ def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
 
 def test_the_nearest_training_image_of_a_training_image_is_itself(model, digits):
     dataset = replace(digits, test=digits.train)
-    (one,) = prediction.explain(Reader("made-up", model, None), dataset, [40])
+    (one,) = asking.explain(Reader("made-up", model, None), dataset, [40])
     assert one.neighbours.rows[0] == 40 and one.neighbours.distances[0] == 0
     assert one.labels[0] == digits.train.labels[40] == one.reading.truth and len(one.images) == 8
 
@@ -249,7 +249,7 @@ def test_a_folder_is_read_and_what_cannot_be_is_told(call, trial, tmp_path):
 
 
 def test_drawings_depend_on_their_seed_alone(call, trial):
-    first, same, other = (prediction.draw(12, seed) for seed in (1, 1, 2))
+    first, same, other = (asking.draw(12, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(one[2], again[2]) for one, again in zip(first, same, strict=True))
     assert not all(np.array_equal(one[2], again[2]) for one, again in zip(first, other, strict=True))
     assert [truth for *_, truth in first] == [*range(10), 0, 1] and first[11][0] == "1_drawing_12"
@@ -269,11 +269,11 @@ def test_of_many_pictures_each_sheet_has_sixty(monkeypatch):
 
 def test_images_of_another_size_are_refused(model):
     with pytest.raises(DataError, match="expected 28 × 28, got 8 × 8"):
-        prediction.read(Reader("made-up", model, None), [("x", np.zeros((8, 8)), np.zeros((8, 8), np.uint8), None)])
+        asking.read(Reader("made-up", model, None), [("x", np.zeros((8, 8)), np.zeros((8, 8), np.uint8), None)])
 
 
 def test_an_unknown_model_address_has_no_version():
     client = tracking.connect()
-    assert prediction.find_version(client, "runs:/abc/model") is None
+    assert asking.find_version(client, "runs:/abc/model") is None
     with pytest.raises(TrackingError):
-        prediction.find_version(client, "models:/nobody/3")
+        asking.find_version(client, "models:/nobody/3")

@@ -1,7 +1,7 @@
 """Draws the kept pictures LABEL_method_NN.ext beside this file: ``python tests/pictures/make.py``.
 
 Deterministic: the same Pillow and numpy write the same files. Two hands write every digit as pen strokes through given
-points (not those of `study.images.draw`); each method then does with the strokes what people and cameras do. Nothing
+points (not those of `study.drawings.draw`); each method then does with the strokes what people and cameras do. Nothing
 here is taken from MNIST, and nothing is chosen by what a network makes of it.
 """
 
