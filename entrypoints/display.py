@@ -50,7 +50,7 @@ class Display:
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
         total, width = len(trials), max(len(each.name) for each in trials)
-        value = "" if trial.val_loss is None else f"  epoch {trial.epoch}  val_loss {trial.val_loss:.4f}"
+        value = "" if trial.val_loss is None else f"  epoch {trial.epoch}  val_loss {_loss(trial.val_loss)}"
         reason = f"  ({trial.reason})" if trial.reason else ""
         elapsed = duration(time.monotonic() - self._start)
         count = f"{number:>{len(str(total))}}/{total}"
@@ -66,9 +66,13 @@ class Display:
         )
         for trial in trials:
             if trial.state == "RUNNING":
-                loss = "starting" if trial.val_loss is None else f"val_loss {trial.val_loss:.4f}"
+                loss = "starting" if trial.val_loss is None else f"val_loss {_loss(trial.val_loss)}"
                 picture.add_row(Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", loss)
         return picture
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
 def count(number: int, word: str) -> str:
@@ -85,12 +89,14 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def print_findings(console: Console, study: Study) -> None:
-    """Print the tables of the arms and of the verdicts, and how to read them."""
+def print_findings(console: Console, study: Study, verdicts: bool = True) -> None:
+    """Print the table of the arms and, unless they are not asked for, that of the verdicts, and how to read them."""
     console.print()
     print_table(console, report.COLUMNS, report.cells(study.arms))
     console.print(report.NOTE, style="dim", highlight=False)
     console.print()
+    if not verdicts:
+        return
     print_table(console, report.VERDICT_COLUMNS, report.verdict_cells(study.verdicts), words=("against", "verdict"))
     console.print(report.VERDICT_NOTE, style="dim", highlight=False)
     console.print()

@@ -55,7 +55,10 @@ def main(**given: str) -> None:
 
     with display.Display(console, plan.TimeLeft(race.cells, race.dataset, workers)) as observe:
         done = promotion.run(race, params=given, worker_count=workers, observe=observe, force=force)
-    display.print_findings(console, done.outcome.study)
+    display.print_findings(console, done.outcome.study, verdicts=False)
+    if done.outcome.diverged:
+        number, first = len(done.outcome.diverged), done.outcome.diverged[0]
+        display.warn(f"{number} of {len(race.cells)} trials diverged; the first: {first.name}, {first.reason}.")
     width = max((len(name) for name, _ in done.rows), default=0)
     for name, value in done.rows:
         click.echo(f"{name:<{width}}  {value}")
@@ -80,7 +83,8 @@ def _print_candidates(console: Console, race: Race) -> None:
     display.print_table(console, ("configuration", "trials", "val accuracy (%)", "is"), table, words=("is",))
     first, last = race.cells[0].config.seed, race.cells[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
-    click.echo(f"{size} ({first} to {last}); no trial sees the test images")
+    seeds = str(first) if first == last else f"{first} to {last}"
+    click.echo(f"{size} ({seeds}); no trial sees the test images")
 
 
 def _champion(race: Race) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,9 +115,12 @@ def without_its_own(config: TrialConfig) -> TrialConfig:
     return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
 
 
-def fresh_seed(trials: Sequence[RunRecord]) -> int:
-    """Return the first seed beyond all that the trials have used."""
-    return 1 + max(int(trial.params["seed"]) for trial in trials)
+def fresh_seed(used: Set[int], seeds: int) -> int:
+    """Return the first seed from which on so many in a row are not among those used."""
+    first = 1
+    while taken := used & set(range(first, first + seeds)):
+        first = max(taken) + 1
+    return first
 
 
 # --- the race ---------------------------------------------------------------------------------------
@@ -158,11 +161,13 @@ def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str
 def decide(study: Study, champion: str | None) -> Decision:
     """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
 
-    Raises PromotionError where no arm has finished.
+    An arm that has lost seeds that others finished cannot win: its mean is that of the survivors. Raises
+    PromotionError where no arm has finished.
     """
-    finished = [arm for arm in study.arms if arm.trials]
-    if not finished:
+    most = max(arm.trials for arm in study.arms)
+    if not most:
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
+    finished = [arm for arm in study.arms if arm.trials == most]
     # Of equal means the first named wins, so that a race run again ends the same.
     ranked = sorted(finished, key=lambda arm: -arm.values[ACCURACY.metric].mean)
     winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None

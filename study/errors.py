@@ -65,6 +65,8 @@ def in_one_line(failure: BaseException) -> str:
         return str(failure)
     while inner := failure.__cause__ or failure.__context__:
         failure = inner
+    if isinstance(failure, MemoryError) or "ResourceExhausted" in f"{type(failure).__name__}{failure}":
+        return "not enough memory: a smaller network, batch or number of workers needs less"
     return f"{type(failure).__name__}: {first_line(failure)}"
 
 

@@ -170,7 +170,8 @@ def svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        # A script that the font does not have is the reader's browser's; very long names may leave little room.
+        warnings.filterwarnings("ignore", message="Glyph .* missing|constrained_layout not applied")
         figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.S)

@@ -15,7 +15,7 @@ from study.figures import COLOURS, FAINT, INK, SHADE, literal
 from study.statistics import Estimate, estimate
 
 WIDTH, HEIGHT = 5.2, 3.2  # inches
-TITLE_WIDTH, LEGEND_WIDTH = 62, 30  # letters
+TITLE_WIDTH, LEGEND_WIDTH, LONGEST = 62, 30, 48  # letters
 STYLES = ("-", "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -43,7 +43,7 @@ def forest(
             effect.mean, line, xerr=None if np.isnan(effect.half_width) else effect.half_width, fmt="o", color=colour,
             markersize=4 if dense else 6, capsize=2 if dense else 4, linewidth=2,
         )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [literal(label) for label, _, _ in rows])
+    axes.set_yticks(range(len(rows)), [_short(label) for label, _, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     return figure
@@ -71,7 +71,7 @@ def bands(
         marker = MARKERS[number % len(MARKERS)] if len(places) <= 25 else ""
         axes.plot(
             places, values.mean(axis=0), style, color=colour, marker=marker, markersize=4, linewidth=1.6,
-            label=literal(f"{arm} (n = {len(values)})" if counts else arm),
+            label=_short(f"{arm} (n = {len(values)})" if counts else arm),
         )  # fmt: skip
         if len(values) > 1:
             there = np.isfinite(values).any(axis=0)
@@ -94,7 +94,7 @@ def dots(arms: Mapping[str, Sequence[float]], title: str, ylabel: str) -> Figure
         axes.plot(number + np.asarray(spread), values, "o", color=colour, markersize=4, alpha=0.55)
         mean = estimate(np.asarray(values))
         _error_bar(axes, number + 0.3, mean, colour, MARKERS[number % len(MARKERS)])
-    axes.set_xticks(range(len(arms)), [literal(arm) for arm in arms])
+    axes.set_xticks(range(len(arms)), [_short(arm) for arm in arms])
     if sum(map(len, arms)) > 40:
         axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
@@ -108,7 +108,7 @@ def scatter(arms: Mapping[str, tuple[float, Estimate]], title: str, xlabel: str,
     """Draw for each arm a mean with its interval over a number that the arm has, on a logarithmic axis if `log`."""
     figure, axes = _panel(title, xlabel, ylabel)
     for number, (arm, (place, value)) in enumerate(arms.items()):
-        _error_bar(axes, place, value, _look(number)[0], MARKERS[number % len(MARKERS)], literal(arm))
+        _error_bar(axes, place, value, _look(number)[0], MARKERS[number % len(MARKERS)], _short(arm))
     if log:
         _log_scale(axes, "x")
     _legend(axes)
@@ -123,9 +123,9 @@ def crossed(lines: Mapping[str, Sequence[Estimate]], places: Sequence[str], titl
         where = np.arange(len(places)) + 0.04 * (number - (len(lines) - 1) / 2)
         axes.plot(where, [value.mean for value in values], style, color=colour, linewidth=1.6)
         for place, value in zip(where, values, strict=True):
-            _error_bar(axes, place, value, colour, MARKERS[number % len(MARKERS)], literal(level))
+            _error_bar(axes, place, value, colour, MARKERS[number % len(MARKERS)], _short(level))
             level = ""  # named once
-    axes.set_xticks(range(len(places)), [literal(place) for place in places])
+    axes.set_xticks(range(len(places)), [_short(place) for place in places])
     axes.set_xlim(-0.4, len(places) - 0.6)
     _legend(axes)
     return figure
@@ -155,8 +155,8 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     for i, j in np.argwhere(np.isfinite(values)):
         colour = "black" if values[i, j] > middle else "white"
         axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", color=colour, fontsize=10)
-    axes.set_xticks(range(len(columns)), [literal(column) for column in columns])
-    axes.set_yticks(range(len(rows)), [literal(row) for row in rows])
+    axes.set_xticks(range(len(columns)), [_short(column) for column in columns])
+    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
     return figure
 
 
@@ -197,7 +197,7 @@ def pictures(
             axes.imshow(image, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
         else:
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="none")
-        axes.set_xlabel(literal(caption), fontsize=8, color=INK, labelpad=2)
+        axes.set_xlabel(_short(caption), fontsize=8, color=INK, labelpad=2)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_color(FAINT)
@@ -221,6 +221,11 @@ def _panel(title: str, xlabel: str, ylabel: str, height: float = HEIGHT) -> tupl
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[:].set_color(INK)
     return figure, axes
+
+
+def _short(text: str) -> str:
+    """Return a name as it is shown in a figure, the middle left out where it is long."""
+    return literal(text if len(text) <= LONGEST else f"{text[: LONGEST - 12]}…{text[-11:]}")
 
 
 def _look(number: int) -> tuple[str, str]:
@@ -267,8 +272,8 @@ def bars(groups: Mapping[str, Sequence[float]], places: Sequence[str], title: st
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         where = np.arange(len(places)) + width * (number - (len(groups) - 1) / 2)
-        axes.bar(where, values, width, color=_look(number)[0], label=literal(group))
-    axes.set_xticks(range(len(places)), [literal(place) for place in places])
+        axes.bar(where, values, width, color=_look(number)[0], label=_short(group))
+    axes.set_xticks(range(len(places)), [_short(place) for place in places])
     axes.grid(axis="x", visible=False)
     _legend(axes)
     return figure
@@ -286,6 +291,6 @@ def boxes(quantiles: np.ndarray, places: Sequence[str], title: str, xlabel: str,
     axes.bar(where, high - low, 0.5, bottom=low, color=COLOURS[0])
     axes.plot(where, median, "o", color=COLOURS[4], markersize=4)
     axes.set_ylim(bottom=0)
-    axes.set_xticks(where, [literal(place) for place in places])
+    axes.set_xticks(where, [_short(place) for place in places])
     axes.grid(axis="x", visible=False)
     return figure

@@ -1,5 +1,6 @@
 """Promote a champion: gather the best configurations, race them with fresh seeds, test the winner once, register it."""
 
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from study import champion, conduct, data, doubt, registry, report, serving, tra
 from study.champion import Candidate, Decision
 from study.config import TrialConfig
 from study.data import Dataset
-from study.errors import StudyError
+from study.errors import ConfigError, StudyError, shown
 from study.evaluation import Evaluation, evaluate
 from study.page import plain
 from study.registry import Version
@@ -58,6 +59,8 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
     `source` is the run of a study (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the
     one that the trials are on). Raises PromotionError, TrackingError, DataError.
     """
+    if not re.fullmatch(r"[^/:@\s][^/:@]*", name):
+        raise ConfigError(f"name cannot be {shown(name)}", expected="a name without / : @, such as mnist-mlp")
     client = tracking.connect()
     trials = [trial for trial in tracking.find_trials(client, source, query) if trial.tags.get("task") != champion.TASK]
     wanted = data.load(spec).sha256 if spec else None
@@ -78,6 +81,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         if incumbent_arm not in [entrant.name for entrant in entrants]:
             entrants.append(defending)
     ablation = champion.race(entrants, seeds)
+    first_seed = champion.fresh_seed(tracking.used_seeds(client, dataset.sha256), seeds)
     return Race(
         client=client,
         name=name,
@@ -85,7 +89,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         entrants=tuple(entrants),
         incumbent=incumbent,
         incumbent_arm=incumbent_arm,
-        cells=tuple(ablation.cells(seeds, dataset, champion.fresh_seed(chosen))),
+        cells=tuple(ablation.cells(seeds, dataset, first_seed)),
         seeds=seeds,
         mark=champion.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
     )
@@ -135,7 +139,7 @@ def run(
             promotion = Promotion(outcome, decision, None, reason, [])
         else:
             promotion = _crown(race, run, outcome, decision)
-        number = promotion.version.number if promotion.version else race.incumbent.number
+        number = registry.champion(race.client, race.name).number
         run.set_tags({MARK: race.mark, AFTER: f"{race.name} {number}"})
     except BaseException as failure:
         run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", str(failure))
@@ -145,6 +149,9 @@ def run(
 
 def _why_not(race: Race, decision: Decision) -> str | None:
     """Return why the champion stays, or None where the winner has beaten it, or there is no champion."""
+    now = registry.champion(race.client, race.name)
+    if (now and now.number) != (race.incumbent and race.incumbent.number):
+        return "another has been crowned while this race was run"
     if race.incumbent is None:
         return None
     who = f"{race.name} version {race.incumbent.number}"

@@ -309,11 +309,19 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
     Raises TrackingError, for a filter that MLflow does not understand too.
     """
     conditions = ["tags.state = 'complete'"]
-    with _said_clearly("run" if study_run_id else "filter"):
+    with _said_clearly("from" if study_run_id else "filter"):
         experiment_id = client.get_run(study_run_id).info.experiment_id if study_run_id else _experiment_id(client)
         if study_run_id:
             conditions.append(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'")
         return _search(client, experiment_id, " and ".join([*conditions, *([query] if query else [])]))
+
+
+def used_seeds(client: MlflowClient, data_sha256: str) -> set[int]:
+    """Return the seeds of all trials on these data, in every experiment of the store, finished or not."""
+    query = f"tags.dataset_sha256 = '{data_sha256}'"
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = [run for experiment in experiments for run in _search(client, experiment, query)]
+    return {int(run.tags["seed"]) for run in runs if run.tags.get("seed", "").isdigit()}
 
 
 def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:

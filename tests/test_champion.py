@@ -80,8 +80,11 @@ def test_nothing_to_choose_from_is_said(trials, wanted, message):
     assert str(error.value).startswith(message)
 
 
-def test_fresh_seeds_lie_beyond_all_that_were_used():
-    assert champion.fresh_seed([trial(0.9, seed=3), trial(0.9, seed=41)]) == 42
+@pytest.mark.parametrize("used, seeds, first", [
+    (set(), 3, 1), ({1, 2, 3}, 3, 4), ({2, 41}, 3, 3), ({1, 3, 6}, 2, 4), ({1, 2**31 - 1}, 6, 2),
+])  # fmt: skip
+def test_fresh_seeds_are_the_first_in_a_row_that_were_never_used(used, seeds, first):
+    assert champion.fresh_seed(used, seeds) == first
 
 
 # --- the race ---------------------------------------------------------------------------------------
@@ -139,6 +142,11 @@ def test_a_lead_within_the_interval_does_not_separate():
 
 def test_the_champion_is_not_compared_with_itself():
     assert champion.decide(raced(a=[0.97, 0.98], b=[0.96, 0.95]), champion="a").over_champion is None
+
+
+def test_an_arm_that_has_lost_a_seed_cannot_win():
+    decision = champion.decide(raced(a=[0.90, 0.91], b=[0.99], c=[0.80, 0.81]), None)
+    assert (decision.winner, decision.second) == ("a", "c")
 
 
 def test_a_single_entrant_wins_and_leads_nobody():

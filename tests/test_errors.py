@@ -1,6 +1,6 @@
 import pytest
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError, in_one_line, nearest
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,8 @@ def test_error_does_not_double_a_closing_mark(what):
 )
 def test_nearest_names_the_near_ones_or_all(name, sentence):
     assert nearest(name, iter(["dropout", "batch_size", "batch_norm"])) == sentence
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), RuntimeError("ResourceExhaustedError: OOM when allocating tensor")])
+def test_too_little_memory_is_said_in_words(failure):
+    assert in_one_line(failure).startswith("not enough memory: a smaller network")

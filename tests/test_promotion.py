@@ -13,6 +13,7 @@ from written import Trial
 
 from study import promotion, registry, tracking
 from study.config import TrialConfig
+from study.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +107,7 @@ def test_a_race_takes_the_configurations_with_seeds_that_none_has_used(race):
     assert [entrant.name for entrant in race.entrants] == [
         f"hidden={width} learning_rate=0.01 epochs=6" for width in (64, 8)
     ]
-    assert [cell.config.seed for cell in race.cells] == [3, 3, 4, 4, 5, 5]
+    assert [cell.config.seed for cell in race.cells] == [3, 3, 4, 4, 5, 5]  # 1 and 2 have been used
     assert (race.incumbent, race.incumbent_arm) == (None, None)
 
 
@@ -145,10 +146,17 @@ def test_again_with_nothing_new_there_is_nothing_to_do(story):
 
 def test_a_champion_that_is_not_beaten_stays_unless_forced(story):
     assert [entrant.accuracy is None for entrant in story.slow.entrants] == [False, False, True]
+    assert {cell.config.seed for cell in story.slow.cells} == {6, 7, 8}  # nor those of the first race
     assert story.stays.version is None and story.stays.rows == []
     assert story.stays.reason == f"{NAME} version 1 has the configuration that won"
     assert story.stayed_in == story.stays.outcome.study.record.run_id
     assert (story.forced.version.number, story.previous) == ("2", "1")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", " "])
+def test_a_name_that_the_registry_refuses_is_refused_before_the_race(name):
+    with pytest.raises(ConfigError, match="name cannot be"):
+        promotion.prepare(name=name, source=None, query=None, spec=None, top=1, seeds=1)
 
 
 def test_a_champion_of_other_data_cannot_be_raced_against(story):
@@ -157,5 +165,8 @@ def test_a_champion_of_other_data_cannot_be_raced_against(story):
     registry.crown(client, "elsewhere", source, run_id, "of other data", {"data_sha256": "0" * 64})
     race = promotion.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
     assert race.other_data and [entrant.name for entrant in race.entrants] == [story.first.decision.winner]
-    reason = "elsewhere version 1 was trained on other data, so that the two cannot be compared"
+    registry.crown(client, "elsewhere", source, run_id, "while it was run", {"data_sha256": "0" * 64})
+    assert promotion._why_not(race, story.first.decision) == "another has been crowned while this race was run"
+    race = promotion.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
+    reason = "elsewhere version 2 was trained on other data, so that the two cannot be compared"
     assert promotion._why_not(race, story.first.decision) == reason
