@@ -63,9 +63,12 @@ def test_what_is_no_digit_is_doubted(reference, digits):
 def test_reference_survives_its_bytes(reference, digits):
     content = reference.to_bytes()
     again = Reference.from_bytes(content)
-    first, second = (doubt.score(one, digits.test.images[:20])[0] for one in (reference, again))
     assert len(content) < 500_000
-    np.testing.assert_array_equal(first, second)
+    for name, values in vars(reference).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+    # Not to the last bit: BLAS adds up in another order from call to call.
+    first, second = (doubt.score(one, digits.test.images[:20])[0] for one in (reference, again))
+    np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 def test_score_of_an_image_does_not_depend_on_the_others(reference, digits):
