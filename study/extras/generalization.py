@@ -17,9 +17,7 @@ def gap(document: Document, study: Study) -> None:
     gaps = {arm: values - validation[arm] for arm, values in accuracy.items()}
     document.figures(
         {
-            "gap_by_epoch": panels.bands(
-                gaps, "Generalization gap by epoch", "epoch", "accuracy − val accuracy (points)"
-            ),
+            "gap_by_epoch": panels.bands(gaps, "Generalization gap by epoch", "epoch", "gap (points)"),
             "gap_kept": panels.dots(
                 common.values(study, GAP), "Gap of the kept model", "training − validation (points)"
             ),
