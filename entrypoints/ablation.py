@@ -5,13 +5,13 @@ from rich.console import Console
 
 from entrypoints import display, shell
 from study import ablation as ablations
-from study import conduct, data, plan, tracking
+from study import conduct, data, plan, queue, tracking
 from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
 from study.data import Dataset
 from study.errors import ConfigError
 from study.findings import COMPARE
-from study.workers import Cell
+from study.queue import Cell
 
 DEFAULTS = dict(
     task=("batch_size", "An ablation of the catalogue, or the path of a YAML file. 'list' shows the catalogue."),
@@ -26,6 +26,8 @@ DEFAULTS = dict(
     workers=("auto", "Worker processes, one thread each; auto: one for every core."),
     set=("none", "Changes to the baseline: field=value,field=value."),
     compare=("baseline", "What each arm is compared with: baseline, or pairs (each with each)."),
+    storage=(conduct.QUEUE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
+    reuse=("true", "false: train again what the store has already."),
     plan=("false", "true: list the trials and an estimate of the time, and run nothing."),
 )
 
@@ -40,7 +42,7 @@ def main(**given: str) -> None:
         click.echo(listing)
         tracking.name_project_run("ablation list", {"catalogue.txt": listing})
         return
-    only_plan = shell.boolean("plan", given["plan"])
+    only_plan, reuse = (shell.boolean(name, given[name]) for name in ("plan", "reuse"))
     seeds = shell.whole_number("seeds", given["seeds"], MOST_SEEDS)
     workers = shell.worker_count(given["workers"])
     ablation = _ablation(given)
@@ -50,6 +52,7 @@ def main(**given: str) -> None:
     cells = ablation.cells(seeds or ablation.seeds, dataset)
     console = shell.console()
     workers = min(workers, len(cells))
+    display.warn_of_password(given["storage"])
 
     _introduce(console, ablation, dataset, len(cells), workers)
     if only_plan:
@@ -57,9 +60,15 @@ def main(**given: str) -> None:
         tracking.name_project_run(f"plan of {ablation.task}", {"plan.csv": conduct.plan_table(cells, dataset)})
         return
 
-    with display.Display(console, plan.TimeLeft(cells, dataset, workers)) as observe:
-        outcome = conduct.conduct(ablation, cells, dataset, params=given, worker_count=workers, observe=observe)
+    params = given | {"storage": queue.without_password(given["storage"])}
+    with display.Display(console, plan.time_left(cells, dataset, workers)) as observe:
+        outcome = conduct.conduct(
+            ablation, cells, dataset, params=params, worker_count=workers, observe=observe,
+            reuse=reuse, storage=given["storage"],
+        )  # fmt: skip
     display.print_findings(console, outcome.study)
+    if outcome.reused:
+        click.echo(f"{display.count(outcome.reused, 'trial')} carried over from earlier studies (reuse=false: train).")
     console.print(f"Report: {outcome.page}", markup=False, highlight=False)
     run_id = outcome.study.record.run_id
     console.print(

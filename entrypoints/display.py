@@ -1,7 +1,7 @@
 """A study on the screen: a live display on a terminal, one line a trial elsewhere, and the table at the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 from rich.console import Console
@@ -10,22 +10,36 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study import report
+from study import report, search_report
 from study.findings import Study
 from study.plan import TimeLeft
-from study.workers import Progress
+from study.queue import Progress, has_password
+from study.search_findings import SearchStudy
 
 WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
+STATE_WIDTH = 6
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 class Display:
-    """Shows how far the trials are, as a context; call it with the progress of all of them."""
+    """Shows how far the trials are, as a context; call it with the progress of all of them.
 
-    def __init__(self, console: Console, time_left: TimeLeft):
-        self._console, self._time_left = console, time_left
+    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless all are queued already. With
+    `better` (one value, another) the trials are a search's: each is told with its value and settings, and the best so
+    far is marked.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        time_left: TimeLeft | None,
+        better: Callable[[float, float], bool] | None = None,
+        total: int | None = None,
+    ):
+        self._console, self._time_left, self._better, self._total = console, time_left, better, total
         self._start = time.monotonic()
         self._reported: set[str] = set()
+        self._best: float | None = None
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "Display":
@@ -49,26 +63,48 @@ class Display:
             self._live.update(self._picture(trials, len(ended)))
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
-        total, width = len(trials), max(len(each.name) for each in trials)
-        value = "" if trial.val_loss is None else f"  epoch {trial.epoch}  val_loss {_loss(trial.val_loss)}"
-        reason = f"  ({trial.reason})" if trial.reason else ""
+        total, width = self._total or len(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
         count = f"{number:>{len(str(total))}}/{total}"
-        return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {MARKS[trial.state]}{value}{reason}"
+        state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
+        told = self._found(trial) if self._better else _last_epoch(trial)
+        reason = f"  ({trial.reason})" if trial.reason else ""
+        return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
+
+    def _found(self, trial: Progress) -> str:
+        """Return a search's trial in words: its value, or where it was cut short, and its settings."""
+        value, mark = "–" if trial.value is None else _loss(trial.value), ""
+        if trial.state == "PRUNED":
+            mark = f"epoch {trial.epoch}"
+        elif trial.state == "COMPLETE" and (self._best is None or self._better(trial.value, self._best)):
+            self._best, mark = trial.value, "best"
+        return f"  {value:>8}  {mark:<8}  {trial.settings}"
 
     def _picture(self, trials: Sequence[Progress], ended: int) -> Table:
         elapsed = time.monotonic() - self._start
         picture = Table.grid(padding=(0, 2))
+        left = f", about {duration(self._time_left.after(elapsed, trials))} left" if self._time_left else ""
+        total = self._total or len(trials)
         picture.add_row(
-            ProgressBar(total=len(trials), completed=ended, width=30),
-            f"{ended} of {len(trials)} trials",
-            f"{duration(elapsed)} gone, about {duration(self._time_left.after(elapsed, trials))} left",
+            ProgressBar(total=total, completed=ended, width=30),
+            f"{ended} of {total} trials",
+            f"{duration(elapsed)} gone{left}",
         )
         for trial in trials:
             if trial.state == "RUNNING":
-                loss = "starting" if trial.val_loss is None else f"val_loss {_loss(trial.val_loss)}"
-                picture.add_row(Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", loss)
+                value = "starting" if trial.value is None else f"{self._metric} {_loss(trial.value)}"
+                picture.add_row(
+                    Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", f"{value}  {trial.settings}"
+                )
         return picture
+
+    @property
+    def _metric(self) -> str:
+        return "value" if self._better else "val_loss"
+
+
+def _last_epoch(trial: Progress) -> str:
+    return "" if trial.value is None else f"  epoch {trial.epoch}  val_loss {_loss(trial.value)}"
 
 
 def _loss(value: float) -> str:
@@ -102,6 +138,20 @@ def print_findings(console: Console, study: Study, verdicts: bool = True) -> Non
     console.print()
 
 
+def print_search(console: Console, study: SearchStudy) -> None:
+    """Print the table of the ten best configurations, what mattered, what to widen, and how sure it is."""
+    console.print()
+    if study.top:
+        print_table(console, search_report.columns(study), search_report.cells(study), words=("settings",))
+        console.print()
+    console.print(search_report.importance_line(study), markup=False, highlight=False)
+    for line in search_report.edge_lines(study):
+        warn(line)
+    if study.top:
+        console.print(search_report.CAUTION, style="dim", markup=False, highlight=False)
+    console.print()
+
+
 def print_table(
     console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
 ) -> None:
@@ -124,3 +174,10 @@ def print_table(
 def warn(message: str) -> None:
     """Print a warning that cannot be overlooked, on the standard error."""
     click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)
+
+
+def warn_of_password(storage: str) -> None:
+    """Warn where a database's address has a password in it: `mlflow run` records what it is given, for all to read."""
+    if has_password(storage):
+        warn("the storage's address has a password, which `mlflow run` records in the run. PGPASSWORD or ~/.pgpass "
+             "keep it out of there.")  # fmt: skip

@@ -53,7 +53,7 @@ def main(**given: str) -> None:
         tracking.name_project_run("plan of promote", {"plan.csv": conduct.plan_table(race.cells, race.dataset)})
         return
 
-    with display.Display(console, plan.TimeLeft(race.cells, race.dataset, workers)) as observe:
+    with display.Display(console, plan.time_left(race.cells, race.dataset, workers)) as observe:
         done = promotion.run(race, params=given, worker_count=workers, observe=observe, force=force)
     display.print_findings(console, done.outcome.study, verdicts=False)
     if done.outcome.diverged:

@@ -3,13 +3,16 @@
 import click
 
 from entrypoints import display, shell
-from study import findings, report, tracking
+from study import findings, report, search_findings, search_report, tracking
 from study.errors import ConfigError
 from study.findings import COMPARE
 
 DEFAULTS = dict(
-    run=("none", "ID of the study's run; `mlflow ui` shows it, and the ablation prints it at its end."),
-    compare=("auto", "What each arm is compared with: baseline, or pairs (each with each); auto: as the study says."),
+    run=("none", "ID of the study's run; `mlflow ui` shows it, and the command prints it at its end."),
+    compare=(
+        "auto",
+        "What each arm of an ablation is compared with: baseline, or pairs (each with each); auto: as the study says.",
+    ),
 )
 
 
@@ -20,9 +23,15 @@ def main(**given: str) -> None:
     if given["run"] == "none":
         raise ConfigError("run is missing", hint="Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")
     compare = shell.choice("compare", given["compare"], ("auto", *COMPARE))
-    study = findings.read(tracking.connect(), given["run"], compare)
-    page = report.log(study)
-    display.print_findings(shell.console(), study)
+    client = tracking.connect()
+    if search_findings.is_search(client, given["run"]):
+        study = search_findings.read(client, given["run"])
+        page = search_report.log(study)
+        display.print_search(shell.console(), study)
+    else:
+        study = findings.read(client, given["run"], compare)
+        page = report.log(study)
+        display.print_findings(shell.console(), study)
     click.echo(f"Report: {page}")
     tracking.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
 

@@ -78,6 +78,19 @@ def whole_number(name: str, text: str, most: int) -> int | None:
     return int(text)
 
 
+def positive(name: str, text: str, most: float) -> float | None:
+    """Return a parameter that is a number above 0 and at most `most`, or None for none; raises ConfigError."""
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= most:
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a number up to {most:g}, or none")
+    return number
+
+
 def worker_count(text: str) -> int:
     """Return how many worker processes there are to be: auto is one for every core that this process may use."""
     if number := whole_number("workers", text, MOST_WORKERS):

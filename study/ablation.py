@@ -4,14 +4,12 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
-import yaml
-
-from study.config import TrialConfig, value_text
+from study import yaml_file
+from study.config import TrialConfig, settings_text
 from study.data import Dataset
 from study.errors import AblationError, ConfigError, nearest, shown
-from study.workers import Cell
+from study.queue import Cell
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 KEYS = ("question", "known", "baseline", "arms", "seeds", "figures")
@@ -105,7 +103,7 @@ class Ablation:
             "seeds": self.seeds,
             "figures": list(self.figures),
         }
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+        return yaml_file.write(content)
 
 
 def _own_parameter(name: str) -> str:
@@ -123,7 +121,7 @@ def catalogue() -> list[str]:
 def load(task: str) -> Ablation:
     """Return the ablation that `task` names: one of the catalogue, or a YAML file of the same form.
 
-    Raises AblationError or ConfigError with the file, the line and the nearest name that exists.
+    Raises AblationError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
     if task in catalogue():
         path = CATALOGUE / f"{task}.yaml"
@@ -132,47 +130,15 @@ def load(task: str) -> Ablation:
     else:
         hint = f"{nearest(task, catalogue())} The path of a YAML file works too."
         raise AblationError(f"no task is called {task}", where="task", hint=hint)
-    try:
-        text = path.expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, RuntimeError) as failure:
-        raise AblationError(f"cannot be read ({getattr(failure, 'strerror', None) or failure})", where=path) from None
-    return parse(text, path.stem, path)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a date, on, off, yes and no are words: 1024-10-10 are three layers, not a day in October."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    return parse(yaml_file.read(path), path.stem, path)
 
 
 def parse(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
     """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
 
-    Raises AblationError or ConfigError, as `load` does.
+    Raises AblationError, ConfigError or YamlError, as `load` does.
     """
-    lines: dict[tuple, int] = {}
-
-    def at(*keys: object) -> str:
-        return f"{path}:{lines.get(keys, 1)}"
-
-    try:
-        for keys, line in _lines(yaml.compose(text, _Loader)):
-            if keys in lines:
-                raise AblationError(f"{keys[-1]} stands twice", where=f"{path}:{line}", hint="Keep one of them.")
-            if not all(isinstance(key, (str, int)) for key in keys):
-                raise AblationError("a key is not a word", where=f"{path}:{line}")
-            lines[keys] = line
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as failure:
-        mark = getattr(failure, "problem_mark", None)
-        what = str(getattr(failure, "problem", None) or failure).splitlines()[0]
-        raise AblationError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
-    except RecursionError:
-        raise AblationError("not YAML that can be read (it contains itself)", where=path) from None
-
+    content, at = yaml_file.parse(text, path)
     if not isinstance(content, dict):
         raise AblationError("not an ablation", where=path, expected=f"a mapping with {', '.join(KEYS)}")
     for key in content:
@@ -230,31 +196,14 @@ def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callab
     if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            yield Arm(_arm_name(settings), settings), lambda name: at("arms", "grid", name)
+            yield Arm(settings_text(settings), settings), lambda name: at("arms", "grid", name)
     elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
         for index, arm in enumerate(listed):
             settings = {name: value for name, value in arm.items() if name != "name"}
-            name = " ".join(str(arm["name"]).split()) if "name" in arm else _arm_name(settings) or "baseline"
+            name = " ".join(str(arm["name"]).split()) if "name" in arm else settings_text(settings) or "baseline"
             if not (name and name.isprintable()):
                 raise AblationError(f"name cannot be {shown(name)}", where=at("arms", "list", index, "name"))
             yield Arm(name, settings), lambda name, index=index: at("arms", "list", index, name)
     else:
         expected = "grid: {field: [value, value]} or list: [{field: value}]"
         raise AblationError("the arms are neither a grid nor a list", where=at("arms"), expected=expected)
-
-
-def _arm_name(settings: Mapping[str, object]) -> str:
-    return " ".join(f"{name}={value_text(value)}" for name, value in settings.items())
-
-
-def _lines(node: yaml.Node | None, keys: tuple = ()) -> Iterator[tuple[tuple, int]]:
-    """Yield every key path of a YAML document with the line (from 1) on which its key stands."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            word = key.value if key.tag == "tag:yaml.org,2002:str" else None
-            yield (*keys, word), key.start_mark.line + 1
-            yield from _lines(value, (*keys, word))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*keys, index), value.start_mark.line + 1
-            yield from _lines(value, (*keys, index))

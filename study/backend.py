@@ -6,6 +6,8 @@ makes a trial's result the same bits each time.
 """
 
 import os
+import tempfile
+from pathlib import Path
 
 from study.quiet import hush, stderr_without_chatter
 
@@ -19,4 +21,12 @@ with stderr_without_chatter():
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.list_logical_devices("CPU")  # looks for GPUs, and complains where there is none
 
-__all__ = ["keras", "tf"]
+__all__ = ["from_bytes", "keras", "tf"]
+
+
+def from_bytes(content: bytes) -> keras.Model:
+    """Return the model of a ``.keras`` file."""
+    with tempfile.TemporaryDirectory() as folder:  # Keras reads from paths only
+        path = Path(folder, "model.keras")
+        path.write_bytes(content)
+        return keras.models.load_model(path, compile=False)

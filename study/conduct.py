@@ -1,35 +1,40 @@
-"""Conduct a study: queue its trials, let workers run them, and write down what they came to."""
+"""Conduct an ablation: queue its trials, let workers run them, and write down what they came to."""
 
-import contextlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from study import config, findings, plan, report, tracking, workers
+from study import config, findings, plan, processes, repair, report, tracking
+from study import queue as queues
 from study.ablation import Ablation
 from study.data import Dataset
 from study.errors import Interrupted
 from study.findings import Study
+from study.queue import Assignment, Cell, Progress
 from study.tracking import csv_text
-from study.workers import Assignment, Cell, Progress, Workers
+from study.workers import Workers
 
 QUEUE = "sqlite:///optuna.db"
 MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
+GO_ON = "The same command goes on: what is finished is not trained again"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What an ablation came to: the study read back, where its report lies, and the trials that did not end well.
 
-    A diverged trial is a result; a failure is a fault of the machine, the store or the program.
+    A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
+    trials that were carried over from earlier studies.
     """
 
     study: Study
     page: str
     diverged: list[Progress]
     failures: list[Progress]
+    reused: int = 0
 
 
 def conduct(
@@ -42,67 +47,98 @@ def conduct(
     observe: Callable[[list[Progress]], None],
     title: str | None = None,
     open_test: bool = True,
+    reuse: bool = True,
+    storage: str = QUEUE,
 ) -> Outcome:
     """Run every cell once, each as a child of the study's run, and write the comparison into that.
 
-    The run is called `title`, or ``ablation`` and the task. With `open_test` false no trial sees a test row. `observe`
-    is called about twice a second with the progress of all trials. Raises TrackingError, WorkerError when the workers
-    died, Interrupted; the study's run is ended in any case.
+    The run is called `title`, or ``ablation`` and the task. With `open_test` false no trial sees a test row; with
+    `reuse` a trial that the store has already is carried over. `observe` is called about twice a second with the
+    progress of all trials. Raises TrackingError, WorkerError when the workers died, Interrupted; the study's run is
+    ended in any case.
     """
     # First of all, for a worker needs ten seconds and more to import TensorFlow.
     with Workers(min(worker_count, len(cells))) as team:
         client = tracking.connect()
+        repair.end_lost_runs(client)
         title = title or f"ablation {ablation.task}"
         run = tracking.open_study_run(client, title)
-        trials: list[Progress] = []
-        try:
-            name = f"{title} {run.run_id[:8]}"
-            run.set_tags({"study": name})
-            assignment = _describe(ablation, cells, dataset, run, params, open_test)
-            queue = workers.create_queue(QUEUE, name, assignment, cells)
-            team.assign(QUEUE, queue.study_name)
-            for trials in team.watch(queue):
-                observe(trials)
-            outcome = _write_outcome(run, trials)
-        except KeyboardInterrupt:
-            team.stop()
-            _abandon(run, "KILLED", "interrupted")
-            done = sum(trial.finished for trial in trials)
-            raise Interrupted(f"stopped with {done} of {len(cells)} trials done; those are in MLflow") from None
-        except BaseException as failure:
-            team.stop()
-            _abandon(run, "FAILED", str(failure))
-            raise
-    run.end("FAILED" if outcome.failures else "FINISHED", _failure_text(outcome.failures))
+        with ended_with(run):
+            name = f"{title} {run.run_id[:8]}".replace(" ", "-")
+            run.set_tags({"study": name} | processes.this_process())
+            describe(ablation, cells, dataset, run, params, open_test)
+            queue, _ = queues.create(storage, name)
+            queue.add_cells(cells)
+            queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
+            trials: list[Progress] = []
+            try:
+                team.assign(storage, name)
+                for trials in team.watch(queue):
+                    observe(trials)
+            except KeyboardInterrupt:
+                done = sum(trial.finished for trial in trials)
+                raise Interrupted(f"stopped with {done} of {len(cells)} trials done. {GO_ON}") from None
+            finally:
+                team.stop()
+                with suppress(Exception):
+                    queue.end("the ablation has ended")
+                repair.end_lost_trials(client, run.run_id, queue)
+            outcome = write_outcome(run, trials)
+    run.end("FAILED" if outcome.failures else "FINISHED", failure_text(outcome.failures))
     return outcome
 
 
-def _describe(
+@contextmanager
+def ended_with(run: tracking.Run) -> Iterator[None]:
+    """End a run where what is done in it is not finished: KILLED when it is interrupted, FAILED by any error."""
+    try:
+        yield
+    except BaseException as failure:
+        interrupted = isinstance(failure, (KeyboardInterrupt, Interrupted))
+        with suppress(Exception):  # the store may be the very thing that failed
+            run.end("KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(failure))
+        raise
+
+
+def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, search: str | None = None) -> Assignment:
+    """Return what the workers of a study on this dataset have to know."""
+    return Assignment(
+        tracking_uri=tracking.tracking_uri(),
+        run_id=run_id,
+        data=dataset.spec,
+        validation=str(len(dataset.validation)),
+        data_sha256=dataset.sha256,
+        substitute_for=dataset.substitute_for,
+        open_test=open_test,
+        reuse=reuse,
+        training_code=config.training_code_version(),
+        search=search,
+    )
+
+
+def describe(
     ablation: Ablation,
     cells: Sequence[Cell],
     dataset: Dataset,
     run: tracking.Run,
     params: Mapping[str, str],
     open_test: bool,
-) -> Assignment:
-    """Describe the study in its run; return what its workers have to know."""
+) -> None:
+    """Describe the study in its run."""
     run.log_params(params)
-    run.set_tags(_tags(ablation, dataset))
+    run.set_tags({"task": ablation.task} | study_tags(dataset))
     run.log_dataset(dataset)
     files: dict[str, bytes | str] = {"plan.csv": plan_table(cells, dataset), tracking.ABLATION: ablation.as_yaml()}
     if open_test:
         files[tracking.TEST_SET] = _test_set(dataset)
     run.log_files(files)
     tracking.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
-    return Assignment(
-        tracking_uri=tracking.tracking_uri(),
-        run_id=run.run_id,
-        data=dataset.spec,
-        validation=str(len(dataset.validation)),
-        data_sha256=dataset.sha256,
-        substitute_for=dataset.substitute_for,
-        open_test=open_test,
-    )
+
+
+def study_tags(dataset: Dataset) -> dict[str, object]:
+    """Return what marks a study's run, and by it each of its trials: its data and its code."""
+    code = {"training_code": config.training_code_version()[:16], "libraries": config.training_libraries()}
+    return tracking.data_tags(dataset) | code | tracking.code_tags()
 
 
 def plan_table(cells: Sequence[Cell], dataset: Dataset) -> str:
@@ -123,31 +159,22 @@ def _test_set(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _tags(ablation: Ablation, dataset: Dataset) -> dict[str, object]:
-    """Return what marks the study's run, and by it each of its trials."""
-    code = {"training_code": config.training_code_version()[:16], "libraries": config.training_libraries()}
-    return {"task": ablation.task} | tracking.data_tags(dataset) | code | tracking.code_tags()
-
-
-def _write_outcome(run: tracking.Run, trials: Sequence[Progress]) -> Outcome:
+def write_outcome(run: tracking.Run, trials: Sequence[Progress]) -> Outcome:
+    """Write the report into the study's run; return what the study came to."""
     study = findings.read(run.client, run.run_id)
     page = report.log(study)
     thrown = {trial.name for trial in study.trials if trial.tags.get("state") == "diverged"}
+    diverged, failures = diverged_and_failed(trials, thrown)
+    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))
+
+
+def diverged_and_failed(trials: Sequence[Progress], thrown: set[str]) -> tuple[list[Progress], list[Progress]]:
+    """Return the trials that diverged, which is a result, and those that failed otherwise."""
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.name in thrown]
-    return Outcome(study, page, diverged, failures=[trial for trial in failed if trial.name not in thrown])
+    return diverged, [trial for trial in failed if trial.name not in thrown]
 
 
-def _failure_text(failures: Sequence[Progress]) -> str | None:
+def failure_text(failures: Sequence[Progress]) -> str | None:
+    """Return the failed trials with their reasons in a line; None without any."""
     return "; ".join(f"{trial.name}: {trial.reason}" for trial in failures) or None
-
-
-def _abandon(run: tracking.Run, status: str, reason: str) -> None:
-    """End the study's run and those that its workers, now stopped, have left open, as far as the store lets us."""
-    with contextlib.suppress(Exception):
-        for record in tracking.read_trials(run.client, run.run_id):
-            if record.status == "RUNNING":
-                with contextlib.suppress(Exception):
-                    tracking.Run(run.client, record.run_id).end("KILLED", "its worker was stopped")
-    with contextlib.suppress(Exception):
-        run.end(status, reason)

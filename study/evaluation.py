@@ -10,12 +10,14 @@ from scipy.special import log_softmax
 class Evaluation:
     """A classifier on one split: `loss` (nats), `accuracy` (0 to 1) and `confusion` (classes, classes).
 
-    `confusion[i, j]` counts the images of class i that were taken for class j.
+    `confusion[i, j]` counts the images of class i that were taken for class j; `loss_error` is the standard error of
+    the loss as a mean over the images.
     """
 
     loss: float
     accuracy: float
     confusion: np.ndarray
+    loss_error: float = np.nan
 
     @property
     def recall(self) -> np.ndarray:
@@ -44,10 +46,12 @@ def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     classes, labels = logits.shape[1], labels.astype(np.int64)
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     predicted = logits.argmax(axis=1)
+    losses = -log_probabilities[np.arange(len(labels)), labels]
     return Evaluation(
-        loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        loss=float(losses.mean()),
         accuracy=float((predicted == labels).mean()),
         confusion=confusion(predicted, labels, classes),
+        loss_error=float(losses.std(ddof=1) / np.sqrt(len(labels))) if len(labels) > 1 else np.nan,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -32,9 +33,17 @@ td[style*="left"] + td[style*="left"]:last-child { overflow-wrap: anywhere; min-
 tbody tr:hover { background: var(--shade); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem;
   margin: 1rem 0; align-items: start; }
-figure { margin: 0; break-inside: avoid; }
+figure { margin: 0; min-width: 0; break-inside: avoid; }
 figure svg { width: 100%; height: auto; display: block; max-width: 36rem; }
 svg image { image-rendering: pixelated; }
+figcaption { font-size: .95rem; margin: 0 0 .3rem; }
+.paper { display: none; }
+/* Plotly writes its colours into each element; these follow the reader's. */
+.plot svg { max-width: none; }
+.plot svg text { fill: var(--ink) !important; text-shadow: 0 0 3px var(--paper), 0 0 2px var(--paper) !important; }
+.plot .hoverlayer text { fill: #ffffff !important; text-shadow: none !important; }
+.plot .gridlayer path { stroke: var(--faint) !important; }
+.plot .parcoords .domain { stroke: #8b949e !important; }
 pre { background: var(--shade); padding: .7rem .9rem; overflow-x: auto; border-radius: 6px; }
 code { font: .88em/1.5 ui-monospace, "SF Mono", Consolas, monospace; overflow-wrap: anywhere; }
 pre code { overflow-wrap: normal; }
@@ -42,11 +51,22 @@ pre code { overflow-wrap: normal; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .pictures { grid-template-columns: 1fr 1fr; }
   .wide { overflow: visible; }
+  .plot, figcaption { display: none; }
+  .paper { display: block; }
   th, td { white-space: normal; padding: .2rem .45rem; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; }
 }
 """
+
+
+@dataclass(frozen=True)
+class Interactive:
+    """A figure that answers to the pointer: its title, its HTML, and the picture for where there is no pointer."""
+
+    title: str
+    html: str
+    picture: figures.Figure
 
 
 class Document:
@@ -56,6 +76,8 @@ class Document:
         self.title = title
         self.pictures: dict[str, str] = {}
         self._labels: dict[str, str] = {}
+        self._interactive: dict[str, Interactive] = {}
+        self._library = ""
         self.files: dict[str, str] = {}  # that are to lie beside it
         self._parts = [f"# {plain(title)}"]
 
@@ -81,6 +103,15 @@ class Document:
             lines.append(f"![{plain(figure.get_label())}]({FIGURES}/{name}.svg)")
         self._parts.append("\n".join(lines))
 
+    def interactive(self, drawn: Mapping[str, Interactive], library: str) -> None:
+        """Add figures, by name, that the page's reader can point at; on paper and in Markdown they are pictures.
+
+        `library` is the JavaScript that they call; the page has it once.
+        """
+        self._library = library
+        self._interactive |= drawn
+        self.figures({name: figure.picture for name, figure in drawn.items()})
+
     def markdown(self) -> str:
         """Return the document as Markdown, its pictures as links into the folder ``figures``."""
         return "\n\n".join(self._parts) + "\n"
@@ -90,19 +121,32 @@ class Document:
         reader = MarkdownIt("commonmark", {"html": False}).enable("table")
         reader.renderer.rules["image"] = self._inline
         body = reader.render(self.markdown())
-        body = re.sub(r"<p>(<figure>.*?</figure>)</p>", r'<div class="pictures">\1</div>', body, flags=re.S)
+        body = re.sub(r"<p>(<figure.*?</figure>)</p>", r'<div class="pictures">\1</div>', body, flags=re.S)
         body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(self.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+            f"<title>{escape(self.title)}</title>\n<style>{STYLE}</style>\n{self._head()}</head>\n"
+            f"<body>\n{body}</body>\n</html>\n"
         )
+
+    def _head(self) -> str:
+        if not self._library:
+            return ""
+        without = "<noscript><style>.plot, figcaption { display: none; } .paper { display: block; }</style></noscript>"
+        return f"{without}\n<script>{self._library}</script>\n"
 
     def _inline(self, tokens, index, options, environment) -> str:
         name = tokens[index].attrs["src"].removeprefix(f"{FIGURES}/").removesuffix(".svg")
         label = escape(self._labels[name])
         picture = self.pictures[name].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-        return f"<figure>{picture}</figure>"
+        if not (live := self._interactive.get(name)):
+            return f"<figure>{picture}</figure>"
+        # What the pointer cannot reach is not drawn twice: the style shows one of the two.
+        return (
+            f'<figure class="live"><figcaption>{escape(live.title)}</figcaption>{live.html}'
+            f'<div class="paper">{picture}</div></figure>'
+        )
 
 
 def _cell(text: str) -> str:

@@ -5,11 +5,12 @@ Every panel has a title, units on its axes, and a legend below it, where it cann
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from study.figures import COLOURS, FAINT, INK, SHADE, literal
 from study.statistics import Estimate, estimate
@@ -293,4 +294,53 @@ def boxes(quantiles: np.ndarray, places: Sequence[str], title: str, xlabel: str,
     axes.set_ylim(bottom=0)
     axes.set_xticks(where, [_short(place) for place in places])
     axes.grid(axis="x", visible=False)
+    return figure
+
+
+# --- of a search ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one look, joined by lines or steps or not at all; None in `y` is a gap. `texts` describe them."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    colour: str
+    join: str = ""  # "line" or "steps"
+    marker: str = "o"  # one of matplotlib's, or "" for none
+    opacity: float = 1.0
+    dashed: bool = False
+    texts: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: its title with the unit, whether it is logarithmic, and where what is written, unless that is usual."""
+
+    title: str
+    log: bool = False
+    ticks: Mapping[float, str] | None = None
+    limits: tuple[float, float] | None = None
+
+
+def series(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
+    """Draw points and lines over one another in their order, with a legend of those that have names."""
+    figure, axes = _panel(title, x.title, y.title)
+    for each in drawn:
+        axes.plot(
+            each.x, [np.nan if value is None else value for value in each.y], color=each.colour, alpha=each.opacity,
+            label=_short(each.name) if each.name else "_", linewidth=1.3,
+            linestyle=("--" if each.dashed else "-") if each.join else "",
+            drawstyle="steps-post" if each.join == "steps" else "default",
+            marker=each.marker, markersize=9 if each.marker == "*" else 2.5 if each.join else 4.5,
+        )  # fmt: skip
+    for which, axis in (("x", x), ("y", y)):
+        axes.set(**{f"{which}scale": "log"} if axis.log else {}, **{f"{which}lim": axis.limits} if axis.limits else {})
+        if axis.ticks is not None:
+            axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(_short, axis.ticks.values())]})
+            getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
+    if any(each.name for each in drawn):
+        _legend(axes)
     return figure

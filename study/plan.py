@@ -1,11 +1,11 @@
 """How long trials will take: a rough guess beforehand, a better one while they run."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from study.config import TrialConfig
 from study.data import Dataset
-from study.workers import Cell, Progress
+from study.queue import Cell, Progress
 
 # Measured in November 2026 on one core of a cloud machine, 784-128-10 on 55,000 rows at batch 8, 32 and 128
 # (docs/lab-log.md): an epoch costs so much for each weight and row, and for each weight and step.
@@ -36,20 +36,34 @@ def total_seconds(cells: Sequence[Cell], dataset: Dataset, workers: int) -> floa
 
 
 class TimeLeft:
-    """Seconds until the last trial ends: the guess beforehand, corrected by how fast the trials really go."""
+    """Seconds until the last trial ends: the guess beforehand, corrected by how fast the trials really go.
 
-    def __init__(self, cells: Sequence[Cell], dataset: Dataset, workers: int):
-        self._seconds = {cell.name: trial_seconds(cell.config, dataset) for cell in cells}
-        self._all = sum(self._seconds.values())
-        self._guess = total_seconds(cells, dataset, workers)
+    `seconds` are those of each trial by name, `whole` those of all together, on all workers.
+    """
+
+    def __init__(self, seconds: Mapping[str, float], whole: float):
+        self._seconds, self._whole = seconds, whole
+        self._all = sum(seconds.values())
 
     def after(self, elapsed: float, trials: Sequence[Progress]) -> float:
         """Return the seconds left, `elapsed` seconds after the start."""
         done = sum(
-            self._seconds[trial.name] * (1 if trial.finished else trial.epoch / trial.epochs) for trial in trials
+            self._seconds.get(trial.name, 0) * (1 if trial.finished else trial.epoch / trial.epochs) for trial in trials
         )
         share = done / self._all
         if share == 0:
-            return max(0.0, self._guess - elapsed)
+            return max(0.0, self._whole - elapsed)
         # At first the guess counts, later what was seen; the start counts as a part of both.
-        return (1 - share) * ((1 - share) * self._guess + share * (elapsed / share))
+        return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
+
+
+def time_left(cells: Sequence[Cell], dataset: Dataset, workers: int) -> TimeLeft:
+    """Return the time that these trials will take."""
+    seconds = {cell.name: trial_seconds(cell.config, dataset) for cell in cells}
+    return TimeLeft(seconds, total_seconds(cells, dataset, workers))
+
+
+def search_seconds(baseline: TrialConfig, dataset: Dataset, trials: int, workers: int) -> float:
+    """Return about how many seconds so many trials like the baseline take, if none is pruned."""
+    # Nearly every trial of a search has a program of its own to be compiled.
+    return SECONDS_TO_START + trials * (trial_seconds(baseline, dataset) + SECONDS_TO_COMPILE) / workers

@@ -13,8 +13,8 @@ from study.data import Dataset
 from study.errors import ConfigError, StudyError, shown
 from study.evaluation import Evaluation, evaluate
 from study.page import plain
+from study.queue import Cell, Progress
 from study.registry import Version
-from study.workers import Cell, Progress
 
 MARK, AFTER = "promotion", "champion_after"  # tags of a promotion's run: its fingerprint, and who was champion then
 
@@ -210,10 +210,6 @@ def _settings(version: Version) -> dict[str, str]:
 def _test(content: bytes, dataset: Dataset) -> Evaluation:
     """Return how the model of a ``.keras`` file does on the test images: the one time that they are looked at."""
     from study import training  # imports TensorFlow
-    from study.backend import keras
+    from study.backend import from_bytes
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.keras")
-        path.write_bytes(content)
-        model = keras.models.load_model(path, compile=False)
-    return evaluate(training.logits(model, dataset.test.images), dataset.test.labels)
+    return evaluate(training.logits(from_bytes(content), dataset.test.images), dataset.test.labels)

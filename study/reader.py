@@ -4,9 +4,10 @@ import tempfile
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from study import tracking, training
-from study.backend import keras
+from study.backend import from_bytes, keras
 from study.errors import TrackingError
 
 REFERENCE = "reference.npz"  # as study.serving stores it
@@ -22,9 +23,7 @@ class Reader:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the class probabilities (n, classes) of pixels 0–255 (n, height, width)."""
-        logits = training.logits(self.network, images.astype(np.uint8))
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+        return softmax(training.logits(self.network, images.astype(np.uint8)), axis=1)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -43,6 +42,6 @@ def open_model(uri: str) -> Reader:
         found = sorted(files.rglob("*.keras"))
         if not found:
             raise TrackingError("not a Keras model", where=uri, expected="a .keras file in it")
-        network = keras.models.load_model(found[0], compile=False)
+        network = from_bytes(found[0].read_bytes())
         reference = next((path.read_bytes() for path in files.rglob(REFERENCE)), None)
     return Reader(uri, network, reference)

@@ -23,7 +23,7 @@ def log_digit_model(
 ) -> str:
     """Log a Keras file with the bytes of a `doubt.Reference` as the run's served model, and return the model's URI.
 
-    The store is the one that `client` is of, and this process's own (`study.tracking.client_of`); no run has to be
+    The store is the one that `client` is of; no run has to be
     active. The network takes (n, 28, 28) of uint8. Signature and requirements are given, not inferred: that would load
     the model and take half a minute.
     """

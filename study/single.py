@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from study import tracking
+from study import processes, repair, tracking
 from study.config import TrialConfig, fingerprint, training_code_version, training_libraries, value_text
 from study.data import Dataset
 from study.errors import Interrupted, in_one_line
@@ -37,8 +36,6 @@ def train(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Epoch"], N
         "task": "train",
         "seed": config.seed,
         "fingerprint": fingerprint(config, dataset.sha256, len(dataset.validation)),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
         "training_code": training_code_version()[:16],
         "libraries": training_libraries(),
     }
@@ -76,10 +73,12 @@ def own_run(
     It is the run that `mlflow run` has made, or a new one: KILLED after a Ctrl-C, which becomes Interrupted, FAILED
     after anything else that is raised. Ending it well is left to what is done in it. Raises TrackingError.
     """
-    run = tracking.open_study_run(tracking.connect(), name)
+    client = tracking.connect()
+    repair.end_lost_runs(client)
+    run = tracking.open_study_run(client, name)
     try:
         run.log_params(params)
-        run.set_tags(tracking.data_tags(dataset) | tracking.code_tags() | dict(tags))
+        run.set_tags(tracking.data_tags(dataset) | tracking.code_tags() | processes.this_process() | dict(tags))
         yield run
     except KeyboardInterrupt:
         _end(run, "KILLED", "interrupted")

@@ -33,26 +33,31 @@ def run(
     title = f"{name} · {dataset.title}"
     files, metrics = _curve_files(result, title), _time_metrics(result)
     if result.state != "diverged":
-        metrics |= _epoch_summary(result)
+        metrics |= _best_epoch(result)
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
-        splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a study that chooses has no test rows
-        outputs = {split: training.logits(model, getattr(dataset, split).images) for split in splits}
-        scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
-        files |= _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
-        if "test" in outputs:
-            smallest = np.min_scalar_type(dataset.classes - 1)
-            files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
-        files |= {"weights.csv": _weights_table(model)}
-        metrics |= _score_metrics(scores, training.l2_penalty(model, config.l2))
-        metrics |= _inspection_metrics(model, dataset)
+        scored_files, scores = score(model, config, dataset, title)
+        files |= scored_files | {"weights.csv": _weights_table(model)}
+        metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
     record.set_tags({"state": result.state})
     record.end("FAILED" if result.state == "diverged" else "FINISHED", result.reason)
     return result
+
+
+def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
+    """Return what a trained model makes of the splits that have rows: confusion files and predictions, and metrics."""
+    splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a study that chooses has no test rows
+    outputs = {split: training.logits(model, getattr(dataset, split).images) for split in splits}
+    scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
+    files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
+    if "test" in outputs:
+        smallest = np.min_scalar_type(dataset.classes - 1)
+        files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
+    return files, _score_metrics(scores, training.l2_penalty(model, config.l2))
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
@@ -71,12 +76,18 @@ def _time_metrics(result: TrialResult) -> dict[str, float]:
     }
 
 
-def _epoch_summary(result: TrialResult) -> dict[str, float]:
-    best, kept = result.epochs[result.best_epoch - 1], result.epochs[result.model_epoch - 1]
+def _best_epoch(result: TrialResult) -> dict[str, float]:
+    best = result.epochs[result.best_epoch - 1]
     return {
         "best_epoch": best.number,
         "best_val_loss": best.val_loss,
         "best_val_accuracy": best.val_accuracy,
+    }
+
+
+def _model_epoch(result: TrialResult) -> dict[str, float]:
+    kept = result.epochs[result.model_epoch - 1]
+    return {
         "model_epoch": kept.number,
         "model_val_loss": kept.val_loss,
         "model_val_accuracy": kept.val_accuracy,
@@ -90,6 +101,7 @@ def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, f
         "model_train_accuracy": train.accuracy,
         "model_train_cross_entropy": train.loss,
         "model_val_cross_entropy": validation.loss,
+        "model_val_cross_entropy_se": validation.loss_error,
         "model_generalization_gap": train.accuracy - validation.accuracy,
         "val_macro_f1": validation.macro_f1,
     }

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,30 @@ def store_of_the_environment():
         sys.modules["mlflow"].set_tracking_uri(None)  # takes the variable away as well
     if before is not None:
         os.environ[TRACKING_URI] = before
+
+
+@contextmanager
+def in_store(folder: Path) -> Iterator[Path]:
+    """Work in this folder, with a MLflow store of its own, and below no run of `mlflow run`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv(TRACKING_URI, f"sqlite:///{folder}/mlflow.db")
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Iterator[Path]:
+    """A folder with a MLflow store for the tests of a module."""
+    with in_store(tmp_path_factory.mktemp("store")) as folder:
+        yield folder
+
+
+@pytest.fixture
+def new_store(tmp_path) -> Iterator[Path]:
+    """A folder with a MLflow store for one test."""
+    with in_store(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

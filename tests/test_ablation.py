@@ -3,7 +3,7 @@ import pytest
 from study import ablation
 from study.ablation import Arm
 from study.config import TrialConfig
-from study.errors import AblationError, ConfigError, nearest
+from study.errors import ConfigError, StudyError, nearest
 from study.statistics import least_values
 
 TWO_ARMS = "arms:\n  grid:\n    batch_size: [8, 32]\n"
@@ -117,7 +117,7 @@ def test_the_arms_of_the_catalogue(task, expected):
     ("xyzzy", f"There are: {', '.join(ablation.catalogue())}."),
 ])  # fmt: skip
 def test_an_unknown_task_is_refused_with_the_nearest(task, hint):
-    with pytest.raises(AblationError) as error:
+    with pytest.raises(StudyError) as error:
         ablation.load(task)
     assert str(error.value) == f"task: no task is called {task}. {hint} The path of a YAML file works too."
 
@@ -195,7 +195,7 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
 ])  # fmt: skip
 def test_a_file_that_is_no_ablation_is_refused_by_its_line(write, text, message):
     path = write(text)
-    with pytest.raises(AblationError) as error:
+    with pytest.raises(StudyError) as error:
         ablation.load(path)
     assert str(error.value) == path + message
 
@@ -227,7 +227,7 @@ def test_a_wrong_hyperparameter_is_refused_by_its_line(write, text, message):
 @pytest.mark.parametrize("form", ["grid: {{l2: [0],\n    {}: [1, 2]}}", "list:\n    - {{{}: 1}}\n    - {{}}"])
 def test_arms_cannot_differ_in_what_has_a_parameter_of_its_own(write, form, name, parameter):
     path = write(f"question: Why?\narms:\n  {form.format(name)}\n")
-    with pytest.raises(AblationError) as error:
+    with pytest.raises(StudyError) as error:
         ablation.load(path)
     assert str(error.value) == f"{path}:4: {name} is not set here. Use the parameter {parameter}."
 
@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, kind, reason):
         path.mkdir()
     elif kind == "latin-1":
         path.write_bytes("question: Où?\n".encode("latin-1"))
-    with pytest.raises(AblationError) as error:
+    with pytest.raises(StudyError) as error:
         ablation.load(str(path))
     assert str(error.value).startswith(f"{path}: cannot be read ({reason}")
 

@@ -6,6 +6,7 @@ from written import Trial
 from study import champion, tracking
 from study.champion import Candidate, PromotionError
 from study.config import TrialConfig
+from study.errors import TrackingError
 from study.evaluation import Evaluation
 from study.statistics import estimate
 from study.tracking import RunRecord
@@ -19,15 +20,7 @@ def trial(accuracy: float, sha256: str = "5ee", validation: str = "5000", **sett
     return RunRecord(f"id {accuracy}", "trial", "FINISHED", params, tags, {"model_val_accuracy": accuracy})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module's races."""
-    folder = tmp_path_factory.mktemp("champion")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+pytestmark = pytest.mark.usefixtures("store")
 
 
 # --- the candidates ---------------------------------------------------------------------------------
@@ -198,5 +191,5 @@ def test_trials_are_found_by_study_and_by_filter():
     other = written.write(ARMS, [Trial("b", 3)])
     everywhere = {found.run_id for found in tracking.find_trials(client, None, "tags.arm = 'b'")}
     assert {only.run_id, *(found.run_id for found in tracking.find_trials(client, other, None))} <= everywhere
-    with pytest.raises(tracking.TrackingError, match="filter: "):
+    with pytest.raises(TrackingError, match="filter: "):
         tracking.find_trials(client, None, "arm is b")

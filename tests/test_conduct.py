@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -19,9 +20,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, load_text
 
-from study import ablation, conduct, tracking, workers
+from study import ablation, conduct, tracking, worker
+from study import queue as queues
 from study.config import TrialConfig
-from study.errors import Interrupted
+from study.errors import Interrupted, StudyError
 
 YAML = """
 question: Does a network of 16 units learn the digits, and one that is thrown off at once?
@@ -47,7 +49,7 @@ def folder(tmp_path_factory):
         yield folder
 
 
-def run(folder, digits, worker_count, observe=lambda trials: None):
+def run(folder, digits, worker_count, observe=lambda trials: None, reuse=True):
     sizes = ablation.load(str(folder / "sizes.yaml"))
     return conduct.conduct(
         sizes,
@@ -56,6 +58,7 @@ def run(folder, digits, worker_count, observe=lambda trials: None):
         params={"task": "sizes", "seeds": "auto"},
         worker_count=worker_count,
         observe=observe,
+        reuse=reuse,
     )
 
 
@@ -95,7 +98,7 @@ def test_every_cell_is_run_exactly_once(run_id, records, seen):
         f"{a} · seed {s}" for s in (1, 2) for a in ("small", "large, at 1/3", "thrown")
     ]
     assert all(trial.finished for trial in seen[-1])
-    queue = optuna.load_study(study_name=f"ablation sizes {run_id[:8]}", storage="sqlite:///optuna.db")
+    queue = optuna.load_study(study_name=f"ablation-sizes-{run_id[:8]}", storage="sqlite:///optuna.db")
     assert len(queue.trials) == 6  # no stray beside them
 
 
@@ -126,7 +129,9 @@ def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     )
     assert (config.data, config.validation) == ("digits", "216")
     study_tags = {
-        key: value for key, value in MlflowClient().get_run(run_id).data.tags.items() if not key.startswith("mlflow.")
+        key: value
+        for key, value in MlflowClient().get_run(run_id).data.tags.items()
+        if not key.startswith("mlflow.") and key not in ("pid", "process_started")  # the worker's own
     }
     assert study_tags.items() <= record.tags.items()
     assert record.tags["dataset"] == "digits" and record.tags["dataset_sha256"] == digits.sha256
@@ -237,7 +242,7 @@ def test_diverged_trial_is_failed_with_reason_and_curve(outcome, records):
 
 
 def test_one_worker_gives_the_same_numbers_as_two(records, folder, digits):
-    again = run(folder, digits, 1).study
+    again = run(folder, digits, 1, reuse=False).study
     alone = {trial.name: trial for trial in again.trials}
     for name, record in records.items():
         curves = {metric: alone[name].curves[metric] for metric in record.curves}
@@ -260,11 +265,16 @@ def test_interrupt_ends_every_run(folder, digits):
     assert trials and {trial.status for trial in trials} == {"KILLED"}
 
 
-def test_worker_refuses_other_data_than_the_studys(folder, digits, run_id):
-    wrong = workers.Assignment(tracking.tracking_uri(), run_id, "digits", "216", "0" * 64)
-    workers.create_queue("sqlite:///optuna.db", "wrong data", wrong, [])
-    with pytest.raises(Exception, match="not the data of this study"):
-        workers.work("sqlite:///optuna.db", "wrong data")
+def test_worker_refuses_what_is_not_the_studys(folder, digits, run_id):
+    right = conduct.assignment(digits, run_id, open_test=True, reuse=True)
+    for name, wrong, message in (
+        ("data", replace(right, data_sha256="0" * 64), "not the data of this study"),
+        ("code", replace(right, training_code="0" * 64), "the training code or its libraries are not"),
+        ("store", replace(right, run_id="0" * 32), "is not in this MLflow store .*Set MLFLOW_TRACKING_URI"),
+    ):
+        queues.create(conduct.QUEUE, name)[0].assign(wrong)
+        with pytest.raises(StudyError, match=message):
+            worker.work(conduct.QUEUE, name)
 
 
 @pytest.fixture

@@ -39,16 +39,6 @@ LIST = "inputs: {}; expected a list of 1 to 256 items, got {}."
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("serving")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def network(few_digits) -> keras.Model:
     """A network of 784-16-10 after one pass of least squares: enough to tell digits apart."""
     from study import network as networks

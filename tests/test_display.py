@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from entrypoints import display
-from study.workers import Progress
+from study.queue import Progress
 
 
 def printed(width: int, show) -> str:
@@ -41,7 +41,7 @@ def test_every_trial_has_one_line_when_it_ends():
             observe([trial(1, "COMPLETE"), trial(2, "FAIL", "the loss was not finite")])
 
     first, second = printed(1_000, show).splitlines()
-    assert first.startswith("1/2") and first.endswith("a=[b] · seed 1  done  epoch 3  val_loss 0.2500")
+    assert first.startswith("1/2") and first.endswith("a=[b] · seed 1  done    epoch 3  val_loss 0.2500")
     assert second.endswith("a=[b] · seed 2  failed  epoch 3  val_loss 0.2500  (the loss was not finite)")
 
 

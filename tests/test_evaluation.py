@@ -45,6 +45,13 @@ def test_loss_is_the_mean_cross_entropy():
     assert evaluate(logits, np.array([0, 1])).loss == pytest.approx((math.log(4) + math.log(2)) / 2)
 
 
+def test_loss_has_the_standard_error_of_a_mean():
+    # Losses ln 4 and ln 2: their standard deviation is ln 2 / √2, that of the mean of two ln 2 / 2.
+    logits = np.array([[0, math.log(3)], [0, 0]], np.float32)
+    assert evaluate(logits, np.array([0, 1])).loss_error == pytest.approx(math.log(2) / 2)
+    assert math.isnan(evaluate(logits[:1], np.array([0])).loss_error)
+
+
 def test_loss_is_finite_and_exact_for_logits_beyond_the_range_of_exp():
     assert evaluate(np.array([[1000.0, 0.0], [-1000.0, 1000.0]], np.float32), np.array([1, 1])).loss == 500.0
 

@@ -13,15 +13,7 @@ LIST = "question: Why?\narms:\n  list:\n    - {name: plain}\n    - {name: more, 
 GRID = "question: Why?\narms:\n  grid: {l2: [0.0, 0.01], batch_norm: [none, after, before]}\n"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module's studies."""
-    folder = tmp_path_factory.mktemp("findings")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture(scope="module")

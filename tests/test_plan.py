@@ -10,11 +10,11 @@ from study.plan import (
     SECONDS_TO_COMPILE,
     SECONDS_TO_RECORD,
     SECONDS_TO_START,
-    TimeLeft,
+    time_left,
     total_seconds,
     trial_seconds,
 )
-from study.workers import Cell, Progress
+from study.queue import Cell, Progress
 
 
 def cells(arms=2, seeds=2) -> list[Cell]:
@@ -61,7 +61,7 @@ def test_all_trials_share_the_workers_and_each_arm_is_compiled(digits, workers):
 def test_before_the_first_epoch_the_guess_counts(digits, elapsed, left):
     guess = total_seconds(cells(), digits, 2)
     waiting = [at(cell, 0, "WAITING") for cell in cells()]
-    assert TimeLeft(cells(), digits, 2).after(elapsed * guess, waiting) == pytest.approx(left * guess)
+    assert time_left(cells(), digits, 2).after(elapsed * guess, waiting) == pytest.approx(left * guess)
 
 
 def test_half_way_the_guess_and_what_was_seen_count_alike(digits):
@@ -69,9 +69,9 @@ def test_half_way_the_guess_and_what_was_seen_count_alike(digits):
     guess = total_seconds(cells(), digits, 2)
     first, second, third, fourth = cells()
     trials = [at(first, 4, "COMPLETE"), at(second, 2), at(third, 2), at(fourth, 0, "WAITING")]
-    assert TimeLeft(cells(), digits, 2).after(40, trials) == pytest.approx(0.5 * (0.5 * guess + 0.5 * 80))
+    assert time_left(cells(), digits, 2).after(40, trials) == pytest.approx(0.5 * (0.5 * guess + 0.5 * 80))
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_a_trial_that_ended_early_is_done(digits, state):
-    assert TimeLeft(cells(), digits, 2).after(40, [at(cell, 1, state) for cell in cells()]) == 0
+    assert time_left(cells(), digits, 2).after(40, [at(cell, 1, state) for cell in cells()]) == 0

@@ -32,15 +32,7 @@ def model(digits):
     return model
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module, and a folder to work in."""
-    folder = tmp_path_factory.mktemp("predict")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture(scope="module")

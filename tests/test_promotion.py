@@ -21,17 +21,6 @@ ARMS = "question: Why?\narms:\n  list: [{name: a}, {name: b, l2: 0.1}]\n"
 NAME = "reads-digits"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder of its own, in which MLflow and Optuna keep their files."""
-    folder = tmp_path_factory.mktemp("promotion")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
-
-
 def found(digits, accuracy: float, seed: int, **settings) -> Trial:
     """A trial on the digits whose record says that it validates so well."""
     config = TrialConfig(data="digits", validation="216", seed=seed, **settings)
@@ -53,7 +42,7 @@ def run(race: promotion.Race, force: bool = False) -> promotion.Promotion:
 
 
 @pytest.fixture(scope="module")
-def race(folder, digits):
+def race(store, digits):
     """The race that an ablation of two arms calls for."""
     usual = {"epochs": 6, "learning_rate": 0.01}
     wide = [found(digits, accuracy, seed, hidden="64", **usual) for seed, accuracy in ((1, 0.8), (2, 0.82))]
@@ -78,7 +67,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(race, folder, digits):
+def story(race, store, digits):
     """Run all of it, once."""
     client, first = MlflowClient(), run(race)
     crowned = client.get_model_version_by_alias(NAME, "champion")

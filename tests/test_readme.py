@@ -6,8 +6,9 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from entrypoints import ablation, explore, playground, predict, promote, report, train
+from entrypoints import ablation, explore, playground, predict, promote, report, search, train, worker
 from study import ablation as ablations
+from study import space
 from study.config import TrialConfig, value_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ COMMANDS = {
     "predict": predict,
     "promote": promote,
     "report": report,
+    "search": search,
+    "worker": worker,
 }
 
 
@@ -59,10 +62,16 @@ def test_readme_shows_every_field_of_a_config():
 
 
 def test_the_example_of_an_ablation_in_the_readme_works(tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
+    example, _ = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
     (tmp_path / "mine.yaml").write_text(example)
     study = ablations.load(str(tmp_path / "mine.yaml"))
     assert (len(study.arms), study.seeds) == (4, 8)
+
+
+def test_the_example_of_a_space_in_the_readme_works():
+    _, example = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.S)
+    found = space.parse(example, "mine", "mine.yaml")
+    assert (len(found.dimensions), found.baseline.hidden) == (5, "256")
 
 
 def test_files_that_the_readme_names_exist():

@@ -22,15 +22,7 @@ arms:
 PREDICTED = {"plain": [0, 0, 1, 1, 2, 0], "l2 | 0.1": [0, 1, 1, 1, 2, 0]}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module's studies."""
-    folder = tmp_path_factory.mktemp("report")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture(scope="module")

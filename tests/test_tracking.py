@@ -2,9 +2,11 @@ import time
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from study import tracking
 from study.errors import TrackingError
+from study.tracking.run import SECONDS_BETWEEN_WRITES
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def test_epochs_are_written_while_the_trial_runs_but_not_one_by_one(client):
     run.log_epoch(2, {"loss": 2.0})
     run.log_epoch(3, {"loss": 1.0})
     assert [point.value for point in client.get_metric_history(run.run_id, "loss")] == [3.0]
-    time.sleep(tracking.SECONDS_BETWEEN_WRITES)
+    time.sleep(SECONDS_BETWEEN_WRITES)
     run.log_epoch(4, {"loss": float("nan")})
     assert len(client.get_metric_history(run.run_id, "loss")) == 4
     run.log_epoch(5, {"loss": 0.5})
@@ -54,7 +56,7 @@ def test_more_metrics_than_one_request_takes_arrive(client):
     run = tracking.open_study_run(client, "many")
     run.log_epoch(0, {"loss": 0.0})
     for epoch in range(1, 1_500):
-        run._waiting.append(tracking.Metric("loss", float(epoch), 0, epoch))
+        run._waiting.append(Metric("loss", float(epoch), 0, epoch))
     run.log_summary({"best": 1.0})
     assert len(client.get_metric_history(run.run_id, "loss")) == 1_500
 

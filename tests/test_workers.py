@@ -1,107 +1,26 @@
-"""The queue by itself, with many takers; and real workers that are killed."""
+"""Real workers that are killed, and programs that are killed around them."""
 
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
-import optuna
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
-from optuna.trial import TrialState
 
-from study import ablation, conduct, tracking, workers
-from study.config import TrialConfig
+from study import ablation, conduct, tracking
 from study.errors import WorkerError
-from study.workers import Assignment, Cell
-
-NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
-
-
-@pytest.fixture
-def storage(tmp_path) -> str:
-    return f"sqlite:///{tmp_path}/optuna.db"
-
-
-def cells(number: int) -> list[Cell]:
-    return [Cell("arm", TrialConfig(seed=seed)) for seed in range(1, number + 1)]
-
-
-@pytest.mark.parametrize("attempt", range(3))
-def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
-    workers.create_queue(storage, "many takers", NOWHERE, cells(12))
-    taken: list[str] = []
-    together = threading.Barrier(4)
-
-    def take():
-        study = optuna.load_study(study_name="many takers", storage=workers._open(storage))
-        together.wait()
-        with pytest.raises(workers.QueueEmpty):
-            while True:
-                study.optimize(lambda trial: taken.append(trial.user_attrs["name"]) or 0.0, n_trials=1)
-
-    takers = [threading.Thread(target=take) for _ in range(4)]
-    for taker in takers:
-        taker.start()
-    for taker in takers:
-        taker.join()
-    assert sorted(taken) == sorted(cell.name for cell in cells(12))
-    study = optuna.load_study(study_name="many takers", storage=storage)
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 12
-
-
-def test_config_comes_through_the_queue_unchanged(storage):
-    config = TrialConfig(learning_rate=0.1 + 0.2, hidden="20-7-5", patience=None, l2=1e-7)
-    study = workers.create_queue(storage, "text", NOWHERE, [Cell("arm", config)])
-    assert TrialConfig.parse(study.trials[0].user_attrs["config"]) == config
-
-
-def test_progress_tells_state_epoch_and_reason(storage):
-    study = workers.create_queue(storage, "progress", NOWHERE, cells(3))
-
-    def first(trial):
-        trial.report(0.5, 1)
-        trial.report(0.25, 2)
-        return 0.25
-
-    def second(trial):
-        trial.set_user_attr("reason", "the loss was not finite")
-        raise workers.Diverged
-
-    study.optimize(first, n_trials=1)
-    study.optimize(second, n_trials=1, catch=(Exception,))
-    done, failed, waiting = workers.progress(study)
-    assert (done.name, done.state, done.epoch, done.epochs, done.val_loss) == ("arm · seed 1", "COMPLETE", 2, 5, 0.25)
-    assert (failed.state, failed.reason) == ("FAIL", "the loss was not finite")
-    assert (waiting.state, waiting.finished, done.finished, failed.finished) == ("WAITING", False, True, True)
-
-
-def test_queue_that_cannot_be_opened_is_an_error():
-    with pytest.raises(WorkerError, match="the queue cannot be opened"):
-        workers.create_queue("sqlite:////nowhere/at/all/optuna.db", "x", NOWHERE, cells(1))
-
-
-# --- workers that are killed ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-    return tmp_path
 
 
 def running(client: MlflowClient) -> list:
-    return client.search_runs(["0"], "attributes.status = 'RUNNING' and tags.pid != ''")
+    return client.search_runs(["0"], "attributes.status = 'RUNNING' and tags.slot != ''")
 
 
 @pytest.mark.slow
-def test_trial_of_a_killed_worker_is_taken_up_by_another(folder, digits):
+def test_trial_of_a_killed_worker_is_taken_up_by_another(new_store, digits):
     study = ablation.load("dropout").with_baseline({"epochs": 200, "patience": None})
     client = tracking.connect()
     killed = []
@@ -123,7 +42,7 @@ def test_trial_of_a_killed_worker_is_taken_up_by_another(folder, digits):
 
 
 @pytest.mark.slow
-def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(folder, digits):
+def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(new_store, digits):
     study = ablation.load("dropout").with_baseline({"epochs": 20_000, "patience": None})
     client = tracking.connect()
 
@@ -139,7 +58,7 @@ def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(folder, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_worker_outlives_the_program_that_started_it(folder, ending):
+def test_no_worker_outlives_the_program_that_started_it(new_store, ending):
     words = ["--task", "dropout", "--data", "digits", "--epochs", "100000", "--set", "patience=none"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     client = tracking.connect()  # before the program: of two that open a new store at once one may fail

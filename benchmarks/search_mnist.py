@@ -1,0 +1,67 @@
+"""Searches of MNIST with several seeds: the default sampler beside random search of the same budget.
+
+    python -m benchmarks.search_mnist [DATA] [SEEDS] [TRIALS]
+
+Both have the default space and pruner. For each search: the best validation value of the search, its wall time, and the
+test accuracy of its best trial's saved model, which is scored here once, after the search. Searches alternate.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from contextlib import chdir
+from pathlib import Path
+from statistics import median
+
+from entrypoints.search import DEFAULTS
+from study import data, searching, space, tracking
+from study.evaluation import evaluate
+from study.quiet import hush
+from study.search import Search
+from study.searching import Budget
+
+WORKERS = 2
+
+
+def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
+    """Print a line a search, and the medians."""
+    hush()
+    dataset = data.load(spec if spec == "mnist" else str(Path(spec).resolve()))
+    found: dict[str, list[tuple[float, float, float]]] = {"tpe": [], "random": []}
+    for seed in range(1, int(seeds) + 1):
+        for sampler, results in found.items():
+            results.append(_search(dataset, sampler, seed, int(trials)))
+            value, accuracy, seconds = results[-1]
+            print(f"seed {seed} {sampler:<6}  best {value:.4f}  its test accuracy {100 * accuracy:.2f} %  {seconds:.0f} s",
+                  flush=True)  # fmt: skip
+    for sampler, results in found.items():
+        value, accuracy, seconds = map(median, zip(*results, strict=True))
+        print(f"median of n = {seeds} {sampler:<6}  {value:.4f}  {100 * accuracy:.2f} %  {seconds:.0f} s")
+    wins = sum(one[0] < other[0] for one, other in zip(*found.values(), strict=True))
+    print(f"tpe has the better value in {wins} of {seeds}")
+
+
+def _search(dataset: data.Dataset, sampler: str, seed: int, trials: int) -> tuple[float, float, float]:
+    from study import training
+    from study.backend import from_bytes
+
+    settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
+    around = space.load("default").with_baseline(settings)
+    search = Search(around, DEFAULTS["metric"][0], sampler, DEFAULTS["pruner"][0])
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+        clock = time.perf_counter()
+        outcome = searching.conduct_search(
+            search, dataset, name="mnist", budget=Budget(trials, None), params={}, worker_count=WORKERS,
+            observe=lambda _: None,
+        )  # fmt: skip
+        seconds = time.perf_counter() - clock
+        best = outcome.study.best
+        model = from_bytes(tracking.read_model(outcome.study.client, best.run_id))
+    test = evaluate(training.logits(model, dataset.test.images), dataset.test.labels)
+    return best.metrics[f"model_{search.metric}"], test.accuracy, seconds
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

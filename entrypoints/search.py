@@ -1,0 +1,141 @@
+"""Search for good hyperparameters: Optuna suggests, every trial is recorded, and bad ones are cut short."""
+
+import click
+from rich.console import Console
+
+from entrypoints import display, shell
+from study import conduct, data, plan, queue, searching, space, tracking
+from study.config import parse_settings
+from study.data import Dataset
+from study.errors import ConfigError
+from study.search import METRICS, PRUNERS, SAMPLERS, Search
+from study.searching import Budget
+
+DEFAULT_TRIALS = 50
+MOST_TRIALS, MOST_MINUTES, MOST_EPOCHS, MOST_SEED = 100_000, 100_000, 100_000, 2**31 - 1
+DEFAULTS = dict(
+    study=("auto", "Its name; the same name goes on with the same search. auto: from the space and the data."),
+    trials=("auto", f"How many trials it is to have in all; auto: {DEFAULT_TRIALS}, or what the minutes allow."),
+    minutes=("none", "Begin no trial after so many minutes."),
+    space=("default", "The fields and their ranges: default, wide, or the path of a YAML file."),
+    epochs=("auto", "Epochs of a trial, at most; auto: as the space says (10)."),
+    metric=("val_cross_entropy", "What is optimized: val_cross_entropy (val_loss without the L2 penalty), val_loss or "
+            "val_accuracy, of the weights that a trial keeps."),
+    sampler=("tpe", "How points are suggested: tpe, random, qmc, cmaes or grid."),
+    pruner=("median", "How bad trials are cut short: median, hyperband or none."),
+    seed=("1", "Of the suggestions, and of every trial's weights, order of the rows and dropout."),
+    data=("auto", "mnist, digits, synthetic, or the path of an .npz file; auto: mnist, or digits where that cannot be "
+          "had."),
+    workers=("auto", "Worker processes, one thread each; auto: one for every core."),
+    storage=(conduct.QUEUE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
+    set=("none", "Changes to the baseline, the first trial: field=value,field=value."),
+    reuse=("true", "false: train again what the store has already."),
+    plan=("false", "true: show the space and an estimate of the time, and run nothing."),
+)  # fmt: skip
+
+
+@click.command(help=__doc__)
+@shell.options(**DEFAULTS)
+def main(**given: str) -> None:
+    """Run the search that the options name, or go on with it."""
+    only_plan, reuse = (shell.boolean(name, given[name]) for name in ("plan", "reuse"))
+    minutes = shell.positive("minutes", given["minutes"], MOST_MINUTES)
+    trials = shell.whole_number("trials", given["trials"], MOST_TRIALS)
+    budget = Budget(trials if trials or minutes else DEFAULT_TRIALS, minutes)
+    workers = shell.worker_count(given["workers"])
+    search, dataset = _search(given)
+    name = f"{search.space.name}-{dataset.name}" if given["study"] == "auto" else given["study"]
+    if not name.isprintable() or len(name) > 200 or not name.strip():
+        raise ConfigError("study cannot be this name", expected="up to 200 printable letters")
+    console = shell.console()
+    workers = min(workers, budget.trials or workers)
+    display.warn_of_password(given["storage"])
+
+    _introduce(console, search, dataset, name, budget, workers)
+    seconds = plan.search_seconds(search.baseline, dataset, budget.trials or 1, workers)
+    if minutes:
+        seconds = min(seconds, 60 * minutes) if budget.trials else 60 * minutes
+    if only_plan:
+        _print_plan(console, search, seconds)
+        tracking.name_project_run(f"plan of search {name}", {tracking.SEARCH: search.as_yaml()})
+        return
+
+    points = search.space.points()
+    total = min(budget.trials, len(points)) if budget.trials and points else budget.trials
+    each = plan.trial_seconds(search.baseline, dataset)
+    time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(budget.trials or 1)}, seconds)
+    params = given | {"storage": queue.without_password(given["storage"])}
+    with display.Display(console, time_left, search.better, total) as observe:
+        outcome = searching.conduct_search(
+            search, dataset, name=name, budget=budget, params=params, worker_count=workers, observe=observe,
+            reuse=reuse, storage=given["storage"],
+        )  # fmt: skip
+    display.print_search(console, outcome.study)
+    _conclude(console, outcome, given["storage"])
+
+
+def _search(given: dict[str, str]) -> tuple[Search, Dataset]:
+    """Return the search that the options ask for, and its data."""
+    for name, choices in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        shell.choice(name, given[name], tuple(choices))
+    found = space.load(given["space"])
+    found = found.with_baseline(parse_settings(given["set"]), where="set")
+    if given["sampler"] == "grid" and found.points() is None:
+        endless = next(one.field for one in found.dimensions if one.values is None)
+        raise ConfigError(
+            f"sampler cannot be 'grid' where {endless} has values without number", where=f"space {found.name}",
+            expected="choices, or a range with a step, for every field",
+        )  # fmt: skip
+    dataset = data.load(found.baseline.data if given["data"] == "auto" else given["data"], found.baseline.validation)
+    settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": given["seed"]}
+    if given["epochs"] != "auto":
+        settings["epochs"] = given["epochs"]
+    return Search(found.with_baseline(settings), given["metric"], given["sampler"], given["pruner"]), dataset
+
+
+def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
+    if dataset.substitute_for:
+        display.warn(f"these results are not on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
+    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in ("train", "validation"))
+    size = display.count(budget.trials, "trial") if budget.trials else "trials"
+    time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
+    for line in (
+        f"search {name}: {search.words}",
+        f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…; no trial sees the test images",
+        f"{size}{time}, on {display.count(workers, 'worker')}",
+    ):
+        console.print(line, markup=False, highlight=False)
+
+
+def _print_plan(console: Console, search: Search, seconds: float) -> None:
+    rows = [(one.field, one.words, str(getattr(search.baseline, one.field))) for one in search.space.dimensions]
+    console.print()
+    display.print_table(console, ("field", "range", "first trial"), rows, words=("range",))
+    console.print()
+    click.echo(f"At most about {display.duration(seconds)}, if no trial is cut short. Nothing was run.")
+
+
+def _conclude(console: Console, outcome: searching.Outcome, storage: str) -> None:
+    run_id = outcome.study.record.run_id
+    if outcome.reused:
+        click.echo(f"{display.count(outcome.reused, 'trial')} carried over from earlier studies (reuse=false: train).")
+    for line in (
+        f"Report: {outcome.page}",
+        f"Run {run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrix and model.",
+        f"The best of them, raced with fresh seeds, tested once: mlflow run . -e promote -P from={run_id}",
+    ):
+        console.print(line, markup=False, highlight=False)
+    if outcome.diverged:
+        first = outcome.diverged[0]
+        display.warn(
+            f"{display.count(len(outcome.diverged), 'trial')} diverged; the first: {first.name}, {first.reason}."
+        )
+    if outcome.failures:
+        first = outcome.failures[0]
+        display.warn(
+            f"{display.count(len(outcome.failures), 'trial')} failed; the first: {first.name}, {first.reason}."
+        )
+
+
+if __name__ == "__main__":
+    shell.run(main)

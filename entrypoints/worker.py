@@ -1,0 +1,35 @@
+"""Join a search or an ablation that runs elsewhere: take trials from its queue until nothing is left."""
+
+import click
+
+from entrypoints import display, shell
+from study import conduct, joining, tracking
+from study.errors import ConfigError
+
+DEFAULTS = dict(
+    study=("none", "Name of the study, as its command prints it."),
+    storage=(conduct.QUEUE, "The database in which the study's workers meet, as its command was given it."),
+    workers=("auto", "Worker processes, one thread each; auto: one for every core."),
+    data=("auto", "Its data as they are called on this machine; auto: as the study says."),
+)
+
+
+@click.command(help=__doc__)
+@shell.options(**DEFAULTS)
+def main(**given: str) -> None:
+    """Join the study that the options name."""
+    if given["study"] == "none":
+        raise ConfigError("study is missing", hint="Give the name that the search or ablation prints: -P study=….")
+    display.warn_of_password(given["storage"])
+    workers = shell.worker_count(given["workers"])
+    console = shell.console()
+    tracking.name_project_run(f"worker of {given['study']}", {"study.txt": given["study"]})
+    with display.Display(console, None) as observe:
+        done = joining.join(
+            given["storage"], given["study"], workers, spec=shell.unless(given["data"], "auto"), observe=observe
+        )
+    click.echo(f"{display.count(done, 'trial')} run here; {given['study']} has nothing left to do.")
+
+
+if __name__ == "__main__":
+    shell.run(main)

@@ -1,0 +1,42 @@
+"""Join a study that was begun elsewhere: workers on this machine take trials from its queue."""
+
+import time
+from collections.abc import Callable
+
+from study import queue as queues
+from study import repair, tracking
+from study.errors import Interrupted, WorkerError
+from study.queue import Progress
+from study.workers import POLL_SECONDS, Workers
+
+
+def join(
+    storage: str, name: str, worker_count: int, *, spec: str | None, observe: Callable[[list[Progress]], None]
+) -> int:
+    """Let so many workers run trials of this study until it ends, or nothing is left; return how many they ran.
+
+    `spec` names the data on this machine, None for the study's own name; `observe` is called about twice a second with
+    the progress of the trials that run here. Raises QueueError where there is no such study, WorkerError where a worker
+    found something amiss (it has said what), Interrupted.
+    """
+    queue = queues.load(storage, name)
+    if queue.ended:
+        return 0
+    here: list[Progress] = []
+    with Workers(worker_count) as team:
+        repair.end_lost_runs(tracking.connect())
+        team.assign(storage, name, spec)
+        try:
+            while True:
+                working = team.working()
+                here = [trial for trial in queues.progress(queue) if trial.worker in team.names]
+                observe(here)
+                if not working:
+                    break
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            done = sum(trial.finished for trial in here)
+            raise Interrupted(f"stopped after {done} trials; what was begun is put back for other workers") from None
+        if team.failed():
+            raise WorkerError("the workers ended", where=name, hint="Each has said why, above.")
+    return sum(trial.finished for trial in here)

@@ -1,0 +1,28 @@
+"""Which process writes a run or trains a trial, and whether it still lives."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+import psutil
+
+
+def this_process() -> dict[str, str]:
+    """Return what tells this process from every other: host, pid, and when it started (a pid is used again)."""
+    started = psutil.Process().create_time()
+    return {"host": socket.gethostname(), "pid": str(os.getpid()), "process_started": f"{started:.2f}"}
+
+
+def is_gone(process: Mapping[str, str]) -> bool:
+    """Return whether a process, told as `this_process` tells it, has ended; False for those of other machines."""
+    if process.get("host") != socket.gethostname() or "process_started" not in process:
+        return False
+    try:
+        there = psutil.Process(int(process["pid"]))
+        if abs(there.create_time() - float(process["process_started"])) > 1:
+            return True
+        return there.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, ValueError):
+        return False

@@ -1,0 +1,357 @@
+"""The queue in which trials wait for workers: an Optuna study whose trials are all enqueued beforehand.
+
+A trial of an ablation is a cell, with its config; one of a search is a slot, whose config is suggested when a worker
+takes it. Every trial is handed out once, in the order of the slots; when its worker dies it is handed out again.
+"""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import wraps
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from study.config import TrialConfig
+from study.errors import StudyError, WorkerError, first_line, nearest, shown
+from study.processes import is_gone
+
+HEARTBEAT_SECONDS = 5
+GRACE_SECONDS = 20
+RETRIES = 2
+PATIENCE_SECONDS = 180  # with a database server that does not answer
+CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
+
+
+class QueueError(StudyError):
+    """A queue that is not there, or is another one than was expected."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker has to know besides the trials: where to record them, on which data, and what they are part of.
+
+    With `open_test` false the trials have no test rows; with `reuse` a trial that the store has already is carried over
+    instead of trained. `search` is the text of a search, from which the trials' configs come.
+    """
+
+    tracking_uri: str
+    run_id: str
+    data: str
+    validation: str
+    data_sha256: str
+    substitute_for: str | None = None
+    open_test: bool = True
+    reuse: bool = True
+    training_code: str = ""
+    search: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trial to be run: its name, the arm it belongs to, and its config."""
+
+    arm: str
+    config: TrialConfig
+
+    @property
+    def name(self) -> str:
+        """The name of the trial's run."""
+        return f"{self.arm} · seed {self.config.seed}"
+
+
+class QueueEmpty(Exception):
+    """No trial is waiting."""
+
+
+# --- the storage ------------------------------------------------------------------------------------
+
+
+def _patient(method: Callable) -> Callable:
+    """Let a method of the storage wait for a database server that has gone away, as it does when it is restarted."""
+
+    @wraps(method)
+    def call(self, *given, **named):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return method(self, *given, **named)
+            except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as failure:
+                lost = failure if isinstance(failure, SQLAlchemyError) else failure.__cause__
+                connection = getattr(lost, "connection_invalidated", False) or type(lost).__name__ == "OperationalError"
+                # SQLite has no server; it has waited for other writers already.
+                if self.on_sqlite or not connection or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    return call
+
+
+class _Storage(RDBStorage):
+    """Optuna's storage in a database, patient with a server and strict with SQLite."""
+
+    def __init__(self, url: str):
+        self.on_sqlite = url.startswith("sqlite")
+        super().__init__(
+            url,
+            engine_kwargs={"connect_args": {"timeout": 60} if self.on_sqlite else {}, "pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=lambda study, trial: put_back(study, trial, most=RETRIES),
+        )
+        if self.on_sqlite:
+            # A worker takes a trial by reading that it waits and writing that it runs. SQLite has no SELECT FOR UPDATE
+            # and takes its lock at the first write, so that two workers could read the same; now at the first read.
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+for _name in (
+    "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
+    "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
+    "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
+    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr", "record_heartbeat",
+    "_get_stale_trial_ids",
+):  # fmt: skip
+    setattr(_Storage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def _open(storage: str) -> _Storage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    for attempts_left in (3, 2, 1, 0):
+        try:
+            return _Storage(storage)
+        except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
+            # Of processes that make a new database's tables at the same moment some fail; then the tables are there.
+            if attempts_left and "exist" in str(failure):
+                time.sleep(0.5)
+                continue
+            what = f"the queue cannot be opened ({first_line(failure)})"
+            raise WorkerError(what, where=without_password(storage)) from failure
+    raise AssertionError("not reached")
+
+
+def without_password(storage: str) -> str:
+    """Return a database's address as it may be shown."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except ArgumentError:
+        return storage
+
+
+def has_password(storage: str) -> bool:
+    """Return whether a database's address has a password in it."""
+    return without_password(storage) != storage and ":***@" in without_password(storage)
+
+
+# --- the queue --------------------------------------------------------------------------------------
+
+
+class Queue(optuna.Study):
+    """An Optuna study that hands out enqueued trials only: each of them once, in the order of their slots."""
+
+    def _pop_waiting_trial_id(self) -> int:
+        # Optuna would go by the trials' numbers, so that one that is put back came last; a search that was interrupted
+        # would then go on otherwise than one that was not. And where nothing waits it would make up a trial.
+        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return trial._trial_id
+        raise QueueEmpty
+
+    def frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        """Return a trial as the storage has it now."""
+        return self.get_trials(deepcopy=False)[trial.number]
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the study's workers have to know."""
+        return Assignment(**self.user_attrs["assignment"])
+
+    @property
+    def ended(self) -> str | None:
+        """Why no more trials are to be taken; None while they are."""
+        return self.user_attrs.get("ended") or None
+
+    def assign(self, assignment: Assignment) -> None:
+        """Say what the workers have to know; from then on they can begin."""
+        self.set_user_attr("assignment", asdict(assignment))
+
+    def end(self, reason: str) -> None:
+        """Let no more trials be taken."""
+        self.set_user_attr("ended", reason)
+
+    def reopen(self) -> None:
+        """Let trials be taken again."""
+        self.set_user_attr("ended", "")
+
+    def add_cells(self, cells: Iterable[Cell]) -> None:
+        """Enqueue an ablation's trials, in order."""
+        for slot, cell in enumerate(cells):
+            own = {"slot": slot, "name": cell.name, "arm": cell.arm, "config": cell.config.as_text()}
+            self.enqueue_trial({}, user_attrs=own)
+
+    def add_slots(self, wanted: int, points: Sequence[dict]) -> None:
+        """Enqueue a search's trials until there are `wanted` of them; the first ones are at the given points."""
+        for slot in range(self.slots(), wanted):
+            point = points[slot] if slot < len(points) else {}
+            self.enqueue_trial(point, user_attrs={"slot": slot, "name": f"trial {slot}"})
+
+    def at_work(self) -> list[int]:
+        """Return the numbers of the trials that workers are at."""
+        return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+
+    def slots(self) -> int:
+        """Return how many places the queue has had."""
+        return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)
+
+    def put_back_lost(self) -> None:
+        """Put back the trials of workers on this machine that have ended, without waiting for their heartbeats."""
+        for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            worker = trial.user_attrs.get("worker")
+            late = datetime.now() - trial.datetime_start > timedelta(seconds=GRACE_SECONDS)
+            if is_gone(worker) if worker else late:
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                    put_back(self, trial, most=RETRIES)
+
+
+def slot_of(trial: FrozenTrial) -> int:
+    """Return the trial's place in the queue, which it shares with its retries."""
+    return trial.user_attrs.get("slot", trial.number)
+
+
+def tries_before(trial: FrozenTrial) -> list[int]:
+    """Return the numbers of the trials that were this one's earlier tries."""
+    return RetryHeartbeatStaleTrialCallback.retry_history(trial)
+
+
+def put_back(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
+    """Enqueue a trial that was not finished once more, unless it has been tried again `most` times."""
+    history = [*tries_before(trial), trial.number]
+    if most is not None and len(history) > most:
+        return
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={name: value for name, value in trial.user_attrs.items() if name not in ("reason", "worker")},
+            system_attrs=trial.system_attrs | {"failed_trial": history[0], "retry_history": history},
+        )
+    )
+
+
+def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
+    """Return the number of a trial at the same point that came before this one and is not an earlier try of it."""
+    trials = queue.get_trials(deepcopy=False)
+    own_tries = tries_before(trials[trial.number])
+    for other in trials:
+        if other.number == trial.number or other.number in own_tries or other.params != trial.params:
+            continue
+        came_before = other.state == TrialState.RUNNING and other.number < trial.number
+        failed_for_good = other.state == TrialState.FAIL and "reason" in other.user_attrs
+        if came_before or failed_for_good or other.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            return other.number
+    return None
+
+
+def create(storage: str, name: str, direction: str = "minimize") -> tuple[Queue, bool]:
+    """Return the queue of this name, and whether it is new; its tables are made where there are none.
+
+    One that is not new has its assignment: of several processes that come at the same moment, the others wait for the
+    one that makes it. Raises WorkerError where the storage cannot be opened.
+    """
+    opened = _open(storage)
+    try:
+        optuna.create_study(study_name=name, storage=opened, direction=direction)
+        return Queue(name, opened), True
+    except optuna.exceptions.DuplicatedStudyError:
+        queue = Queue(name, opened)
+        deadline = time.monotonic() + CREATION_SECONDS
+        while "assignment" not in queue.user_attrs:
+            if time.monotonic() > deadline:
+                return queue, True  # whoever made it has died over it
+            time.sleep(0.2)
+        return queue, False
+
+
+def load(storage: str, name: str, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Queue:
+    """Return the queue of this name; raises QueueError where there is none, WorkerError without a storage."""
+    opened = _open(storage)
+    try:
+        return Queue(name, opened, sampler, pruner or optuna.pruners.NopPruner())
+    except KeyError:
+        names = optuna.get_all_study_names(opened)
+        hint = nearest(name, names[-10:]) if names else "It has none yet."
+        what = f"no study is called {shown(name)}"
+        raise QueueError(what, where=without_password(storage), hint=hint) from None
+
+
+# --- how far the trials are -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one trial is: Optuna's state in words, the last epoch and the value there, and why it failed.
+
+    `value` is that of the metric that the trials report: an ablation's val_loss, a search's objective; of a complete
+    trial of a search, that of the weights it kept. `settings` are what a search has suggested, `worker` is
+    ``host:pid`` of the process that ran it.
+    """
+
+    name: str
+    state: str
+    epoch: int
+    epochs: int
+    value: float | None
+    reason: str | None
+    reused: bool = False
+    settings: str = ""
+    worker: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has ended, well or not."""
+        return self.state in ("COMPLETE", "PRUNED", "FAIL")
+
+
+def progress(study: optuna.Study, epochs: int = 0) -> list[Progress]:
+    """Return how far each trial is, in the order of the slots; of a trial that was tried again, the latest try.
+
+    Left out are the trials of a search that turned out to repeat another. `epochs` is what a slot will train.
+    """
+    latest: dict[int, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        if slot_of(trial) not in latest or tries_before(trial):
+            latest[slot_of(trial)] = trial
+    return [_progress(trial, epochs) for _, trial in sorted(latest.items()) if "repeats" not in trial.user_attrs]
+
+
+def _progress(trial: FrozenTrial, epochs: int) -> Progress:
+    attributes, values = trial.user_attrs, trial.intermediate_values
+    state, reason, epoch = trial.state.name, attributes.get("reason"), max(values, default=0)
+    if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
+        # It is marked failed first and put back into the queue then.
+        state, reason = ("FAIL", "its workers died") if len(tries_before(trial)) >= RETRIES else ("WAITING", None)
+    ended = trial.state == TrialState.COMPLETE and "settings" in attributes
+    return Progress(
+        name=attributes["name"],
+        state=state,
+        epoch=epoch,
+        epochs=int(attributes["config"]["epochs"]) if "config" in attributes else epochs,
+        value=trial.value if ended else values.get(epoch),
+        reason=reason,
+        reused="reused_from" in attributes,
+        settings=attributes.get("settings", ""),
+        worker="{host}:{pid}".format(**attributes["worker"]) if "worker" in attributes else "",
+    )

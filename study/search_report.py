@@ -1,0 +1,238 @@
+"""The report of a search: the best configurations and how sure that is, and what mattered, from MLflow alone."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from study import search_figures, tracking
+from study.config import value_text
+from study.numbers import show
+from study.page import FIGURES, Document, Interactive, plain
+from study.search_findings import SearchStudy, brief, slot_of, state_of
+from study.statistics import Estimate
+from study.tracking import CURVES, RunRecord, csv_text
+
+FOLDER, PAGE, TRIALS = "report", "report.html", "trials.csv"
+USUAL = ("auto", "none", "false")  # what a parameter is that nobody gave
+HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change what comes out
+BEHIND = "behind the best (its standard errors)"
+IMPORTANCES = (
+    "PED-ANOVA asks what sets the best tenth of the complete trials apart, fANOVA what explains the differences among "
+    "all of them (–: a field that not every trial has). Trials that were pruned are in neither, nor is what was never "
+    "tried; from few trials both are rough."
+)
+CAUTION = (
+    "±: standard error over the validation rows. A lead smaller than that of the best means nothing, and every "
+    "configuration was trained with one seed."
+)
+
+
+def write(study: SearchStudy) -> dict[str, str]:
+    """Return the report's files by their path below FOLDER: one HTML page, the same as Markdown, figures."""
+    document = Document(f"search {study.record.tags['study']}")
+    document.text(f"On {plain(study.record.tags['dataset_title'])}: {plain(study.search.words)}.")
+    _introduce(document, study)
+    _top(document, study)
+    _course(document, study)
+    _what_mattered(document, study)
+    _space(document, study)
+    _provenance(document, study)
+    files = {PAGE: document.html(), "report.md": document.markdown()} | document.files
+    return files | {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+
+
+def log(study: SearchStudy) -> str:
+    """Write the report, the table of trials and the description into the search's run; return where the page lies.
+
+    Raises TrackingError where that cannot be written.
+    """
+    run = tracking.Run(study.client, study.record.run_id)
+    files: dict[str, bytes | str] = {f"{FOLDER}/{name}": content for name, content in write(study).items()}
+    run.log_files(files | {TRIALS: trials_csv(study)})
+    tracking.describe(run, summary(study))
+    return tracking.artifact_path(study.client, study.record.run_id, f"{FOLDER}/{PAGE}")
+
+
+def summary(study: SearchStudy) -> str:
+    """Return what was searched, what came of it and the best configurations as Markdown, for a run's description."""
+    document = Document("search")
+    document.text(f"**{plain(study.search.words)}**")
+    _introduce(document, study)
+    _top(document, study)
+    return document.markdown().partition("\n\n")[2]
+
+
+# --- what a terminal shows too ----------------------------------------------------------------------
+
+
+def columns(study: SearchStudy) -> tuple[str, ...]:
+    """Return the header of the table of the best configurations."""
+    return ("trial", f"{study.objective.label} ± standard error", BEHIND, "settings")
+
+
+def cells(study: SearchStudy) -> list[tuple[str, ...]]:
+    """Return the rows of the table of the ten best configurations as text, the best first."""
+    return [
+        (trial.name, value_cell(study, trial), behind_cell(study, trial), _settings(study, trial))
+        for trial in study.top
+    ]
+
+
+def value_cell(study: SearchStudy, trial: RunRecord) -> str:
+    """Return a trial's value with its standard error, to the digits that this justifies."""
+    value, error, scale = study.value(trial), study.error(trial), study.objective.scale
+    if value is None:
+        return "–"
+    if error is None:
+        return f"{show(Estimate(scale * value, float('nan'), 1))} ± –"
+    return show(Estimate(scale * value, scale * error, 1))
+
+
+def behind_cell(study: SearchStudy, trial: RunRecord) -> str:
+    """Return how far a trial lies behind the best, in that one's standard errors."""
+    error = study.error(study.best)
+    if trial is study.best:
+        return "the best"
+    if not error:
+        return "–"
+    times = study.behind(trial) / error
+    return f"{times:.2f}" + (" (within)" if times < 1 else "")
+
+
+def importance_line(study: SearchStudy) -> str:
+    """Return which fields matter most, in a line."""
+    if study.no_importances:
+        return f"Which fields matter most is not told: {study.no_importances}."
+    shares = ", ".join(f"{each.field} {_percent(each.ped_anova)}" for each in study.importances)
+    return f"What mattered most (PED-ANOVA, {len(study.ranked)} complete trials): {shares}."
+
+
+def edge_lines(study: SearchStudy) -> list[str]:
+    """Return the warnings of fields whose best value lies at an end."""
+    return [f"{edge.words}: a better one may lie beyond." for edge in study.edges]
+
+
+def in_short(study: SearchStudy) -> list[str]:
+    """Return what came of the search, in sentences of plain text."""
+    if study.best:
+        found = f"The best {study.objective.label} is {value_cell(study, study.best)} (standard error), of "
+        found += f"{study.best.name}: {_settings(study, study.best)}."
+    else:
+        found = "No trial has come to a value."
+    number = len(study.trials)
+    ended = ", ".join(f"{len(getattr(study, state))} {state}" for state in ("complete", "pruned", "failed"))
+    trials = f"{number} trial{'s' * (number != 1)}: {ended}."
+    return [found, trials, importance_line(study), *edge_lines(study)]
+
+
+def _settings(study: SearchStudy, trial: RunRecord) -> str:
+    return " ".join(f"{name}={brief(value)}" for name, value in study.settings(trial).items())
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def trials_csv(study: SearchStudy) -> str:
+    """Return every trial as a line of a CSV file, in full precision: how it ended, its value, its fields."""
+    fields = [dimension.field for dimension in study.search.space.dimensions]
+    header = ("slot", "state", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields, "reason",
+              "run_id")  # fmt: skip
+    rows = []
+    for trial in study.trials:
+        settings = {name: value_text(value) for name, value in study.settings(trial).items()}
+        numbers = (study.value(trial), study.error(trial), _epochs(trial), trial.metrics.get("train_seconds"))
+        rows.append((
+            slot_of(trial), trial.tags.get("state", state_of(trial)),
+            *("" if number is None else number for number in numbers),
+            *(settings.get(field, "") for field in fields), trial.tags.get(tracking.REASON_TAG, ""), trial.run_id,
+        ))  # fmt: skip
+    return csv_text(header, rows)
+
+
+def _epochs(trial: RunRecord) -> int:
+    return max(len(trial.curves.get(metric, ())) for metric in CURVES)
+
+
+# --- the sections -----------------------------------------------------------------------------------
+
+
+def _introduce(document: Document, study: SearchStudy) -> None:
+    if substitute := study.record.tags.get("dataset_substitute_for"):
+        document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
+    document.text("**In short.**", "\n".join(f"- {plain(sentence)}" for sentence in in_short(study)))
+
+
+def _top(document: Document, study: SearchStudy) -> None:
+    document.heading("The best configurations")
+    if not study.top:
+        document.text("No trial was trained to its end.")
+        return
+    fields = [dimension.field for dimension in study.search.space.dimensions]
+    rows = []
+    for trial in study.top:
+        settings = {name: brief(value) for name, value in study.settings(trial).items()}
+        told = trial.name, value_cell(study, trial), behind_cell(study, trial)
+        rows.append((*told, *(settings.get(field, "–") for field in fields)))
+    document.table((*columns(study)[:3], *fields), rows)
+    again = f"`mlflow run . -e promote -P from={study.record.run_id}`"
+    document.text(f"{CAUTION} {again} races the best with fresh seeds and tests the winner once.")
+
+
+def _course(document: Document, study: SearchStudy) -> None:
+    if not any(study.curve(trial) for trial in study.trials):
+        return
+    document.heading("How the search went")
+    drawn = {"history": search_figures.history(study), "curves": search_figures.curves(study)}
+    if study.ranked:
+        drawn["distribution"] = search_figures.distribution(study)
+    _add(document, drawn)
+
+
+def _what_mattered(document: Document, study: SearchStudy) -> None:
+    document.heading("What mattered")
+    document.text(plain(importance_line(study)))
+    if study.importances:
+        _add(document, {"importances": search_figures.importances(study)})
+        document.text(IMPORTANCES)
+    if study.ranked:
+        document.heading("Field by field", 3)
+        _add(document, search_figures.slices(study))
+        document.text(f"{study.objective.label.capitalize()} of the complete trials; the star is the best.")
+    if len(study.ranked) > 1 and len(study.search.space.dimensions) > 1:
+        document.heading("Fields together", 3)
+        _add(document, {"parallel": search_figures.parallel(study)})
+        if contour := search_figures.contour(study):
+            _add(document, {"contour": contour})
+
+
+def _add(document: Document, drawn: dict[str, Interactive]) -> None:
+    document.interactive(drawn, search_figures.library())
+
+
+def _space(document: Document, study: SearchStudy) -> None:
+    document.heading("What was searched")
+    document.table(("field", "range", "first trial"), _dimensions(study), words=("range",))
+
+
+def _dimensions(study: SearchStudy) -> Sequence[tuple[str, str, str]]:
+    baseline = study.search.baseline
+    return [(one.field, one.words, brief(getattr(baseline, one.field))) for one in study.search.space.dimensions]
+
+
+def _provenance(document: Document, study: SearchStudy) -> None:
+    record, tags = study.record, study.record.tags
+    document.heading("What was run, and how to run it again")
+    command = [f"-P {name}={value}" for name, value in record.params.items() if value not in USUAL and name not in HOW]
+    document.text("```sh\n" + " ".join(["mlflow run . -e search", *command]) + "\n```")
+    commit = tags.get("git_commit", "not in a git checkout")
+    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
+    facts = [
+        ("search's run", record.run_id),
+        ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
+        ("commit", commit + dirty),
+        ("training code", tags.get("training_code", "not recorded")),
+        ("libraries", tags.get("libraries", "not recorded")),
+        ("hosts", ", ".join(sorted({trial.tags["host"] for trial in study.trials if "host" in trial.tags})) or "–"),
+    ]
+    document.table(("what", "value"), facts, words=("value",))

@@ -1,0 +1,33 @@
+"""What a trial and a study leave in MLflow, by name, and how numbers become files."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+# What a trial logs by epoch, under Keras's names.
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+BY_EPOCH = (*CURVES, "val_cross_entropy", "generalization_gap", "epoch_seconds")
+# What a trial leaves for its study's report.
+PREDICTIONS = "predictions_test.npy"
+STEP_LOSSES = "step_loss.csv"
+STEP_VAL_LOSSES = "step_val_loss.csv"
+# What a study leaves for its report.
+ABLATION = "ablation.yaml"
+SEARCH = "search.yaml"
+TEST_SET = "test_set.npz"
+
+
+def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV file's text, which the MLflow UI shows as a table."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def npy_bytes(values: np.ndarray) -> bytes:
+    """Return an array as the bytes of a ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()

@@ -1,0 +1,104 @@
+"""The MLflow store: found, reached, and made ready; and what goes wrong with it, said clearly."""
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from study.errors import TrackingError, first_line
+
+
+def connect() -> MlflowClient:
+    """Return a client of the tracking store that the environment names, reached and ready to be written.
+
+    A new SQLite store makes its tables here, once: of several processes that open a new one together most crash.
+    Raises TrackingError.
+    """
+    uri = mlflow.get_tracking_uri()
+    if urlsplit(uri).scheme in ("http", "https"):
+        _check_server(uri)
+    elif uri.startswith("sqlite:///"):
+        _check_writable(_sqlite_file(uri))
+    with _alone(uri), said_clearly(uri):
+        client = MlflowClient()
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _alone(uri: str) -> AbstractContextManager:
+    """Keep other processes of this machine from making the tables of a SQLite store at the same moment."""
+    if not uri.startswith("sqlite:///"):
+        return nullcontext()
+    mark = hashlib.sha256(str(_sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir(), f"keras-study-{os.getuid()}-{mark}.lock"))
+
+
+def tracking_uri() -> str:
+    """Return the tracking store's address, in full, so that another process finds the same one."""
+    uri = mlflow.get_tracking_uri()
+    relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
+    return f"sqlite:///{_sqlite_file(uri).resolve()}" if relative else uri
+
+
+def _sqlite_file(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix("sqlite:///")))  # MLflow writes a space in the path as %20
+
+
+def _check_server(uri: str) -> None:
+    # MLflow's own client would try again for minutes before it says anything.
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5).close()
+    except urllib.error.HTTPError:
+        pass  # something answers; whether it lets us in, the first real request tells
+    except (urllib.error.URLError, OSError, ValueError) as failure:
+        raise TrackingError(
+            f"no MLflow server answers ({getattr(failure, 'reason', failure)})",
+            where=uri,
+            hint="Start it with `mlflow server`, or unset MLFLOW_TRACKING_URI to write to a file here.",
+        ) from None
+
+
+def _check_writable(path: Path) -> None:
+    # Tried, not asked: permissions do not tell of a read-only or a full disk. MLflow would try again for minutes.
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent) as trial:
+            trial.write(bytes(4_096))
+        if path.exists():
+            open(path, "ab").close()
+    except OSError as failure:
+        raise TrackingError(
+            f"nothing can be written here ({failure.strerror})",
+            where=path.resolve().parent,
+            hint="Run in a folder of your own, or set MLFLOW_TRACKING_URI to a store that you can write.",
+        ) from None
+
+
+@contextmanager
+def said_clearly(where: str) -> Iterator[None]:
+    """Turn what the store's libraries raise into a TrackingError that says where."""
+    try:
+        yield
+    except MlflowException as failure:
+        raise TrackingError(first_line(failure), where=where) from failure
+    except Exception as failure:  # whatever the store's own library raises: SQLAlchemy, requests, …
+        raise TrackingError(f"the MLflow store cannot be used ({first_line(failure)})", where=where) from failure
+
+
+def active_experiment(client: MlflowClient) -> str:
+    """Return the ID of the experiment that the environment names, made where it is new; otherwise the default's."""
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return experiment_id
+    if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        experiment = client.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else client.create_experiment(name)
+    return "0"
