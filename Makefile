@@ -20,6 +20,9 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.search_quality
+	$(BIN)/python -m benchmarks.search_mnist
 
 pins: .venv/ready
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements.txt

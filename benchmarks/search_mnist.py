@@ -33,8 +33,8 @@ def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
         for sampler, results in found.items():
             results.append(_search(dataset, sampler, seed, int(trials)))
             value, accuracy, seconds = results[-1]
-            print(f"seed {seed} {sampler:<6}  best {value:.4f}  its test accuracy {100 * accuracy:.2f} %  {seconds:.0f} s",
-                  flush=True)  # fmt: skip
+            told = f"best {value:.4f}  its test accuracy {100 * accuracy:.2f} %  {seconds:.0f} s"
+            print(f"seed {seed} {sampler:<6}  {told}", flush=True)
     for sampler, results in found.items():
         value, accuracy, seconds = map(median, zip(*results, strict=True))
         print(f"median of n = {seeds} {sampler:<6}  {value:.4f}  {100 * accuracy:.2f} %  {seconds:.0f} s")

@@ -1,6 +1,6 @@
 """How good the points are that samplers and pruners find: regret against trials and against epochs, over many seeds.
 
-    python -m benchmarks.search_quality [SEEDS]         prints the tables (30 seeds: about 6 minutes on one core)
+    python -m benchmarks.search_quality [SEEDS]         prints the tables (30 seeds: about 8 minutes on one core)
     python -m benchmarks.search_quality --make-table    trains the networks that they are replayed on (about 6 minutes)
 
 A replay is a whole search, with its queue, slots and baseline, whose trainings are looked up. The objectives on the
@@ -63,7 +63,7 @@ PRUNERS = (
 
 # For two workers:
 FEW_SAMPLERS = ("tpe multivariate, 10 random", "tpe by fields, 10 random")
-FEW_PRUNERS = ("none", "median from epoch 2", "hyperband 1 in 3, from 1")
+FEW_PRUNERS = ("none", "median from epoch 3", "hyperband 1 in 2, from 1")
 
 
 # --- objectives -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ DEFAULTS = dict(
     metric=("val_cross_entropy", "What is optimized: val_cross_entropy (val_loss without the L2 penalty), val_loss or "
             "val_accuracy, of the weights that a trial keeps."),
     sampler=("tpe", "How points are suggested: tpe, random, qmc, cmaes or grid."),
-    pruner=("median", "How bad trials are cut short: median, hyperband or none."),
+    pruner=("hyperband", "How bad trials are cut short: hyperband, median or none."),
     seed=("1", "Of the suggestions, and of every trial's weights, order of the rows and dropout."),
     data=("auto", "mnist, digits, synthetic, or the path of an .npz file; auto: mnist, or digits where that cannot be "
           "had."),

@@ -38,6 +38,9 @@ figure svg { width: 100%; height: auto; display: block; max-width: 36rem; }
 svg image { image-rendering: pixelated; }
 figcaption { font-size: .95rem; margin: 0 0 .3rem; }
 .paper { display: none; }
+.live { overflow-x: auto; }
+.still .paper { display: block; }
+.still .plot, .still figcaption { display: none; }
 /* Plotly writes its colours into each element; these follow the reader's. */
 .plot svg { max-width: none; }
 .plot svg text { fill: var(--ink) !important; text-shadow: 0 0 3px var(--paper), 0 0 2px var(--paper) !important; }

@@ -27,8 +27,8 @@ from study.search import Search
 from study.space import Dimension, SearchSpace
 
 TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
-MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 2}  # so that epoch 2 is the first after which a trial can end
-HYPERBAND = {"reduction": 3, "least": 1}
+MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # so that epoch 3 is the first after which a trial can end
+HYPERBAND = {"reduction": 2, "least": 1}
 
 
 def sampler(search: Search, **settings: object) -> BaseSampler:

@@ -9,16 +9,16 @@ from study.numbers import show
 from study.page import FIGURES, Document, Interactive, plain
 from study.search_findings import SearchStudy, brief, slot_of, state_of
 from study.statistics import Estimate
-from study.tracking import CURVES, RunRecord, csv_text
+from study.tracking import RunRecord, csv_text
 
 FOLDER, PAGE, TRIALS = "report", "report.html", "trials.csv"
 USUAL = ("auto", "none", "false")  # what a parameter is that nobody gave
 HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change what comes out
 BEHIND = "behind the best (its standard errors)"
 IMPORTANCES = (
-    "PED-ANOVA asks what sets the best tenth of the complete trials apart, fANOVA what explains the differences among "
-    "all of them (–: a field that not every trial has). Trials that were pruned are in neither, nor is what was never "
-    "tried; from few trials both are rough."
+    "PED-ANOVA asks what sets the best of the complete trials apart (a tenth, but at least ten, or half of them where "
+    "there are few), fANOVA what explains the differences among all of them (–: a field that not every trial has). "
+    "Pruned trials are in neither, nor is what was never tried; from few trials both are rough."
 )
 CAUTION = (
     "±: standard error over the validation rows. A lead smaller than that of the best means nothing, and every "
@@ -140,17 +140,13 @@ def trials_csv(study: SearchStudy) -> str:
     rows = []
     for trial in study.trials:
         settings = {name: value_text(value) for name, value in study.settings(trial).items()}
-        numbers = (study.value(trial), study.error(trial), _epochs(trial), trial.metrics.get("train_seconds"))
+        numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), trial.metrics.get("train_seconds"))
         rows.append((
             slot_of(trial), trial.tags.get("state", state_of(trial)),
             *("" if number is None else number for number in numbers),
             *(settings.get(field, "") for field in fields), trial.tags.get(tracking.REASON_TAG, ""), trial.run_id,
         ))  # fmt: skip
     return csv_text(header, rows)
-
-
-def _epochs(trial: RunRecord) -> int:
-    return max(len(trial.curves.get(metric, ())) for metric in CURVES)
 
 
 # --- the sections -----------------------------------------------------------------------------------

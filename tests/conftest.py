@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +52,24 @@ def new_store(tmp_path) -> Iterator[Path]:
     """A folder with a MLflow store for one test."""
     with in_store(tmp_path) as folder:
         yield folder
+
+
+@pytest.fixture
+def call_program(new_store, monkeypatch, capsys) -> Callable:
+    """Run an entry point's command as a program would; return its exit status, its output and its errors."""
+
+    def call(command, *arguments: str) -> tuple[int, str, str]:
+        from entrypoints import shell
+
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        status = 0
+        try:
+            shell.run(command)
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

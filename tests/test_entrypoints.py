@@ -14,7 +14,7 @@ from conftest import MNIST, ROOT
 from mlflow import MlflowClient
 from written import Trial
 
-from entrypoints import ablation, report, shell
+from entrypoints import ablation, report
 from study import ablation as ablations
 from study import tracking
 
@@ -75,22 +75,8 @@ def test_help_names_every_option(module):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run the ablation entry point as a program would; return its exit status, its output and its errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-
-    def call(*arguments, command=ablation.main):
-        monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        status = 0
-        try:
-            shell.run(command)
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
+def call(call_program):
+    return lambda *arguments, command=ablation.main: call_program(command, *arguments)
 
 
 @pytest.mark.parametrize(

@@ -3,32 +3,19 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
-from entrypoints import explore, shell
+from entrypoints import explore
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run the entry point as a program would; return its exit status, its output and its errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        status = 0
-        try:
-            shell.run(explore.main)
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
+def call(call_program):
+    return partial(call_program, explore.main)
 
 
 def test_the_digits_are_printed_and_kept(call, tmp_path, digits):

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
 
-from entrypoints import shell, train
+from entrypoints import train
 from study import config, single, tracking
 from study.config import TrialConfig
 from study.errors import Interrupted
@@ -20,22 +21,8 @@ QUICK = ("--data", "digits", "--hidden", "16", "--epochs", "3", "--learning_rate
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run the entry point as a program would; return its exit status, its output and its errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        status = 0
-        try:
-            shell.run(train.main)
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return call
+def call(call_program):
+    return partial(call_program, train.main)
 
 
 def only_run():

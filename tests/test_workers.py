@@ -12,7 +12,7 @@ from conftest import ROOT
 from mlflow import MlflowClient
 
 from study import ablation, conduct, tracking
-from study.errors import WorkerError
+from study.errors import Interrupted, WorkerError
 
 
 def running(client: MlflowClient) -> list:
@@ -89,3 +89,22 @@ def wait_until(condition, seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
+    study = ablation.load("dropout").with_baseline({"epochs": 30, "patience": None})
+    cells = study.cells(3, digits)
+
+    def stop(trials):
+        if sum(trial.finished for trial in trials) >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="The same command goes on: what is finished is not trained again"):
+        conduct.conduct(study, cells, digits, params={}, worker_count=2, observe=stop)
+    done = {trial.name for trial in tracking.find_trials(tracking.connect(), None, None)}
+    outcome = conduct.conduct(study, cells, digits, params={}, worker_count=2, observe=lambda trials: None)
+    assert 3 <= len(done) < 9
+    assert {trial.name for trial in outcome.study.trials if "reused_from" in trial.tags} == done
+    assert sorted(trial.name for trial in outcome.study.trials) == sorted(cell.name for cell in cells)
+    assert {trial.status for trial in outcome.study.trials} == {"FINISHED"}

@@ -12,7 +12,7 @@ from study.tracking import RunRecord
 
 ASIDE = -0.15  # where a field lies that a trial does not have
 STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of ticks on a logarithmic axis, from far apart to close
-FEW_TICKS = 3
+FEW_TICKS, MOST_DECADES = 3, 10
 LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
 
 
@@ -44,7 +44,7 @@ def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[fl
     if axis.log:
         return [math.log10(value) for value in values], {math.log10(at): text for at, text in axis.ticks.items()}
     ends = np.linspace(min(values), max(values), 5)
-    return list(values), {float(at): f"{at:.4g}" for at in ends}
+    return list(values), {float(at): f"{at:.3g}" for at in ends}
 
 
 def field_axis(dimension: Dimension) -> Axis:
@@ -103,7 +103,8 @@ def share_ticks(dimension: Dimension) -> dict[float, str]:
 
 def _log_ticks(low: float, high: float) -> dict[float, str]:
     """Return round numbers from `low` to `high`, and how they are written."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    decades = range(first, last + 1, 1 + (last - first) // MOST_DECADES)
     for steps in STEPS:
         ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
         ticks = [tick for tick in ticks if 0.999 * low <= tick <= 1.001 * high]

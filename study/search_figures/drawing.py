@@ -16,7 +16,9 @@ BLUE, ORANGE, _, PINK = COLOURS[:4]
 GREY = "#8b949e"
 SYMBOLS = {"o": "circle", "x": "x-thin", "*": "star", "": "circle"}
 HEIGHT = 340  # pixels
+MANY = 150  # points, from which on they are small
 CONFIG = {"displayModeBar": False, "responsive": True}
+WEBGL = 'document.createElement("canvas").getContext("webgl")'
 NOTHING = "rgba(0,0,0,0)"
 USUAL = {
     "autosize": True, "paper_bgcolor": NOTHING, "plot_bgcolor": NOTHING, "template": "none", "hovermode": "closest",
@@ -39,8 +41,12 @@ def series(name: str, title: str, drawn: Sequence[Series], x: Axis, y: Axis) -> 
     return Interactive(title, html(name, [_trace(each) for each in drawn], layout), panels.series(drawn, title, x, y))
 
 
-def html(name: str, traces: Sequence[object], layout: Mapping[str, object]) -> str:
-    """Return a figure as HTML that draws itself, with `library`, as soon as the whole page has its measures."""
+def html(name: str, traces: Sequence[object], layout: Mapping[str, object], condition: str = "", least: int = 0) -> str:
+    """Return a figure as HTML that draws itself, with `library`, as soon as the whole page has its measures.
+
+    Where `condition`, an expression in JavaScript, is not met, the page shows the figure's picture. On a page narrower
+    than `least` pixels it scrolls.
+    """
     grid = {"gridcolor": GREY, "zeroline": False, "automargin": True}
     axes = {which: grid | dict(layout.get(which, {})) for which in ("xaxis", "yaxis")}
     figure = json.loads(go.Figure(list(traces), {"height": HEIGHT} | USUAL | dict(layout) | axes).to_json())
@@ -49,9 +55,12 @@ def html(name: str, traces: Sequence[object], layout: Mapping[str, object]) -> s
         json.dumps(part, separators=(",", ":")).replace("<", "\\u003c")
         for part in (figure["data"], figure["layout"], CONFIG)
     )
+    style = f"height: {figure['layout']['height']}px; min-width: {least}px"
     draw = f'Plotly.newPlot("plot_{name}",{data},{layout},{config})'
+    if condition:
+        draw = f'{condition}?{draw}:document.getElementById("plot_{name}").closest("figure").className="still"'
     return (
-        f'<div class="plot" id="plot_{name}" style="height: {figure["layout"]["height"]}px"></div>'
+        f'<div class="plot" id="plot_{name}" style="{style}"></div>'
         f'<script>addEventListener("DOMContentLoaded",()=>{draw})</script>'
     )
 
@@ -68,7 +77,7 @@ def axis(described: Axis) -> dict:
 
 def _trace(each: Series) -> go.Scatter:
     modes = [*(["lines"] if each.join else []), *(["markers"] if each.marker else [])]
-    size = 14 if each.marker == "*" else 5 if each.join else 8
+    size = 14 if each.marker == "*" else 5 if each.join or len(each.x) > MANY else 8
     return go.Scatter(
         name=each.name, x=list(each.x), y=list(each.y), mode="+".join(modes), opacity=each.opacity,
         text=list(each.texts) or None, showlegend=bool(each.name),

@@ -21,7 +21,7 @@ from study.search_figures.axes import (
     told,
     value_of,
 )
-from study.search_figures.drawing import BLUE, GREY, HEIGHT, ORANGE, axis, html, series
+from study.search_figures.drawing import BLUE, GREY, HEIGHT, ORANGE, WEBGL, axis, html, series
 from study.search_findings import SearchStudy
 from study.space import Dimension
 from study.tracking import RunRecord
@@ -29,6 +29,7 @@ from study.tracking import RunRecord
 SCALE = ((0, BLUE), (0.5, "#b9bcc0"), (1, ORANGE))  # from the best to the worst
 CELLS = 40  # of the contour's ground, a side
 NEAR = 0.1  # of a range: how far around it a mean looks
+WIDTH_OF_AXIS = 85  # pixels, at least
 FAR = 5  # times that away from every trial, there is no mean
 
 
@@ -93,7 +94,8 @@ def parallel(study: SearchStudy) -> Interactive:
     lines = go.Parcoords(dimensions=axes, line=line, labelangle=-25, labelside="bottom")
     layout = {"margin": {"l": 70, "r": 50, "t": 20, "b": 80}, "height": 400}
     title = "The complete trials across their fields, the best blue, the worst orange (drag along an axis to choose)"
-    return Interactive(title, html("parallel", [lines], layout), _parallel_picture(study, dimensions))
+    drawn = html("parallel", [lines], layout, WEBGL, WIDTH_OF_AXIS * len(axes))
+    return Interactive(title, drawn, _parallel_picture(study, dimensions))
 
 
 def _parallel_axis(label: str, values: list[float], ticks: dict[float, str], low: float, high: float) -> dict:

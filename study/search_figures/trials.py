@@ -1,13 +1,12 @@
 """How a search went: the values of its trials one after the other, their learning curves, their distribution."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 from study.page import Interactive
 from study.panels import Axis, Series
 from study.search_figures.axes import metric_axis, told, value_of
 from study.search_figures.drawing import BLUE, GREY, ORANGE, PINK, series
-from study.search_findings import SearchStudy, slot_of
+from study.search_findings import SearchStudy, is_finite, slot_of
 from study.tracking import RunRecord
 
 MOST_DOTS = 1_000  # beyond which curves are lines alone
@@ -98,7 +97,7 @@ def distribution(study: SearchStudy) -> Interactive:
 
 
 def _curve(study: SearchStudy, trial: RunRecord) -> list[float | None]:
-    return [study.objective.scale * value if math.isfinite(value) else None for value in study.curve(trial)]
+    return [study.objective.scale * value if is_finite(value) else None for value in study.curve(trial)]
 
 
 def _texts(curve: Sequence[float | None]) -> list[str]:
