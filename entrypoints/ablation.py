@@ -64,6 +64,7 @@ def main(**given: str) -> None:
     with display.Display(console, plan.time_left(cells, dataset, workers)) as observe:
         outcome = conduct.conduct(
             ablation, cells, dataset, params=params, worker_count=workers, observe=observe,
+            announce=lambda name: display.tell_how_to_join(console, name, given["storage"]),
             reuse=reuse, storage=given["storage"],
         )  # fmt: skip
     display.print_findings(console, outcome.study)

@@ -13,7 +13,7 @@ from rich.text import Text
 from study import report, search_report
 from study.findings import Study
 from study.plan import TimeLeft
-from study.queue import Progress, has_password
+from study.queue import Progress, has_password, without_password
 from study.search_findings import SearchStudy
 
 WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
@@ -24,9 +24,9 @@ MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 class Display:
     """Shows how far the trials are, as a context; call it with the progress of all of them.
 
-    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless all are queued already. With
-    `better` (one value, another) the trials are a search's: each is told with its value and settings, and the best so
-    far is marked.
+    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless all are queued already.
+    With `better` (one value, another) the trials are a search's: each is told with its value and settings, and the best
+    so far is marked.
     """
 
     def __init__(
@@ -174,6 +174,13 @@ def print_table(
 def warn(message: str) -> None:
     """Print a warning that cannot be overlooked, on the standard error."""
     click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)
+
+
+def tell_how_to_join(console: Console, name: str, storage: str) -> None:
+    """Print how another machine joins a study, where its queue can be reached from one."""
+    if not storage.startswith("sqlite"):
+        command = f"mlflow run . -e worker -P study={name} -P storage={without_password(storage)}"
+        console.print(f"Another machine joins by: {command}", markup=False, highlight=False)
 
 
 def warn_of_password(storage: str) -> None:

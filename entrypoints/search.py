@@ -64,6 +64,7 @@ def main(**given: str) -> None:
     total = min(budget.trials, len(points)) if budget.trials and points else budget.trials
     each = plan.trial_seconds(search.baseline, dataset)
     time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(budget.trials or 1)}, seconds)
+    display.tell_how_to_join(console, name, given["storage"])
     params = given | {"storage": queue.without_password(given["storage"])}
     with display.Display(console, time_left, search.better, total) as observe:
         outcome = searching.conduct_search(

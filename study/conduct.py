@@ -45,6 +45,7 @@ def conduct(
     params: Mapping[str, str],
     worker_count: int,
     observe: Callable[[list[Progress]], None],
+    announce: Callable[[str], None] = lambda name: None,
     title: str | None = None,
     open_test: bool = True,
     reuse: bool = True,
@@ -53,9 +54,9 @@ def conduct(
     """Run every cell once, each as a child of the study's run, and write the comparison into that.
 
     The run is called `title`, or ``ablation`` and the task. With `open_test` false no trial sees a test row; with
-    `reuse` a trial that the store has already is carried over. `observe` is called about twice a second with the
-    progress of all trials. Raises TrackingError, WorkerError when the workers died, Interrupted; the study's run is
-    ended in any case.
+    `reuse` a trial that the store has already is carried over. `announce` is called once with the name by which other
+    workers can join, `observe` about twice a second with the progress of all trials. Raises TrackingError, WorkerError
+    when the workers died, Interrupted; the study's run is ended in any case.
     """
     # First of all, for a worker needs ten seconds and more to import TensorFlow.
     with Workers(min(worker_count, len(cells))) as team:
@@ -70,6 +71,7 @@ def conduct(
             queue, _ = queues.create(storage, name)
             queue.add_cells(cells)
             queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
+            announce(name)
             trials: list[Progress] = []
             try:
                 team.assign(storage, name)

@@ -328,6 +328,11 @@ class Axis:
 def series(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
     """Draw points and lines over one another in their order, with a legend of those that have names."""
     figure, axes = _panel(title, x.title, y.title)
+    for which, axis in (("x", x), ("y", y)):
+        axes.set(**{f"{which}scale": "log"} if axis.log else {}, **{f"{which}lim": axis.limits} if axis.limits else {})
+        if axis.ticks is not None:
+            axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(_short, axis.ticks.values())]})
+            getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
     for each in drawn:
         axes.plot(
             each.x, [np.nan if value is None else value for value in each.y], color=each.colour, alpha=each.opacity,
@@ -336,11 +341,6 @@ def series(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
             drawstyle="steps-post" if each.join == "steps" else "default",
             marker=each.marker, markersize=9 if each.marker == "*" else 2.5 if each.join else 4.5,
         )  # fmt: skip
-    for which, axis in (("x", x), ("y", y)):
-        axes.set(**{f"{which}scale": "log"} if axis.log else {}, **{f"{which}lim": axis.limits} if axis.limits else {})
-        if axis.ticks is not None:
-            axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(_short, axis.ticks.values())]})
-            getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
     if any(each.name for each in drawn):
         _legend(axes)
     return figure

@@ -231,12 +231,19 @@ class SearchStudy:
             warnings.simplefilter("ignore")
             top = max(BEST_SHARE, min(0.5, LEAST_BEST / len(trials)))
             ped = get_param_importances(self._study(trials), evaluator=PedAnovaImportanceEvaluator(target_quantile=top))
-            even = self._study([_in_log_units(trial) for trial in trials])
-            fanova = get_param_importances(even, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0))
+            fanova = self._fanova([_in_log_units(trial) for trial in trials])
         return [
             Importance(field, float(share), float(fanova[field]) if field in fanova else None)
             for field, share in ped.items()
         ]
+
+    def _fanova(self, trials: list[FrozenTrial]) -> dict[str, float]:
+        try:
+            return get_param_importances(
+                self._study(trials), evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0)
+            )
+        except RuntimeError:  # the fields that all trials have are the same in all of them: no tree has a branch
+            return {}
 
 
 def _in_log_units(trial: FrozenTrial) -> FrozenTrial:

@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 from study import figures, panels
-from study.page import Document, plain
+from study.page import Document, Interactive, plain
 from study.statistics import Estimate
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -252,3 +252,41 @@ def test_ordinary_words_and_numbers_stay_as_they_are():
         "–",
     ):
         assert plain(text) == text
+
+
+# --- figures that answer to the pointer -------------------------------------------------------------
+
+
+def live(name: str, title: str = "a title") -> Interactive:
+    return Interactive(
+        title, f'<div class="plot" id="{name}"></div><script>draw("{name}")</script>', picture("a label")
+    )
+
+
+def test_a_page_has_the_library_once_however_many_figures_call_it():
+    document = Document("t")
+    document.interactive({"one": live("one"), "two": live("two")}, "const library = 1")
+    document.interactive({"three": live("three")}, "const library = 1")
+    html = document.html()
+    assert html.count("const library = 1") == 1
+    assert html.index("const library = 1") < html.index("</head>") < html.index('draw("one")')
+    assert [name for name in ("one", "two", "three") if html.count(f'draw("{name}")') == 1] == ["one", "two", "three"]
+    assert Page(html).values("class").count("pictures") == 2
+
+
+def test_a_live_figure_has_a_picture_for_paper_and_for_markdown():
+    document = Document("t")
+    document.interactive({"one": live("one", "<b> & so")}, "")
+    document.figures({"two": picture("still")})
+    assert document.markdown() == "# t\n\n![a label](figures/one.svg)\n\n![still](figures/two.svg)\n"
+    assert set(document.pictures) == {"one", "two"}
+    html = document.html()
+    page = Page(html)
+    assert page.said("figcaption") == ["<b> & so"]
+    assert page.values("class").count("live") == page.values("class").count("paper") == 1
+    assert page.tags.count("svg") == 2
+    assert ".paper { display: none; }" in html and ".plot, figcaption { display: none; }" in html
+
+
+def test_a_page_without_live_figures_has_no_script():
+    assert "script" not in Page(with_everything().html()).tags

@@ -194,6 +194,16 @@ fields:
     assert by_field["momentum"].fanova is None and by_field["optimizer"].fanova is not None
 
 
+def test_fanova_knows_nothing_where_what_all_trials_have_never_varied():
+    yaml = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+"""
+    (importance,) = search(*(Trial(slot, (0.1 + slot,)) for slot in range(12)), yaml=yaml).importances
+    assert importance.field == "optimizer" and importance.fanova is None
+
+
 def test_the_optuna_study_has_states_values_and_curves(mixed):
     trials = mixed.optuna_study.trials
     assert [trial.user_attrs["slot"] for trial in trials] == [0, 1, 2, 3, 4, 5, 7]

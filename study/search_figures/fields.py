@@ -80,7 +80,7 @@ def importances(study: SearchStudy) -> Interactive:
 
 def parallel(study: SearchStudy) -> Interactive:
     """Draw each complete trial as a line across its fields, coloured by its rank."""
-    trials = study.ranked[::-1]  # the best are drawn last, on top
+    trials = study.ranked[::-1]
     present = {name for trial in trials for name in study.settings(trial)}
     dimensions = [dimension for dimension in study.search.space.dimensions if dimension.field in present]
     heights, ticks = metric_heights(study, [value_of(study, trial) for trial in trials])
@@ -90,7 +90,8 @@ def parallel(study: SearchStudy) -> Interactive:
         aside = {ASIDE: "–"} if None in shares else {}
         places = [ASIDE if each is None else each for each in shares]
         axes.append(_parallel_axis(dimension.field, places, aside | share_ticks(dimension), min([0, *aside]), 1))
-    line = {"color": [*range(len(trials), 0, -1)], "colorscale": SCALE}
+    # Plotly draws the line of the greatest colour on top, whatever the order.
+    line = {"color": [*range(len(trials))], "colorscale": [(1 - at, colour) for at, colour in SCALE[::-1]]}
     lines = go.Parcoords(dimensions=axes, line=line, labelangle=-25, labelside="bottom")
     layout = {"margin": {"l": 70, "r": 50, "t": 20, "b": 80}, "height": 400}
     title = "The complete trials across their fields, the best blue, the worst orange (drag along an axis to choose)"
@@ -123,7 +124,8 @@ def _parallel_picture(study: SearchStudy, dimensions: Sequence[Dimension]) -> fi
 def contour(study: SearchStudy) -> Interactive | None:
     """Draw the trials over the two fields that matter most, on the mean near by; None where none has both."""
     by_name = {dimension.field: dimension for dimension in study.search.space.dimensions}
-    across, up = ([by_name[each.field] for each in study.importances] or [*by_name.values()])[:2]
+    names = dict.fromkeys([*(each.field for each in study.importances), *by_name])
+    across, up = [by_name[name] for name in names][:2]
     trials = [trial for trial in study.ranked if {across.field, up.field} <= set(study.settings(trial))]
     if not trials:
         return None
