@@ -333,6 +333,8 @@ def series(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
         if axis.ticks is not None:
             axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(_short, axis.ticks.values())]})
             getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
+        elif not axis.log:
+            axes.locator_params(axis=which, steps=(1, 2, 5, 10))  # there is no trial 2.5
     for each in drawn:
         axes.plot(
             each.x, [np.nan if value is None else value for value in each.y], color=each.colour, alpha=each.opacity,

@@ -443,7 +443,7 @@ def test_trials_that_cannot_be_fail_with_a_reason_and_the_search_goes_on(storage
     # More weights than the memory allows, or steps beyond what a float can hold; the first trial has neither.
     wide = "65536-65536-65536"
     fields = f"{{hidden: {{choices: ['8', {wide}]}}, learning_rate: {{choices: [0.01, 1.0e+30]}}}}"
-    Path("wild.yaml").write_text(f"baseline: {{hidden: 8, optimizer: sgd, epochs: 2}}\nfields: {fields}\n")
+    Path("wild.yaml").write_text(f"baseline: {{hidden: 8, optimizer: sgd, learning_rate: 0.01, epochs: 2}}\nfields: {fields}\n")
     program = start("search", **asked(name, storage, 2, space="wild.yaml", sampler="grid"))
     resource.prlimit(program.pid, resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))  # its workers have it from there
     message = said(program)

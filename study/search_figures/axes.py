@@ -13,6 +13,8 @@ from study.tracking import RunRecord
 ASIDE = -0.15  # where a field lies that a trial does not have
 STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of ticks on a logarithmic axis, from far apart to close
 FEW_TICKS, MOST_DECADES = 3, 10
+MOST_WHOLE = 8  # whole numbers that have a tick each
+APART = (0.7549, 0.5698)  # slots' multiples of these, less whole numbers, fill a square evenly (Roberts 2018)
 LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
 
 
@@ -45,6 +47,12 @@ def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[fl
         return [math.log10(value) for value in values], {math.log10(at): text for at, text in axis.ticks.items()}
     ends = np.linspace(min(values), max(values), 5)
     return list(values), {float(at): f"{at:.3g}" for at in ends}
+
+
+def whole_axis(title: str, first: int, last: int) -> Axis:
+    """Return the axis of whole numbers, where they are few with no tick between them."""
+    few = last - first < MOST_WHOLE
+    return Axis(title, ticks={float(number): str(number) for number in range(first, last + 1)} if few else None)
 
 
 def field_axis(dimension: Dimension) -> Axis:
@@ -85,9 +93,9 @@ def place(dimension: Dimension, share_of_axis: float) -> float:
     return dimension.low + share_of_axis * (dimension.high - dimension.low)
 
 
-def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord) -> float:
+def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord, step: float = APART[0]) -> float:
     """Return the place on the field's axis where a trial stands, those of one choice a little apart."""
-    apart = 0.3 * ((0.618 * slot_of(trial)) % 1 - 0.5) if dimension.choices else 0
+    apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if dimension.choices else 0
     return place(dimension, share(dimension, study.settings(trial))) + apart
 
 

@@ -10,6 +10,7 @@ from study import figures, panels
 from study.page import Interactive
 from study.panels import Axis, Series
 from study.search_figures.axes import (
+    APART,
     ASIDE,
     field_axis,
     metric_axis,
@@ -62,9 +63,9 @@ def importances(study: SearchStudy) -> Interactive:
     }
     bars = [
         go.Bar(
-            name=name, y=fields, x=numbers, orientation="h", marker_color=colour, textposition="outside",
-            text=["–" if number is None else f"{number:.0f} %" for number in numbers], cliponaxis=False,
-            hovertemplate="%{y} %{x:.1f} %",
+            name=name, y=fields, x=[number or 0 for number in numbers], orientation="h", marker_color=colour,
+            text=["–" if number is None else f"{number:.0f} %" for number in numbers], textposition="outside",
+            cliponaxis=False, hovertemplate="%{y} %{text}",
         )
         for (name, numbers), colour in zip(shares.items(), (BLUE, ORANGE), strict=True)
     ]  # fmt: skip
@@ -131,7 +132,8 @@ def contour(study: SearchStudy) -> Interactive | None:
         return None
     heights, ticks = metric_heights(study, [value_of(study, trial) for trial in trials])
     scale = SCALE if study.search.direction == "minimize" else [(1 - at, colour) for at, colour in SCALE[::-1]]
-    x, y = ([place_of(dimension, study, trial) for trial in trials] for dimension in (across, up))
+    fields = [*zip((across, up), APART, strict=True)]
+    x, y = ([place_of(dimension, study, trial, step) for trial in trials] for dimension, step in fields)
     texts = [told(study, trial) for trial in trials]
     grids = [_grid(dimension) for dimension in (across, up)]
     places = np.array([[share(each, study.settings(trial)) for each in (across, up)] for trial in trials])
@@ -150,12 +152,14 @@ def contour(study: SearchStudy) -> Interactive | None:
     axes = [field_axis(dimension) for dimension in (across, up)]
     layout = {"xaxis": axis(axes[0]), "yaxis": axis(axes[1]), "showlegend": False, "height": 420}
     drawn = [
-        Series(name, *([place_of(dimension, study, trial) for trial in third] for dimension in (across, up)), colour)
+        Series(name, *([place_of(one, study, trial, step) for trial in third] for one, step in fields), colour)
         for name, colour, third in _thirds(trials)
     ]
     title = f"{across.field} and {up.field} together"
     words = f"{title}: each complete trial, on the mean value near by"
-    return Interactive(words, html("contour", [ground, points], layout), panels.series(drawn, title, *axes))
+    # Where all are the same there is nothing to colour.
+    traces = [ground, points] if max(heights) > min(heights) else [points]
+    return Interactive(words, html("contour", traces, layout), panels.series(drawn, title, *axes))
 
 
 def _grid(dimension: Dimension) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from study.page import Interactive
 from study.panels import Axis, Series
-from study.search_figures.axes import metric_axis, told, value_of
+from study.search_figures.axes import metric_axis, told, value_of, whole_axis
 from study.search_figures.drawing import BLUE, GREY, ORANGE, PINK, series
 from study.search_findings import SearchStudy, is_finite, slot_of
 from study.tracking import RunRecord
@@ -20,7 +20,8 @@ def history(study: SearchStudy) -> Interactive:
         values = [value_of(study, trial) for trial in study.ranked]
         drawn.append(Series("complete", [*map(slot_of, study.ranked)], values, BLUE, opacity=0.9, texts=texts))
     shown = [value for each in drawn for value in each.y]
-    return series("history", "Optimization history", drawn, Axis("trial"), metric_axis(study, shown))
+    trials = whole_axis("trial", slot_of(study.trials[0]), slot_of(study.trials[-1]))
+    return series("history", "Optimization history", drawn, trials, metric_axis(study, shown))
 
 
 def _best_so_far(study: SearchStudy) -> list[Series]:
@@ -63,7 +64,8 @@ def curves(study: SearchStudy) -> Interactive:
         *_curves_of(study, "best", best, ORANGE, 1.0),
     ]
     shown = [value for each in drawn for value in each.y]
-    return series("curves", "Learning curves", drawn, Axis("epoch"), metric_axis(study, shown))
+    epochs = whole_axis("epoch", 1, max(len(study.curve(trial)) for trial in study.trials))
+    return series("curves", "Learning curves", drawn, epochs, metric_axis(study, shown))
 
 
 def _curves_of(
