@@ -1,12 +1,13 @@
 # make test       the tests, in an environment of their own
 # make test-slow  those that take minutes
+# make test-matrix  those of them that are repeated with PostgreSQL
 # make bench      the benchmarks (minutes; needs MNIST)
 # make pins       requirements.txt anew from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow pins bench
+.PHONY: test test-slow test-matrix pins bench
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -14,7 +15,10 @@ test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not matrix"
+
+test-matrix: .venv/ready
+	$(BIN)/python -m pytest -m matrix
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.epoch

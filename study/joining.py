@@ -1,5 +1,6 @@
 """Join a study that was begun elsewhere: workers on this machine take trials from its queue."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ def join(
     if queue.ended:
         return 0
     here: list[Progress] = []
+    parent = os.getppid()
     with Workers(worker_count) as team:
         repair.end_lost_runs(tracking.connect())
         team.assign(storage, name, spec)
@@ -33,6 +35,8 @@ def join(
                 observe(here)
                 if not working:
                     break
+                if os.getppid() != parent:  # `mlflow run` does not pass its own end on
+                    raise KeyboardInterrupt
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             done = sum(trial.finished for trial in here)

@@ -15,6 +15,7 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #24292f; --faint: #d0d7de; --shade: #eceff2; --paper: #ffffff; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --faint: #30363d; --shade: #1d232b; --paper: #0d1117; }
+  .plot .scatterlayer .trace { opacity: .9 !important; } /* what is faint on white cannot be seen here */
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1rem 1.25rem 4rem; background: var(--paper); color: var(--ink);

@@ -1,5 +1,6 @@
 """Which process writes a run or trains a trial, and whether it still lives."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -10,12 +11,17 @@ import psutil
 def this_process() -> dict[str, str]:
     """Return what tells this process from every other: host, pid, and when it started (a pid is used again)."""
     started = psutil.Process().create_time()
-    return {"host": socket.gethostname(), "pid": str(os.getpid()), "process_started": f"{started:.2f}"}
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": str(os.getpid()),
+        "process_started": f"{started:.2f}",
+    }
 
 
 def is_gone(process: Mapping[str, str]) -> bool:
     """Return whether a process, told as `this_process` tells it, has ended; False for those of other machines."""
-    if process.get("host") != socket.gethostname() or "process_started" not in process:
+    if process.get("machine") != _machine() or "process_started" not in process:
         return False
     try:
         there = psutil.Process(int(process["pid"]))
@@ -26,3 +32,11 @@ def is_gone(process: Mapping[str, str]) -> bool:
         return True
     except (psutil.AccessDenied, ValueError):
         return False
+
+
+def _machine() -> str:
+    """Return what tells where pids mean the same: two machines or containers can have one host name."""
+    parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]
+    with contextlib.suppress(OSError):  # Linux only
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)

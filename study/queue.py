@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from study.config import TrialConfig
 from study.errors import StudyError, WorkerError, first_line, nearest, shown
@@ -28,6 +28,7 @@ HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
 RETRIES = 2
 PATIENCE_SECONDS = 180  # with a database server that does not answer
+OPENING_SECONDS = 10  # in which what hinders at the beginning passes
 CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
 
 
@@ -74,6 +75,8 @@ class QueueEmpty(Exception):
 
 # --- the storage ------------------------------------------------------------------------------------
 
+_LOST = (OperationalError, PendingRollbackError)
+
 
 def _patient(method: Callable) -> Callable:
     """Let a method of the storage wait for a database server that has gone away, as it does when it is restarted."""
@@ -86,7 +89,8 @@ def _patient(method: Callable) -> Callable:
                 return method(self, *given, **named)
             except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as failure:
                 lost = failure if isinstance(failure, SQLAlchemyError) else failure.__cause__
-                connection = getattr(lost, "connection_invalidated", False) or type(lost).__name__ == "OperationalError"
+                # Optuna asks for the trials once more, in the lost transaction, after any OperationalError.
+                connection = getattr(lost, "connection_invalidated", False) or isinstance(lost, _LOST)
                 # SQLite has no server; it has waited for other writers already.
                 if self.on_sqlite or not connection or time.monotonic() > deadline:
                     raise
@@ -112,12 +116,17 @@ class _Storage(RDBStorage):
             # and takes its lock at the first write, so that two workers could read the same; now at the first read.
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
+    def record_heartbeat(self, trial_id: int) -> None:
+        # In a thread of Optuna's, which would print a traceback and end: a beat that is missed is only that.
+        with contextlib.suppress(optuna.exceptions.StorageInternalError, SQLAlchemyError):
+            super().record_heartbeat(trial_id)
+
 
 for _name in (
     "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
     "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
     "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
-    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr", "record_heartbeat",
+    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
     "_get_stale_trial_ids",
 ):  # fmt: skip
     setattr(_Storage, _name, _patient(getattr(RDBStorage, _name)))
@@ -126,17 +135,18 @@ for _name in (
 def _open(storage: str) -> _Storage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    for attempts_left in (3, 2, 1, 0):
+    deadline = time.monotonic() + OPENING_SECONDS
+    while True:
         try:
             return _Storage(storage)
         except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
             # Of processes that make a new database's tables at the same moment some fail; then the tables are there.
-            if attempts_left and "exist" in str(failure):
-                time.sleep(0.5)
-                continue
-            what = f"the queue cannot be opened ({first_line(failure)})"
-            raise WorkerError(what, where=without_password(storage)) from failure
-    raise AssertionError("not reached")
+            # And a server that is being restarted says so.
+            passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
+            if not passing or time.monotonic() > deadline:
+                what = f"the queue cannot be opened ({first_line(failure)})"
+                raise WorkerError(what, where=without_password(storage)) from failure
+        time.sleep(0.5)
 
 
 def without_password(storage: str) -> str:
@@ -174,7 +184,10 @@ class Queue(optuna.Study):
 
     @property
     def assignment(self) -> Assignment:
-        """What the study's workers have to know."""
+        """What the study's workers have to know; raises QueueError where nobody has said it."""
+        if "assignment" not in self.user_attrs:
+            hint = "Give the command that began it once more."
+            raise QueueError(f"the study {self.study_name} was not begun in full", hint=hint)
         return Assignment(**self.user_attrs["assignment"])
 
     @property
@@ -235,20 +248,34 @@ def tries_before(trial: FrozenTrial) -> list[int]:
     return RetryHeartbeatStaleTrialCallback.retry_history(trial)
 
 
-def put_back(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
-    """Enqueue a trial that was not finished once more, unless it has been tried again `most` times."""
+def put_back(study: optuna.Study, trial: FrozenTrial, most: int | None = None, counts: bool = True) -> None:
+    """Enqueue a trial that was not finished once more, unless it has been tried again `most` times.
+
+    Tries that do not count are those that somebody has interrupted. One that has a try that waits, runs or ended well
+    is left alone: who put it back before may not have been able to say that it had failed.
+    """
+    going = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+    for other in study.get_trials(deepcopy=False, states=going):
+        if other.number != trial.number and slot_of(other) == slot_of(trial):
+            return
     history = [*tries_before(trial), trial.number]
-    if most is not None and len(history) > most:
+    uncounted = trial.user_attrs.get("uncounted", 0) + (not counts)
+    if most is not None and len(history) - uncounted > most:
         return
+    kept = {name: value for name, value in trial.user_attrs.items() if name not in ("reason", "worker")}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={name: value for name, value in trial.user_attrs.items() if name not in ("reason", "worker")},
+            user_attrs=kept | {"uncounted": uncounted},
             system_attrs=trial.system_attrs | {"failed_trial": history[0], "retry_history": history},
         )
     )
+
+
+def _tries(trial: FrozenTrial) -> int:
+    return len(tries_before(trial)) + 1 - trial.user_attrs.get("uncounted", 0)
 
 
 def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
@@ -342,7 +369,7 @@ def _progress(trial: FrozenTrial, epochs: int) -> Progress:
     state, reason, epoch = trial.state.name, attributes.get("reason"), max(values, default=0)
     if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
         # It is marked failed first and put back into the queue then.
-        state, reason = ("FAIL", "its workers died") if len(tries_before(trial)) >= RETRIES else ("WAITING", None)
+        state, reason = ("FAIL", "its workers died") if _tries(trial) > RETRIES else ("WAITING", None)
     ended = trial.state == TrialState.COMPLETE and "settings" in attributes
     return Progress(
         name=attributes["name"],

@@ -1,5 +1,6 @@
 """The report of a search: the best configurations and how sure that is, and what mattered, from MLflow alone."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -218,7 +219,8 @@ def _dimensions(study: SearchStudy) -> Sequence[tuple[str, str, str]]:
 def _provenance(document: Document, study: SearchStudy) -> None:
     record, tags = study.record, study.record.tags
     document.heading("What was run, and how to run it again")
-    command = [f"-P {name}={value}" for name, value in record.params.items() if value not in USUAL and name not in HOW]
+    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
+    command = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
     document.text("```sh\n" + " ".join(["mlflow run . -e search", *command]) + "\n```")
     commit = tags.get("git_commit", "not in a git checkout")
     dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import optuna
+from sqlalchemy.exc import SQLAlchemyError
 
 from study import data, processes, reuse, sampling, tracking
 from study import queue as queues
@@ -25,8 +26,17 @@ from study.queue import Assignment, Queue, QueueEmpty
 from study.quiet import hush
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing waits and nothing runs
+MOST_FAULTS = 3  # of the store, one after the other, before a worker ends
 LOOK_SECONDS = 5  # between two looks for workers that have ended
 STOP_SECONDS = 15
+STORE_FAULTS = (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError, *tracking.FAULTS)
+
+
+class StoreFault(BaseException):
+    """What a trial writes to is full, read-only or gone: no fault of the trial, and no use in taking the next.
+
+    Not an Exception, so that Optuna lets it through.
+    """
 
 
 class Diverged(Exception):
@@ -50,16 +60,21 @@ def work(storage: str, name: str, *, spec: str | None = None, run: Callable | No
     if search:
         queue = queues.load(storage, name, sampling.sampler(search), sampling.pruner(search))
     worker = _Worker(queue, assignment, search, spec, run)
-    idle_since, looked = None, -math.inf
+    idle_since, looked, faults = None, -math.inf, 0
     while not queue.ended:
         if time.monotonic() - looked > LOOK_SECONDS:
             queue.put_back_lost()
             looked = time.monotonic()
         try:
             queue.optimize(worker.run_trial, n_trials=1, catch=(Exception,))
-            idle_since = None
+            idle_since, faults = None, 0
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
             pass  # this process stood still for so long that another has taken the trial up
+        except StoreFault as failure:
+            faults += 1
+            if faults == MOST_FAULTS:
+                raise WorkerError(f"nothing can be recorded ({failure})", where=name) from None
+            time.sleep(LOOK_SECONDS)
         except QueueEmpty:
             idle_since = None if queue.at_work() else idle_since or time.monotonic()
             if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
@@ -132,6 +147,8 @@ class _Worker:
             raise
         except (Exception, KeyboardInterrupt) as failure:
             self._note(failure, run, trial)
+            if isinstance(failure, STORE_FAULTS):
+                raise StoreFault(in_one_line(failure)) from failure
             raise
         finally:
             self.done += 1
@@ -201,12 +218,12 @@ class _Worker:
         return run
 
     def _note(self, failure: BaseException, run: tracking.Run | None, trial: optuna.Trial) -> None:
-        """Write down why a trial came to nothing; one that was interrupted is put back for whoever goes on."""
-        interrupted = isinstance(failure, KeyboardInterrupt)
-        reason = "interrupted" if interrupted else in_one_line(failure)
+        """Write down why a trial came to nothing; one that is not to blame for it is put back for whoever goes on."""
+        interrupted = isinstance(failure, (KeyboardInterrupt, *STORE_FAULTS))
+        reason = "interrupted" if isinstance(failure, KeyboardInterrupt) else in_one_line(failure)
         try:
             if interrupted:
-                queues.put_back(self.queue, self.queue.frozen(trial))
+                queues.put_back(self.queue, self.queue.frozen(trial), counts=False)
             trial.set_user_attr("reason", reason)
         finally:
             if run:

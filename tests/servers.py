@@ -163,10 +163,12 @@ def _unprivileged() -> dict:
 class Postgres(_Server):
     """A PostgreSQL server with a new cluster, and in it the user `study` with a password, who owns a database `study`.
 
-    `url` is SQLAlchemy's address of that database, `password` what it has in it.
+    `url` is SQLAlchemy's address of that database, `password` what it has in it. With `tls` the server offers
+    encryption, which clients then use unless they are told otherwise.
     """
 
-    def __init__(self):
+    def __init__(self, tls: bool = False):
+        self._tls = tls
         # Not pytest's tmp_path: its parents can be entered by their owner alone.
         self._folder = Path(tempfile.mkdtemp(prefix="study-postgres-", dir="/tmp"))
         super().__init__(self._folder / "log", last_signal="QUIT", folder=self._folder)
@@ -209,16 +211,20 @@ class Postgres(_Server):
             os.chown(password, user["user"], user["group"])
         words = ["--pgdata", "data", "--username", "postgres", "--pwfile", "password", "--auth", "scram-sha-256"]
         words += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
-        command = [str(_postgres_programs() / "initdb"), *words]
-        made = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **user)
-        if made.returncode:
-            raise RuntimeError(f"initdb fails:\n{made.stdout}{made.stderr}")
+        commands = [[str(_postgres_programs() / "initdb"), *words]]
+        if self._tls:
+            words = ["-keyout", "data/server.key", "-out", "data/server.crt", "-subj", "/CN=localhost"]
+            commands.append(["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", *words])
+        for command in commands:
+            made = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **user)
+            if made.returncode:
+                raise RuntimeError(f"{command[0]} fails:\n{made.stdout}{made.stderr}")
 
     def _command(self) -> tuple[list[str], dict]:
         # No fsync: what the server had not written to the disk when it crashed is still in the system's cache.
         # No Unix socket: its usual folder may be closed to this user.
         settings = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "unix_socket_directories": ""}
-        settings |= {"listen_addresses": "127.0.0.1", "port": self.port}
+        settings |= {"listen_addresses": "127.0.0.1", "port": self.port, "ssl": "on" if self._tls else "off"}
         words = [f"--{name}={value}" for name, value in settings.items()]
         options = {"cwd": self._folder, **_unprivileged()}
         return [str(_postgres_programs() / "postgres"), "-D", str(self._folder / "data"), *words], options

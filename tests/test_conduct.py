@@ -131,7 +131,7 @@ def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     study_tags = {
         key: value
         for key, value in MlflowClient().get_run(run_id).data.tags.items()
-        if not key.startswith("mlflow.") and key not in ("pid", "process_started")  # the worker's own
+        if not key.startswith("mlflow.") and key not in ("pid", "process_started", "machine")  # the worker's own
     }
     assert study_tags.items() <= record.tags.items()
     assert record.tags["dataset"] == "digits" and record.tags["dataset_sha256"] == digits.sha256

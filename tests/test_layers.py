@@ -25,9 +25,10 @@ FLOORS = [
 FLOOR = {module: height for height, modules in enumerate(FLOORS) for module in modules}
 DOORS = {
     "mlflow": {"tracking", "registry", "serving", "digit_model"},
-    "optuna": {"queue", "worker", "sampling", "search_findings", "search_figures"},
+    "optuna": {"queue", "worker", "sampling", "search_findings"},
     "plotly": {"search_figures"},
-    "sqlalchemy": {"queue"},
+    "sqlalchemy": {"queue", "worker"},
+    "psycopg": {"backend"},
     "psutil": {"processes"},
     "yaml": {"yaml_file"},
     "matplotlib": {"figures", "panels"},

@@ -23,7 +23,7 @@ def test_a_process_that_has_ended_is_gone():
 
 @pytest.mark.parametrize("change, gone", [
     ({"process_started": "1.00"}, True),  # its pid has gone to another
-    ({"host": "elsewhere", "process_started": "1.00"}, False),  # which cannot be seen from here
+    ({"machine": "elsewhere", "process_started": "1.00"}, False),  # which cannot be seen from here
     ({"pid": "not a number"}, False),
 ])  # fmt: skip
 def test_a_process_is_told_from_others(change, gone):
@@ -33,7 +33,12 @@ def test_a_process_is_told_from_others(change, gone):
 def test_runs_of_lost_processes_are_ended_and_others_left_alone(new_store):
     client = tracking.connect()
     me = processes.this_process()
-    told = {"mine": me, "lost": me | {"process_started": "1.00"}, "elsewhere": me | {"host": "elsewhere"}, "untold": {}}
+    told = {
+        "mine": me,
+        "lost": me | {"process_started": "1.00"},
+        "elsewhere": me | {"machine": "elsewhere", "process_started": "1.00"},
+        "untold": {},
+    }
     runs = {}
     for name, tags in told.items():
         runs[name] = tracking.open_study_run(client, name)

@@ -118,7 +118,7 @@ def test_a_trial_that_is_put_back_goes_first_and_keeps_its_slot_and_params(stora
     with pytest.raises(QueueEmpty):
         queue.optimize(lambda trial: taken.append((trial.user_attrs, trial.params)) or 0.0)
     assert [attributes["slot"] for attributes, _ in taken] == [0, 1, 2]
-    assert taken[0] == ({"slot": 0, "name": "trial 0"}, {"dropout": 0.25})
+    assert taken[0] == ({"slot": 0, "name": "trial 0", "uncounted": 0}, {"dropout": 0.25})
 
 
 def test_a_trial_is_put_back_at_most_so_often(storage):
@@ -133,6 +133,19 @@ def test_a_trial_is_put_back_at_most_so_often(storage):
     assert len(queue.trials) == 1 + queues.RETRIES
     (trial,) = queues.progress(queue)
     assert (trial.state, trial.reason) == ("FAIL", "its workers died")
+
+
+def test_interruptions_do_not_count_as_tries(storage):
+    queue = filled(storage, "interrupted", 1)
+    ends = iter([False, True, False, False, True, True])
+
+    def ends_early(trial):
+        queues.put_back(queue, queue.frozen(trial), most=queues.RETRIES, counts=next(ends))
+        raise ValueError
+
+    with pytest.raises(QueueEmpty):
+        queue.optimize(ends_early, catch=(ValueError,))
+    assert len(queue.trials) == 6 and queues.progress(queue)[0].state == "FAIL"
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send

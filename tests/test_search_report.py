@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 import json
 import math
 import re
@@ -148,6 +149,8 @@ def test_figures_say_what_was_measured(files):
     assert by_name["best so far"]["y"][-1] == pytest.approx(0.2)
     assert by_name["the best's standard error"]["y"] == pytest.approx([0.22, 0.22])
     assert by_name["pruned, its last value"]["x"] == [12]
+    assert drawn["curves"][1]["xaxis"]["ticktext"] == ["1", "2", "3"]  # and no epoch 1.5
+    assert "ticktext" not in layout["xaxis"]
     assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}
     assert drawn["slice_learning_rate"][1]["xaxis"]["type"] == "log"
     assert drawn["slice_l2"][0][0]["x"].count(1e-8) == 11  # drawn at the low end …
@@ -179,6 +182,12 @@ def test_what_is_run_again_is_what_was_given(files, study):
     assert f"`mlflow run . -e promote -P from={study.record.run_id}`" in text
     assert study.record.run_id in text and "SHA-256 5ee" in text and 40 * "c" in text
     assert "| l2 | 1e-07 … 0.01 (log) or 0 | 0 |" in text
+
+
+def test_a_name_with_a_space_is_one_word_of_the_command():
+    run_id = written_search.write([Trial(0)], params={"study": "night and day"})
+    text = search_report.write(written_search.read(run_id))["report.md"]
+    assert "mlflow run . -e search -P 'study=night and day' -P trials=50\n" in text
 
 
 def test_the_report_is_in_the_searchs_run(study, files, store):
@@ -226,6 +235,26 @@ def test_odd_searches_have_a_report(trials, how, figures):
     assert "nan" not in files["report.md"] and "NaN" not in files["report.html"].replace(search_figures.library(), "")
     display.print_search(Console(file=io.StringIO()), study)
     search_report.trials_csv(study)
+
+
+def test_what_fanova_cannot_know_is_a_dash_in_the_figure_too():
+    optimizers = [{"optimizer": ("adam", "momentum")[slot % 2], "momentum": 0.5 + slot / 100} for slot in range(12)]
+    trials = [Trial(slot, (0.1 + slot,), settings) for slot, settings in enumerate(optimizers)]
+    study = written_search.read(written_search.write(trials, yaml=CONDITIONAL))
+    page = search_report.write(study)["report.html"].replace(search_figures.library(), "")
+    ped, fanova = plots(page)["importances"][0]
+    assert dict(zip(fanova["y"], fanova["text"], strict=True)) == {"optimizer": "100 %", "momentum": "–"}
+    assert None not in ped["x"] + fanova["x"]  # Plotly would leave the dash out, too
+
+
+def test_trials_of_the_same_choices_do_not_hide_one_another():
+    yaml = "fields: {batch_size: {choices: [32, 64]}, activation: {choices: [relu, tanh]}}"
+    trials = [Trial(slot, (0.1 + slot,)) for slot in range(12)]
+    page = search_report.write(written_search.read(written_search.write(trials, yaml=yaml)))["report.html"]
+    _, points = plots(page.replace(search_figures.library(), ""))["contour"][0]
+    assert max(map(abs, [*points["x"], *points["y"]])) < 0.2
+    places = zip(points["x"], points["y"], strict=True)
+    assert min(math.dist(one, other) for one, other in itertools.combinations(places, 2)) > 0.05
 
 
 def test_a_substitute_is_said_first():

@@ -59,6 +59,17 @@ def test_postgres_keeps_what_it_was_told_through_a_restart_and_a_crash():
 
 
 @needs_postgres
+@pytest.mark.parametrize("tls", [False, True])
+def test_postgres_encrypts_where_it_is_to(tls):
+    with (
+        servers.Postgres(tls) as postgres,
+        closing(psycopg.connect(postgres.url.replace("+psycopg", ""))) as connection,
+    ):
+        answer = connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        assert answer.fetchone() == (tls,)
+
+
+@needs_postgres
 def test_postgres_ends_with_a_process_that_is_killed():
     program = """
 import servers, time

@@ -41,7 +41,8 @@ SPACE = "baseline: {{hidden: 8, epochs: {epochs}}}\nfields: {{learning_rate: {{r
 ABLATION = "question: Goes on?\nbaseline: {{hidden: 8, epochs: {epochs}}}\narms: {{grid: {{batch_size: [32, 64]}}}}\n"
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 MOST_BYTES = 14 * 2**30  # of address space, for programs that are to run out of it before the machine does
-DATABASES = ("sqlite", "postgres")
+# The second database is a marker of its own: CI has a quarter of an hour, and `make test-matrix` has not.
+DATABASES = ("sqlite", pytest.param("postgres", marks=pytest.mark.matrix))
 
 
 # --- what the tests run, and where ------------------------------------------------------------------
@@ -443,7 +444,9 @@ def test_trials_that_cannot_be_fail_with_a_reason_and_the_search_goes_on(storage
     # More weights than the memory allows, or steps beyond what a float can hold; the first trial has neither.
     wide = "65536-65536-65536"
     fields = f"{{hidden: {{choices: ['8', {wide}]}}, learning_rate: {{choices: [0.01, 1.0e+30]}}}}"
-    Path("wild.yaml").write_text(f"baseline: {{hidden: 8, optimizer: sgd, learning_rate: 0.01, epochs: 2}}\nfields: {fields}\n")
+    Path("wild.yaml").write_text(
+        f"baseline: {{hidden: 8, optimizer: sgd, learning_rate: 0.01, epochs: 2}}\nfields: {fields}\n"
+    )
     program = start("search", **asked(name, storage, 2, space="wild.yaml", sampler="grid"))
     resource.prlimit(program.pid, resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))  # its workers have it from there
     message = said(program)

@@ -20,28 +20,6 @@ def running(client: MlflowClient) -> list:
 
 
 @pytest.mark.slow
-def test_trial_of_a_killed_worker_is_taken_up_by_another(new_store, digits):
-    study = ablation.load("dropout").with_baseline({"epochs": 200, "patience": None})
-    client = tracking.connect()
-    killed = []
-
-    def kill_one(trials):
-        if not killed and any(trial.epoch for trial in trials):
-            victim = running(client)[0]
-            os.kill(int(victim.data.tags["pid"]), signal.SIGKILL)
-            killed.append(victim)
-
-    outcome = conduct.conduct(study, study.cells(1, digits), digits, params={}, worker_count=2, observe=kill_one)
-    assert outcome.failures == []
-    records = outcome.study.trials
-    finished = [record.name for record in records if record.status == "FINISHED"]
-    assert sorted(finished) == [f"dropout={share} · seed 1" for share in (0.0, 0.1, 0.3)]
-    (lost,) = (record for record in records if record.status != "FINISHED")
-    assert (lost.run_id, lost.status) == (killed[0].info.run_id, "KILLED")
-    assert "another took the trial up" in lost.tags["reason"]
-
-
-@pytest.mark.slow
 def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(new_store, digits):
     study = ablation.load("dropout").with_baseline({"epochs": 20_000, "patience": None})
     client = tracking.connect()

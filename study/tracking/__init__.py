@@ -47,6 +47,7 @@ from study.tracking.run import (
     start_trial_run,
 )
 from study.tracking.store import (
+    FAULTS,
     connect,
     tracking_uri,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "ABLATION",
     "BY_EPOCH",
     "CURVES",
+    "FAULTS",
     "PREDICTIONS",
     "REASON_TAG",
     "SEARCH",

@@ -17,6 +17,8 @@ from mlflow.exceptions import MlflowException
 
 from study.errors import TrackingError, first_line
 
+FAULTS = (MlflowException,)  # what is raised where the store cannot be written
+
 
 def connect() -> MlflowClient:
     """Return a client of the tracking store that the environment names, reached and ready to be written.
