@@ -14,8 +14,6 @@ from study.quiet import hush, stderr_without_chatter
 hush()
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 with stderr_without_chatter():
-    # Before TensorFlow: both bring a TLS library, and in the other order a connection with TLS crashes the process.
-    import psycopg  # noqa: F401, I001
     import keras
     import tensorflow as tf
 

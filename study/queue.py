@@ -13,6 +13,10 @@ from datetime import datetime, timedelta
 from functools import wraps
 
 import optuna
+
+# Before TensorFlow, which a worker imports later: both bring a TLS library, and in the other order a connection with
+# TLS crashes the process.
+import psycopg  # noqa: F401
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback

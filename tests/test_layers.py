@@ -28,7 +28,7 @@ DOORS = {
     "optuna": {"queue", "worker", "sampling", "search_findings"},
     "plotly": {"search_figures"},
     "sqlalchemy": {"queue", "worker"},
-    "psycopg": {"backend"},
+    "psycopg": {"queue"},
     "psutil": {"processes"},
     "yaml": {"yaml_file"},
     "matplotlib": {"figures", "panels"},
