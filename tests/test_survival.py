@@ -472,9 +472,9 @@ def test_a_worker_joins_from_another_folder(kind, postgres, mlflow_server, name,
     address = postgres.new_database()
     storage, client = address.replace(f":{postgres.password}@", "@"), MlflowClient(mlflow_server.url)
     if kind == "search":
-        given = asked(name, storage, 2000, trials=6, workers=1)
+        given = asked(name, storage, 1200, trials=6, workers=1)
     else:
-        Path("join.yaml").write_text(ABLATION.format(epochs=2000))
+        Path("join.yaml").write_text(ABLATION.format(epochs=1200))
         given = {"task": "join.yaml", "data": "digits", "seeds": 3, "workers": 1, "storage": storage}
     program = start(kind, environment=there, **given)
     wait_until(lambda: studies(client, "search" if kind == "search" else "join"), program)
