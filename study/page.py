@@ -134,6 +134,11 @@ class Document:
             f"<body>\n{body}</body>\n</html>\n"
         )
 
+    def written(self, name: str) -> dict[str, str]:
+        """Return the document's files by their path: the page and the same as Markdown, called `name`, and pictures."""
+        files = {f"{name}.html": self.html(), f"{name}.md": self.markdown()} | self.files
+        return files | {f"{FIGURES}/{picture}.svg": content for picture, content in self.pictures.items()}
+
     def _head(self) -> str:
         if not self._library:
             return ""

@@ -1,22 +1,20 @@
 """The report of a study: what was asked, what was run, what came of it and how sure that is, from MLflow alone."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 
-from study import extras, figures, panels, tracking
+from study import extras, figures, panels, report_parts
 from study.ablation import Arm as ArmSettings
-from study.config import TrialConfig, value_text
+from study.config import value_text
 from study.evaluation import confusion
 from study.findings import ACCURACY, MEASURES, Arm, Study
 from study.ledger import Flips
 from study.numbers import show, show_p
-from study.page import FIGURES, Document, plain
+from study.page import Document, plain
 from study.tracking import CURVES, csv_text
 from study.verdict import RESOLUTION, Kind, Verdict
 
-FOLDER, PAGE = "report", "report.html"
 COLUMNS = ("arm", "trials", *(f"{measure.title} ({measure.unit})" for measure in MEASURES))
 NOTE = (
     "Mean ± half-width of the 95 % interval of the mean over the seeds (Student's t), of the model each trial kept; "
@@ -43,12 +41,10 @@ FEW = 4  # arms that are not tested are still named
 GALLERIES = 3
 SHOWN = 16  # images of a gallery
 LEFT_OUT = ("data", "validation", "seed")  # of a baseline: the dataset and the seeds say these
-HOW = ("workers", "plan")  # parameters that do not change what comes out
-USUAL = ("auto", "none", "false", "baseline")  # what a parameter is that nobody gave
 
 
 def write(study: Study) -> dict[str, str]:
-    """Return the report's files by their path below FOLDER: one HTML page, the same as Markdown, figures, tables."""
+    """Return the report's files by their path in its folder: one HTML page, the same as Markdown, figures, tables."""
     document = Document(f"{study.ablation.task}: {study.ablation.question}")
     _introduce(document, study)
     _plan(document, study)
@@ -60,8 +56,7 @@ def write(study: Study) -> dict[str, str]:
     _confusions(document, study)
     _ledger(document, study)
     _provenance(document, study)
-    files = {PAGE: document.html(), "report.md": document.markdown()} | document.files
-    return files | {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+    return document.written(report_parts.NAME)
 
 
 def log(study: Study) -> str:
@@ -69,17 +64,14 @@ def log(study: Study) -> str:
 
     Raises TrackingError where that cannot be written.
     """
-    run = tracking.Run(study.client, study.record.run_id)
-    files: dict[str, bytes | str] = {f"{FOLDER}/{name}": content for name, content in write(study).items()}
-    files |= {"arms.csv": arms_csv(study.arms), "verdicts.csv": verdicts_csv(study.verdicts)}
+    tables: dict[str, bytes | str] = {"arms.csv": arms_csv(study.arms), "verdicts.csv": verdicts_csv(study.verdicts)}
     title = f"{study.ablation.task} on {study.record.tags['dataset_title']}"
     if any(arm.trials for arm in study.arms):
         curves = {metric: study.curves(metric) for metric in CURVES}
         arms = {arm: {metric: curves[metric][arm] for metric in CURVES} for arm in curves["loss"]}
-        files["arms.png"] = figures.png(figures.arm_curves(arms, title))
-    run.log_files(files)
-    tracking.describe(run, f"**{plain(study.ablation.question)}**\n\n{summary(study)}")
-    return tracking.artifact_path(study.client, study.record.run_id, f"{FOLDER}/{PAGE}")
+        tables["arms.png"] = figures.png(figures.arm_curves(arms, title))
+    description = f"**{plain(study.ablation.question)}**\n\n{summary(study)}"
+    return report_parts.keep(study.client, study.record.run_id, write(study), tables, description)
 
 
 def summary(study: Study) -> str:
@@ -148,8 +140,7 @@ def verdicts_csv(verdicts: Sequence[Verdict]) -> str:
 
 
 def _introduce(document: Document, study: Study) -> None:
-    if substitute := study.record.tags.get("dataset_substitute_for"):
-        document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
+    report_parts.warn_of_substitute(document, study.record.tags)
     if study.ablation.known:
         document.text(plain(study.ablation.known))
     document.text("**In short.** " + in_short(study))
@@ -183,10 +174,10 @@ def _plan(document: Document, study: Study) -> None:
         f"{plain(tags['dataset_title'])}: {_rows(tags, 'train')} rows to train on, {_rows(tags, 'validation')} for "
         f"validation, {_rows(tags, 'test')} for the test. The baseline, of which the arms change what is named:"
     )
-    usual = TrialConfig().as_text()
+    changed = ablation.baseline.changes()
     baseline = {name: text for name, text in ablation.baseline.as_text().items() if name not in LEFT_OUT}
     told = ", ".join(
-        f"**{plain(name)}={plain(text)}**" if text != usual[name] else f"{plain(name)}={plain(text)}"
+        f"**{plain(name)}={plain(text)}**" if name in changed else f"{plain(name)}={plain(text)}"
         for name, text in baseline.items()
     )
     document.text(told + " (bold: not the default).")
@@ -328,22 +319,8 @@ def _gallery(study: Study, indices: np.ndarray, title: str) -> figures.Figure:
 
 
 def _provenance(document: Document, study: Study) -> None:
-    record, tags = study.record, study.record.tags
-    document.heading("What was run, and how to run it again")
-    command = [f"-P {name}={value}" for name, value in record.params.items() if value not in USUAL and name not in HOW]
-    document.text("```sh\n" + " ".join(["mlflow run . -e ablation", *command]) + "\n```")
-    commit = tags.get("git_commit", "not in a git checkout")
-    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
-    facts = [
-        ("study's run", record.run_id),
-        ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
-        ("commit", commit + dirty),
-        ("training code", tags.get("training_code", "not recorded")),
-        ("libraries", tags.get("libraries", "not recorded")),
-        ("hosts", ", ".join(sorted({trial.tags["host"] for trial in study.trials if "host" in trial.tags})) or "–"),
-    ]
-    document.table(("what", "value"), facts, words=("value",))
+    entry_point = "ablation" if "task" in study.record.params else "promote"  # whose race is an ablation as well
+    report_parts.provenance(document, entry_point, study.record, study.trials)
     document.text("The ablation's definition is the artifact `ablation.yaml` of the study's run; it is a task, too.")
 
 

@@ -1,20 +1,16 @@
 """The report of a search: the best configurations and how sure that is, and what mattered, from MLflow alone."""
 
-import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from study import search_figures, tracking
+from study import report_parts, search_figures, tracking
 from study.config import value_text
 from study.numbers import show
-from study.page import FIGURES, Document, Interactive, plain
+from study.page import Document, Interactive, plain
 from study.search_findings import SearchStudy, brief, slot_of, state_of
 from study.statistics import Estimate
 from study.tracking import RunRecord, csv_text
 
-FOLDER, PAGE, TRIALS = "report", "report.html", "trials.csv"
-USUAL = ("auto", "none", "false")  # what a parameter is that nobody gave
-HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change what comes out
+TRIALS = "trials.csv"
 BEHIND = "behind the best (its standard errors)"
 IMPORTANCES = (
     "PED-ANOVA asks what sets the best of the complete trials apart (a tenth, but at least ten, or half of them where "
@@ -28,7 +24,7 @@ CAUTION = (
 
 
 def write(study: SearchStudy) -> dict[str, str]:
-    """Return the report's files by their path below FOLDER: one HTML page, the same as Markdown, figures."""
+    """Return the report's files by their path in its folder: one HTML page, the same as Markdown, figures."""
     document = Document(f"search {study.record.tags['study']}")
     document.text(f"On {plain(study.record.tags['dataset_title'])}: {plain(study.search.words)}.")
     _introduce(document, study)
@@ -36,9 +32,8 @@ def write(study: SearchStudy) -> dict[str, str]:
     _course(document, study)
     _what_mattered(document, study)
     _space(document, study)
-    _provenance(document, study)
-    files = {PAGE: document.html(), "report.md": document.markdown()} | document.files
-    return files | {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+    report_parts.provenance(document, "search", study.record, study.trials)
+    return document.written(report_parts.NAME)
 
 
 def log(study: SearchStudy) -> str:
@@ -46,11 +41,8 @@ def log(study: SearchStudy) -> str:
 
     Raises TrackingError where that cannot be written.
     """
-    run = tracking.Run(study.client, study.record.run_id)
-    files: dict[str, bytes | str] = {f"{FOLDER}/{name}": content for name, content in write(study).items()}
-    run.log_files(files | {TRIALS: trials_csv(study)})
-    tracking.describe(run, summary(study))
-    return tracking.artifact_path(study.client, study.record.run_id, f"{FOLDER}/{PAGE}")
+    others = {TRIALS: trials_csv(study)}
+    return report_parts.keep(study.client, study.record.run_id, write(study), others, summary(study))
 
 
 def summary(study: SearchStudy) -> str:
@@ -154,8 +146,7 @@ def trials_csv(study: SearchStudy) -> str:
 
 
 def _introduce(document: Document, study: SearchStudy) -> None:
-    if substitute := study.record.tags.get("dataset_substitute_for"):
-        document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
+    report_parts.warn_of_substitute(document, study.record.tags)
     document.text("**In short.**", "\n".join(f"- {plain(sentence)}" for sentence in in_short(study)))
 
 
@@ -214,23 +205,3 @@ def _space(document: Document, study: SearchStudy) -> None:
 def _dimensions(study: SearchStudy) -> Sequence[tuple[str, str, str]]:
     baseline = study.search.baseline
     return [(one.field, one.words, brief(getattr(baseline, one.field))) for one in study.search.space.dimensions]
-
-
-def _provenance(document: Document, study: SearchStudy) -> None:
-    record, tags = study.record, study.record.tags
-    document.heading("What was run, and how to run it again")
-    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
-    command = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
-    document.text("```sh\n" + " ".join(["mlflow run . -e search", *command]) + "\n```")
-    commit = tags.get("git_commit", "not in a git checkout")
-    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
-    facts = [
-        ("search's run", record.run_id),
-        ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
-        ("commit", commit + dirty),
-        ("training code", tags.get("training_code", "not recorded")),
-        ("libraries", tags.get("libraries", "not recorded")),
-        ("hosts", ", ".join(sorted({trial.tags["host"] for trial in study.trials if "host" in trial.tags})) or "–"),
-    ]
-    document.table(("what", "value"), facts, words=("value",))

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from study import figures, panels, tracking
+from study import figures, panels, report_parts, tracking
 from study.data import Dataset
-from study.page import FIGURES, Document, plain
+from study.page import Document, plain
 from study.survey import QUANTILES, SPLITS, TOLERANCE, Overlap, Pair, Survey, is_pictures, overlaps
 from study.tracking import csv_text
 
-FOLDER, PAGE = "explore", "explore.html"
+FOLDER = NAME = "explore"
 SAMPLES = 8  # images of each class
 SHOWN_CLASSES = 20
 SHOWN_PAIRS = 9
@@ -36,15 +36,13 @@ def log(run: tracking.Run, survey: Survey, dataset: Dataset, seed: int) -> str:
     Raises TrackingError where that cannot be written.
     """
     run.log_dataset(dataset)
-    document = write(survey, dataset, seed)
-    files = {PAGE: document.html(), "explore.md": document.markdown()}
-    files |= {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+    files = write(survey, dataset, seed).written(NAME)
     tables = {"class_counts.csv": class_counts_csv(survey), "duplicates.csv": duplicates_csv(survey)}
     run.log_files({f"{FOLDER}/{name}": content for name, content in files.items()} | tables)
     run.log_summary(_metrics(survey))
     tracking.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(survey))}")
     run.end("FINISHED")
-    return tracking.artifact_path(run.client, run.run_id, f"{FOLDER}/{PAGE}")
+    return tracking.artifact_path(run.client, run.run_id, f"{FOLDER}/{NAME}.html")
 
 
 def write(survey: Survey, dataset: Dataset, seed: int) -> Document:
@@ -292,10 +290,8 @@ def _provenance(document: Document, dataset: Dataset, seed: int) -> None:
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
     command = (f"-P {name}={shlex.quote(str(value))}" for name, value in settings.items())
     document.text("```sh\n" + " ".join(["mlflow run . -e explore", *command]) + "\n```")
-    tags = tracking.code_tags()
-    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
     facts = [
         ("data", f"{dataset.spec}, SHA-256 {dataset.sha256}"),
-        ("commit", tags.get("git_commit", "not in a git checkout") + dirty),
+        ("commit", report_parts.commit_text(tracking.code_tags())),
     ]
     document.table(("what", "value"), facts, words=("value",))

@@ -34,7 +34,8 @@ def study():
         trials.append(Trial("plain", seed, (0.90, 0.97 + wobble), predicted=PREDICTED["plain"]))
         trials.append(Trial("l2 | 0.1", seed, (0.80, 0.95 - wobble), predicted=PREDICTED["l2 | 0.1"]))
         trials.append(Trial("thrown", seed, (0.1,), state="diverged"))
-    return written.read(written.write(YAML, trials, params={"data": "mnist", "set": "hidden=64", "workers": "3"}))
+    how = {"workers": "3", "storage": "postgresql+psycopg://db/study", "reuse": "true"}
+    return written.read(written.write(YAML, trials, params={"data": "my data.npz", "set": "hidden=64"} | how))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_the_plan_names_the_baseline_and_what_the_arms_change(files):
 
 
 def test_the_line_that_runs_it_again_has_what_was_given_and_no_more(files):
-    assert "\nmlflow run . -e ablation -P task=mine -P data=mnist -P set=hidden=64\n" in files["report.md"]
+    assert "\nmlflow run . -e ablation -P task=mine -P 'data=my data.npz' -P set=hidden=64\n" in files["report.md"]
 
 
 def test_provenance_names_run_data_and_commit(files, study):
