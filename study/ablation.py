@@ -92,13 +92,11 @@ class Ablation:
 
     def as_yaml(self) -> str:
         """Return the ablation as the text of a YAML file that `parse` reads back."""
-        usual = TrialConfig().as_text()
-        baseline = {name: value for name, value in self.baseline.as_text().items() if value != usual[name]}
         grid = {field: list(values) for field, values in self.factors.items()}
         content = {
             "question": self.question,
             "known": self.known,
-            "baseline": baseline,
+            "baseline": self.baseline.changes(),
             "arms": {"grid": grid} if grid else {"list": [{"name": arm.name, **arm.settings} for arm in self.arms]},
             "seeds": self.seeds,
             "figures": list(self.figures),
@@ -115,7 +113,7 @@ def _own_parameter(name: str) -> str:
 
 def catalogue() -> list[str]:
     """Return the names of the tasks that come with the project."""
-    return sorted(path.stem for path in CATALOGUE.glob("*.yaml"))
+    return yaml_file.names(CATALOGUE)
 
 
 def load(task: str) -> Ablation:
@@ -123,13 +121,7 @@ def load(task: str) -> Ablation:
 
     Raises AblationError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
-    if task in catalogue():
-        path = CATALOGUE / f"{task}.yaml"
-    elif task.endswith((".yaml", ".yml")):
-        path = Path(task)
-    else:
-        hint = f"{nearest(task, catalogue())} The path of a YAML file works too."
-        raise AblationError(f"no task is called {task}", where="task", hint=hint)
+    path = yaml_file.find(task, CATALOGUE, "task", AblationError)
     return parse(yaml_file.read(path), path.stem, path)
 
 
@@ -141,9 +133,7 @@ def parse(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
     content, at = yaml_file.parse(text, path)
     if not isinstance(content, dict):
         raise AblationError("not an ablation", where=path, expected=f"a mapping with {', '.join(KEYS)}")
-    for key in content:
-        if key not in KEYS:
-            raise AblationError(f"no key is called {key}", where=at(key), hint=nearest(key, KEYS))
+    yaml_file.check_keys(content, KEYS, at, AblationError)
     for key in ("question", "arms"):
         if not content.get(key):
             raise AblationError(f"{key} is missing", where=path)
@@ -181,12 +171,10 @@ def _checked(
     base: TrialConfig, settings: Mapping[str, object], fixed: tuple[str, ...], where: Callable[[str], str]
 ) -> TrialConfig:
     """Return `base` with the settings, each checked for itself, so that an error names its line."""
-    for name, value in settings.items():
+    for name in settings:
         if name in fixed:
-            hint = _own_parameter(name)
-            raise AblationError(f"{name} is not set here", where=where(name), hint=hint)
-        base = base.replace({name: value}, where=where(name))
-    return base
+            raise AblationError(f"{name} is not set here", where=where(name), hint=_own_parameter(name))
+    return base.replace_each(settings, where)
 
 
 def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callable[[str], str]]]:

@@ -37,9 +37,8 @@ class Candidate:
     @property
     def name(self) -> str:
         """The fields in which it differs from the defaults, as they are typed."""
-        usual = TrialConfig().as_text()
-        own = {name: text for name, text in self.config.as_text().items() if name not in NOT_ITS_OWN}
-        return " ".join(f"{name}={text}" for name, text in own.items() if text != usual[name]) or "defaults"
+        own = (f"{name}={text}" for name, text in self.config.changes().items() if name not in NOT_ITS_OWN)
+        return " ".join(own) or "defaults"
 
 
 @dataclass(frozen=True)

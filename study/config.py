@@ -6,7 +6,7 @@ file and the names that ``set=field=value`` takes.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -122,9 +122,21 @@ class TrialConfig(BaseModel):
         """Return a config that differs from this one in `values` only, checked like a new one."""
         return self.parse({**self.model_dump(), **values}, where=where)
 
+    def replace_each(self, values: Mapping[str, object], where: Callable[[str], object]) -> "TrialConfig":
+        """Return what `replace` does; each value is checked for itself, so that an error tells `where` its field is."""
+        config = self
+        for name, value in values.items():
+            config = config.replace({name: value}, where=where(name))
+        return config
+
     def as_text(self) -> dict[str, str]:
         """Return every field as one word of text, floats in full precision; `parse` reads it back."""
         return {name: value_text(value) for name, value in self.model_dump().items()}
+
+    def changes(self) -> dict[str, str]:
+        """Return the fields that are not at their defaults, as text."""
+        usual = TrialConfig().as_text()
+        return {name: text for name, text in self.as_text().items() if text != usual[name]}
 
     @property
     def widths(self) -> tuple[int, ...]:

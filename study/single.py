@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from study import processes, repair, tracking
-from study.config import TrialConfig, fingerprint, training_code_version, training_libraries, value_text
+from study.config import TrialConfig, fingerprint, training_code_version, training_libraries
 from study.data import Dataset
 from study.errors import Interrupted, in_one_line
 
@@ -56,11 +56,8 @@ def train(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Epoch"], N
 
 def name_of(config: TrialConfig) -> str:
     """Return what a training's run is called: ``train hidden=300 learning_rate=0.003 · seed 1``."""
-    changed = (
-        f"{name}={value_text(value)}"
-        for name, value in config.model_dump(exclude={"data", "validation", "seed"}).items()
-        if value != TrialConfig.model_fields[name].default
-    )
+    own = {name: text for name, text in config.changes().items() if name not in ("data", "validation", "seed")}
+    changed = (f"{name}={text}" for name, text in own.items())
     return f"{' '.join(('train', *changed))} · seed {config.seed}"
 
 

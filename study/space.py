@@ -176,18 +176,11 @@ class SearchSpace:
 
     def as_yaml(self) -> str:
         """Return the space as the text of a YAML file that `parse` reads back."""
-        usual = TrialConfig().as_text()
-        baseline = {name: value for name, value in self.baseline.as_text().items() if value != usual[name]}
         fields = {dimension.field: dimension.as_plain() for dimension in self.dimensions}
-        return yaml_file.write({"baseline": baseline, "fields": fields})
+        return yaml_file.write({"baseline": self.baseline.changes(), "fields": fields})
 
 
 # --- reading ----------------------------------------------------------------------------------------
-
-
-def spaces() -> list[str]:
-    """Return the names of the spaces that come with the project."""
-    return sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 
 def load(name: str) -> SearchSpace:
@@ -195,13 +188,7 @@ def load(name: str) -> SearchSpace:
 
     Raises SpaceError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
-    if name in spaces():
-        path = SPACES / f"{name}.yaml"
-    elif name.endswith((".yaml", ".yml")):
-        path = Path(name)
-    else:
-        hint = f"{nearest(name, spaces())} The path of a YAML file works too."
-        raise SpaceError(f"no space is called {name}", where="space", hint=hint)
+    path = yaml_file.find(name, SPACES, "space", SpaceError)
     return parse(yaml_file.read(path), path.stem, path)
 
 
@@ -213,17 +200,13 @@ def parse(text: str, name: str, path: object) -> SearchSpace:
     content, at = yaml_file.parse(text, path)
     if not isinstance(content, dict):
         raise SpaceError("not a search space", where=path, expected=f"a mapping with {' and '.join(KEYS)}")
-    for key in content:
-        if key not in KEYS:
-            raise SpaceError(f"no key is called {key}", where=at(key), hint=nearest(key, KEYS))
+    yaml_file.check_keys(content, KEYS, at, SpaceError)
     settings, fields = content.get("baseline") or {}, content.get("fields")
     if not isinstance(settings, dict):
         raise SpaceError("baseline is not a mapping", where=at("baseline"), expected="field: value")
     if not (isinstance(fields, dict) and fields):
         raise SpaceError("fields is not a mapping", where=at("fields"), expected="field: {range: [low, high]}")
-    baseline = TrialConfig()
-    for key, value in settings.items():
-        baseline = baseline.replace({key: value}, where=at("baseline", key))
+    baseline = TrialConfig().replace_each(settings, lambda name: at("baseline", name))
     dimensions: list[Dimension] = []
     for key, entry in fields.items():
         dimensions.append(_dimension(key, entry, baseline, dimensions, lambda *keys, key=key: at("fields", key, *keys)))
@@ -243,9 +226,7 @@ def _dimension(
         raise SpaceError(f"{name} is not searched", where=at(), hint=f"Use the parameter {name}.")
     if not isinstance(entry, dict):
         raise SpaceError(f"{name} is not a mapping", where=at(), expected="{range: [low, high]} or {choices: […]}")
-    for key in entry:
-        if key not in FIELD_KEYS:
-            raise SpaceError(f"no key is called {key}", where=at(key), hint=nearest(key, FIELD_KEYS))
+    yaml_file.check_keys(entry, FIELD_KEYS, at, SpaceError)
     if ("range" in entry) == ("choices" in entry):
         raise SpaceError(f"{name} needs either a range or choices", where=at())
     when = _conditions(entry.get("when", {}), before, lambda *keys: at("when", *keys))

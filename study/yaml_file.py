@@ -1,12 +1,12 @@
 """YAML files that people write: read with the line of every key, so that an error can say where it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import yaml
 
-from study.errors import StudyError
+from study.errors import StudyError, nearest
 
 
 class YamlError(StudyError):
@@ -20,6 +20,22 @@ class _Loader(yaml.SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of the files that come with the project in this folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find(name: str, folder: Path, what: str, error: type[StudyError]) -> Path:
+    """Return the file that `name` means: one of the folder's, or a path of its own; raises `error` for neither."""
+    there = names(folder)
+    if name in there:
+        return folder / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    hint = f"{nearest(name, there)} The path of a YAML file works too."
+    raise error(f"no {what} is called {name}", where=what, hint=hint)
 
 
 def read(path: Path) -> str:
@@ -51,6 +67,13 @@ def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
     except RecursionError:
         raise YamlError("not YAML that can be read (it contains itself)", where=path) from None
     return content, lambda *keys: f"{path}:{lines.get(keys, 1)}"
+
+
+def check_keys(entry: dict, keys: Sequence[str], at: Callable[..., str], error: type[StudyError]) -> None:
+    """Raise `error` for the first key of a mapping that is none of these."""
+    for key in entry:
+        if key not in keys:
+            raise error(f"no key is called {key}", where=at(key), hint=nearest(key, keys))
 
 
 def write(content: object) -> str:

@@ -8,13 +8,13 @@ import pytest
 from optuna.trial import TrialState
 
 from study import queue as queues
-from study import sampling
+from study import sampling, yaml_file
 from study import space as spaces
 from study.queue import Queue
 from study.search import PRUNERS, SAMPLERS, Search
 
 SLOTS = 64
-SPACES = spaces.spaces()
+SPACES = yaml_file.names(spaces.SPACES)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from study import space
+from study import space, yaml_file
 from study.config import TrialConfig
 from study.errors import StudyError
 from study.space import SpaceError
@@ -43,7 +43,7 @@ def test_default_space_is_the_one_that_was_promised():
     assert default.baseline == TrialConfig(epochs=10)
 
 
-@pytest.mark.parametrize("name", space.spaces())
+@pytest.mark.parametrize("name", yaml_file.names(space.SPACES))
 def test_every_space_begins_with_its_baseline_and_is_read_back(name):
     found = space.load(name)
     assert space.parse(found.as_yaml(), name, "again") == found
