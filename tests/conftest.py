@@ -1,6 +1,7 @@
 """What the tests share: real data, small enough to be quick."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import servers
 
 from study import data
 from study.data import Dataset, Split
@@ -17,6 +19,8 @@ hush()
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
+# The second database is a marker of its own: CI has a quarter of an hour, and `make test-matrix` has not.
+DATABASES = ("sqlite", pytest.param("postgres", marks=pytest.mark.matrix))
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +74,71 @@ def call_program(new_store, monkeypatch, capsys) -> Callable:
         return status, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[servers.Postgres]:
+    if reason := servers.postgres_missing():
+        pytest.skip(reason)
+    with servers.Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory) -> Iterator[servers.MlflowServer]:
+    with servers.MlflowServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def connections_closed(monkeypatch) -> Iterator[None]:
+    """Close the connections to queues when the test ends: a program leaves them to its own end."""
+    import programs
+
+    from study import queue as queues
+
+    opened, open_one = [], queues._open
+    monkeypatch.setattr(queues, "_open", lambda storage: opened.append(open_one(storage)) or opened[-1])
+    yield
+    programs.watched.cache_clear()
+    for storage in opened:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@pytest.fixture(params=DATABASES)
+def storage(request, connections_closed) -> str:
+    """The address of an empty database for queues; that of SQLite is a file in the working folder."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{request.node.name}.db"
+
+
+@pytest.fixture
+def name(request) -> str:
+    """A name for a study, another one in each test."""
+    return request.node.name.removeprefix("test_")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start an entry point as a person does; none outlives the test."""
+    programs = []
+
+    def start(entry_point: str, folder: Path | str = ".", environment: dict | None = None, **given) -> subprocess.Popen:
+        words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
+        program = subprocess.Popen(
+            [sys.executable, "-m", f"entrypoints.{entry_point}", *words], cwd=folder, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        programs.append(program)
+        return program
+
+    yield start
+    for program in programs:
+        program.kill()  # its workers end when it does
+        program.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,6 @@ class _Server:
         if self._process is None:
             return
         self._signal(how)
-        self._signal(signal.SIGCONT)  # a paused one would not notice
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -163,12 +162,10 @@ def _unprivileged() -> dict:
 class Postgres(_Server):
     """A PostgreSQL server with a new cluster, and in it the user `study` with a password, who owns a database `study`.
 
-    `url` is SQLAlchemy's address of that database, `password` what it has in it. With `tls` the server offers
-    encryption, which clients then use unless they are told otherwise.
+    `url` is SQLAlchemy's address of that database, `password` what it has in it.
     """
 
-    def __init__(self, tls: bool = False):
-        self._tls = tls
+    def __init__(self):
         # Not pytest's tmp_path: its parents can be entered by their owner alone.
         self._folder = Path(tempfile.mkdtemp(prefix="study-postgres-", dir="/tmp"))
         super().__init__(self._folder / "log", last_signal="QUIT", folder=self._folder)
@@ -211,20 +208,16 @@ class Postgres(_Server):
             os.chown(password, user["user"], user["group"])
         words = ["--pgdata", "data", "--username", "postgres", "--pwfile", "password", "--auth", "scram-sha-256"]
         words += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"]
-        commands = [[str(_postgres_programs() / "initdb"), *words]]
-        if self._tls:
-            words = ["-keyout", "data/server.key", "-out", "data/server.crt", "-subj", "/CN=localhost"]
-            commands.append(["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", *words])
-        for command in commands:
-            made = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **user)
-            if made.returncode:
-                raise RuntimeError(f"{command[0]} fails:\n{made.stdout}{made.stderr}")
+        command = [str(_postgres_programs() / "initdb"), *words]
+        made = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, **user)
+        if made.returncode:
+            raise RuntimeError(f"{command[0]} fails:\n{made.stdout}{made.stderr}")
 
     def _command(self) -> tuple[list[str], dict]:
         # No fsync: what the server had not written to the disk when it crashed is still in the system's cache.
         # No Unix socket: its usual folder may be closed to this user.
         settings = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "unix_socket_directories": ""}
-        settings |= {"listen_addresses": "127.0.0.1", "port": self.port, "ssl": "on" if self._tls else "off"}
+        settings |= {"listen_addresses": "127.0.0.1", "port": self.port}
         words = [f"--{name}={value}" for name, value in settings.items()]
         options = {"cwd": self._folder, **_unprivileged()}
         return [str(_postgres_programs() / "postgres"), "-D", str(self._folder / "data"), *words], options
@@ -254,14 +247,6 @@ class MlflowServer(_Server):
         super().__init__(folder / "server.log", last_signal="KILL")
         self._folder = folder
         self.url = f"http://127.0.0.1:{self.port}"
-
-    def pause(self) -> None:
-        """Let the server accept connections and answer nothing, until `resume`."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the server at once; connections are refused until `start`."""

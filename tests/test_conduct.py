@@ -38,15 +38,10 @@ seeds: 2
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder of its own, in which MLflow and Optuna keep their files."""
-    folder = tmp_path_factory.mktemp("conduct")
-    (folder / "sizes.yaml").write_text(YAML)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+def folder(store):
+    """The folder in which MLflow and Optuna keep their files, and in which the ablation lies."""
+    (store / "sizes.yaml").write_text(YAML)
+    return store
 
 
 def run(folder, digits, worker_count, observe=lambda trials: None, reuse=True):

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,19 +25,14 @@ ARMS = [f"batch_norm={norm} l2={l2}" for norm in ("none", "after") for l2 in (0.
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, digits):
+def study(store, digits):
     """The grid, trained by two workers, as it is read back from MLflow."""
-    folder = tmp_path_factory.mktemp("extras")
-    (folder / "grid.yaml").write_text(YAML)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        grid = ablation.load("grid.yaml")
-        cells = grid.cells(grid.seeds, digits)
-        params = {"task": "grid.yaml", "compare": "baseline"}
-        outcome = conduct.conduct(grid, cells, digits, params=params, worker_count=2, observe=lambda _: None)
-        yield findings.read(tracking.connect(), outcome.study.record.run_id)
+    Path("grid.yaml").write_text(YAML)
+    grid = ablation.load("grid.yaml")
+    cells = grid.cells(grid.seeds, digits)
+    params = {"task": "grid.yaml", "compare": "baseline"}
+    outcome = conduct.conduct(grid, cells, digits, params=params, worker_count=2, observe=lambda _: None)
+    return findings.read(tracking.connect(), outcome.study.record.run_id)
 
 
 def draw(name: str, study) -> Document:

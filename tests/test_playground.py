@@ -31,41 +31,36 @@ CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 
 
 @pytest.fixture(scope="module")
-def store(digits, tmp_path_factory):
+def known(digits, store):
     """A store with a study of three trials, by their names: trained, untrained and without a model; and a champion."""
-    folder = tmp_path_factory.mktemp("playground")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        client = tracking.connect()
-        study = tracking.open_study_run(client, "ablation mine")
-        trained = network.build(CONFIG, digits.image_shape, digits.classes)
-        untrained = network.build(CONFIG.replace({"seed": 9}), digits.image_shape, digits.classes)
-        trained.set_weights(training.train(CONFIG, digits).weights)
-        runs = {}
-        for seed, (name, model) in enumerate({"trained": trained, "untrained": untrained, "empty": None}.items(), 1):
-            tags = {"arm": name, "seed": seed, "dataset": "digits", "study": "ablation mine 1234"}
-            run = tracking.start_trial_run(client, study.run_id, f"{name} · seed {seed}", {}, tags)
-            if model:
-                run.log_model(model, digits.image_shape, digits.classes)
-            run.log_summary({"model_val_accuracy": 0.5})
-            run.set_tags({"state": "complete"})
-            run.end("FINISHED")
-            runs[name] = run.run_id
-        study.end("FINISHED")
-        file = folder / "model.keras"
-        trained.save(file)
-        reference = doubt.fit(digits.train.images, digits.train.labels)
-        source = serving.log_digit_model(client, study.run_id, file, reference.to_bytes())
-        registry.crown(client, "mine", source, study.run_id, "", {})
-        yield {"client": client, "study": study.run_id, "network": trained, "reference": reference, **runs}
+    client = tracking.connect()
+    study = tracking.open_study_run(client, "ablation mine")
+    trained = network.build(CONFIG, digits.image_shape, digits.classes)
+    untrained = network.build(CONFIG.replace({"seed": 9}), digits.image_shape, digits.classes)
+    trained.set_weights(training.train(CONFIG, digits).weights)
+    runs = {}
+    for seed, (name, model) in enumerate({"trained": trained, "untrained": untrained, "empty": None}.items(), 1):
+        tags = {"arm": name, "seed": seed, "dataset": "digits", "study": "ablation mine 1234"}
+        run = tracking.start_trial_run(client, study.run_id, f"{name} · seed {seed}", {}, tags)
+        if model:
+            run.log_model(model, digits.image_shape, digits.classes)
+        run.log_summary({"model_val_accuracy": 0.5})
+        run.set_tags({"state": "complete"})
+        run.end("FINISHED")
+        runs[name] = run.run_id
+    study.end("FINISHED")
+    file = store / "model.keras"
+    trained.save(file)
+    reference = doubt.fit(digits.train.images, digits.train.labels)
+    source = serving.log_digit_model(client, study.run_id, file, reference.to_bytes())
+    registry.crown(client, "mine", source, study.run_id, "", {})
+    return {"client": client, "study": study.run_id, "network": trained, "reference": reference, **runs}
 
 
 @pytest.fixture(scope="module")
-def url(store):
+def url(known):
     """The address of a running playground with that champion, which begins with the study."""
-    page = playground.Playground(store["client"], MINE, store["study"])
+    page = playground.Playground(known["client"], MINE, known["study"])
     with playground.listen(0) as listener:
         server = playground.server(page)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -123,28 +118,28 @@ def test_another_name_that_points_here_is_refused(url, path):
     assert fetch(url + path, Host="localhost:5055")[0] == 200
 
 
-def test_champion_and_trials_are_on_offer(url, store):
+def test_champion_and_trials_are_on_offer(url, known):
     offered = json.loads(fetch(f"{url}/models")[2])
     champion, study = offered["groups"]
     assert [model["id"] for model in champion["models"]] == [GIVEN]
     assert champion["models"][0]["name"] == "mine@champion" and champion["name"] == "champion"
     assert study["name"] == "ablation mine 1234"
-    trials = [store[name] for name in ("trained", "untrained", "empty")]
+    trials = [known[name] for name in ("trained", "untrained", "empty")]
     assert [model["id"] for model in study["models"]] == trials
     assert study["models"][0] == {"id": trials[0], "name": "trained · seed 1", "arm": "trained", "accuracy": 0.5}
     assert offered["chosen"] == [GIVEN, *trials]
 
 
-def test_a_drawing_is_read_by_every_model(url, store):
-    seen, (champion, trained, untrained) = read(url, one(), GIVEN, store["trained"], store["untrained"])
+def test_a_drawing_is_read_by_every_model(url, known):
+    seen, (champion, trained, untrained) = read(url, one(), GIVEN, known["trained"], known["untrained"])
     assert seen.shape == (28, 28) and seen.max() == 255 and seen[:4].max() == 0
-    logits = training.logits(store["network"], seen[None].astype(np.uint8))[0]
+    logits = training.logits(known["network"], seen[None].astype(np.uint8))[0]
     expected = np.exp(logits) / np.exp(logits).sum()
     for answer in (champion, trained):
         np.testing.assert_allclose(answer["probabilities"], expected, atol=2e-6)
         assert answer["label"] == expected.argmax()
     assert untrained["probabilities"] != trained["probabilities"]
-    (doubted,), (reason,) = doubt.score(store["reference"], seen[None].astype(np.uint8))
+    (doubted,), (reason,) = doubt.score(known["reference"], seen[None].astype(np.uint8))
     assert champion["doubt"] == pytest.approx(doubted, abs=1e-4) and champion["reason"] == reason
     assert trained["doubt"] is None
 
@@ -154,8 +149,8 @@ def test_a_blank_page_is_doubted(url):
     assert seen.max() == 0 and answer["doubt"] == 1 and answer["reason"] == doubt.BLANK
 
 
-def test_a_model_that_cannot_be_opened_says_so_and_the_others_answer(url, store):
-    _, (empty, trained) = read(url, one(), store["empty"], store["trained"])
+def test_a_model_that_cannot_be_opened_says_so_and_the_others_answer(url, known):
+    _, (empty, trained) = read(url, one(), known["empty"], known["trained"])
     assert empty["state"] == "failed" and "\n" not in empty["error"]
     assert trained["state"] == "read"
 
@@ -199,15 +194,15 @@ def test_other_sizes_are_scaled_and_points_are_refused():
         playground.scaled(seen, (1, 2))
 
 
-def test_what_the_page_begins_with(store):
-    client, study = store["client"], store["study"]
-    assert playground.Playground(client, None, None).chosen() == [store["trained"]]
+def test_what_the_page_begins_with(known):
+    client, study = known["client"], known["study"]
+    assert playground.Playground(client, None, None).chosen() == [known["trained"]]
     assert playground.Playground(client, MINE, None).chosen() == [GIVEN]
-    assert playground.Playground(client, None, study).chosen()[0] == store["trained"]
+    assert playground.Playground(client, None, study).chosen()[0] == known["trained"]
 
 
-def test_studies_of_points_are_left_out_with_the_reason(store):
-    trials = tracking.find_trials(store["client"], store["study"], None)
+def test_studies_of_points_are_left_out_with_the_reason(known):
+    trials = tracking.find_trials(known["client"], known["study"], None)
     for trial in trials:
         trial.tags["dataset"] = "synthetic"
     (group,) = playground.by_study(trials, None)
@@ -230,13 +225,13 @@ def test_a_port_in_use_is_one_line():
         (["--from", "trial"], PlaygroundError, "no finished trials that read pictures"),
     ],
 )
-def test_what_was_asked_for_has_to_be_there(store, arguments, error, message):
-    arguments = [store["trained"] if argument == "trial" else argument for argument in arguments]
+def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):
+    arguments = [known["trained"] if argument == "trial" else argument for argument in arguments]
     with pytest.raises(error, match=message):
         entrypoint.main([*arguments, "--port", "auto"], standalone_mode=False)
 
 
-def test_without_champion_and_trials_there_is_nothing_to_serve(store, monkeypatch, capsys):
+def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "empty")
     with pytest.raises(PlaygroundError, match=r"neither a champion nor a finished trial.*-e ablation"):
         entrypoint.main(["--port", "auto"], standalone_mode=False)
@@ -289,7 +284,7 @@ def chromium():
 
 
 @pytest.mark.slow
-def test_a_person_draws_a_one_and_compares_two_models(store):
+def test_a_person_draws_a_one_and_compares_two_models(known):
     with chromium() as driver, program("--model", MINE) as (process, address):
         from selenium.webdriver import ActionChains
         from selenium.webdriver.support.ui import WebDriverWait
@@ -316,10 +311,10 @@ def test_a_person_draws_a_one_and_compares_two_models(store):
         assert texts(".card .doubt")[0].startswith("doubt ") and len(found(".card li")) == 10
 
         found("details:last-child summary")[0].click()
-        found(f"input[value='{store['untrained']}']")[0].click()
+        found(f"input[value='{known['untrained']}']")[0].click()
         wait(lambda: len(found(".card")) == 2 and all(texts(".card .label")))
         assert texts(".card .label")[0] == "1"
-        assert driver.current_url.endswith(f"#models={GIVEN},{store['untrained']}")
+        assert driver.current_url.endswith(f"#models={GIVEN},{known['untrained']}")
 
         driver.refresh()  # the choice is remembered, the drawing is not
         wait(lambda: texts(".card .sure") == ["ready", "ready"])

@@ -7,15 +7,9 @@ from study import registry, tracking
 YAML = "question: Why?\narms:\n  list: [{name: a}, {name: b, l2: 0.1}]\n"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """A client of a store of its own."""
-    folder = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield tracking.connect()
+@pytest.fixture
+def client(store):
+    return tracking.connect()
 
 
 def test_the_first_is_champion_and_the_next_makes_it_previous(client):

@@ -9,16 +9,7 @@ from study import search_findings, tracking
 from study.errors import TrackingError
 from study.search_findings import slot_of
 
-
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module's searches."""
-    folder = tmp_path_factory.mktemp("search_findings")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def search(*trials: Trial, **how) -> search_findings.SearchStudy:
@@ -35,7 +26,7 @@ def twelve() -> list[Trial]:
 
 
 @pytest.fixture(scope="module")
-def mixed():
+def mixed(store):
     """Of eight slots: three complete, two pruned, one diverged, one failed; one run died, and one is running."""
     error = {"model_val_cross_entropy_se": 0.02}
     return search(

@@ -16,6 +16,8 @@ from written_search import ONE_FIELD, Trial
 from entrypoints import display
 from study import search_figures, search_report, space, tracking
 
+pytestmark = pytest.mark.usefixtures("store")
+
 SECTIONS = ["The best configurations", "How the search went", "What mattered", "What was searched",
             "What was run, and how to run it again"]  # fmt: skip
 WIDE = (space.SPACES / "wide.yaml").read_text()
@@ -27,19 +29,8 @@ fields:
 ERROR = {"model_val_cross_entropy_se": 0.02}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory):
-    """A store of its own for this module's searches."""
-    folder = tmp_path_factory.mktemp("search_report")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        yield folder
-
-
 @pytest.fixture(scope="module")
-def study():
+def study(store):
     """Twelve complete trials, the eleventh the best and at an end of its range; one pruned, one diverged."""
     trials = [
         Trial(slot, (2.0, 1.0, 0.30 - 0.01 * slot), {"learning_rate": 10 ** (-3.5 + slot / 5), "l2": 0.0}, ERROR)

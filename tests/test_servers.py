@@ -12,7 +12,6 @@ import psycopg
 import pytest
 import servers
 from conftest import ROOT
-from mlflow import MlflowClient
 
 needs_postgres = pytest.mark.skipif(servers.postgres_missing() is not None, reason=str(servers.postgres_missing()))
 
@@ -59,17 +58,6 @@ def test_postgres_keeps_what_it_was_told_through_a_restart_and_a_crash():
 
 
 @needs_postgres
-@pytest.mark.parametrize("tls", [False, True])
-def test_postgres_encrypts_where_it_is_to(tls):
-    with (
-        servers.Postgres(tls) as postgres,
-        closing(psycopg.connect(postgres.url.replace("+psycopg", ""))) as connection,
-    ):
-        answer = connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        assert answer.fetchone() == (tls,)
-
-
-@needs_postgres
 def test_postgres_ends_with_a_process_that_is_killed():
     program = """
 import servers, time
@@ -83,23 +71,3 @@ with servers.Postgres() as postgres:
         assert not ended(int(pid)) and Path(folder).exists()
         owner.kill()
     assert becomes_true(lambda: ended(int(pid)) and not Path(folder).exists())
-
-
-@pytest.mark.slow
-def test_mlflow_server_pauses_and_comes_back(tmp_path, monkeypatch):
-    with servers.MlflowServer(tmp_path) as server:
-        client = MlflowClient(server.url)
-        run = client.create_run("0").info.run_id
-        client.log_text(run, "here", "note.txt")
-        assert client.get_run(run).info.artifact_uri.startswith("mlflow-artifacts:/")
-        server.pause()
-        assert not server._answers()
-        server.resume()
-        assert client.get_run(run).info.status == "RUNNING"
-        pid = server._process.pid
-        server.kill()
-        assert ended(pid) and not server._answers()
-        server.start()
-        assert client.get_run(run).info.status == "RUNNING"
-        pid = server._process.pid
-    assert ended(pid) and not server._answers()

@@ -9,16 +9,8 @@ from study.errors import TrackingError
 from study.tracking.run import SECONDS_BETWEEN_WRITES
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("tracking")
-
-
 @pytest.fixture
-def client(folder, monkeypatch) -> MlflowClient:
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+def client(store) -> MlflowClient:
     return tracking.connect()
 
 
