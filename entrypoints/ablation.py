@@ -5,10 +5,10 @@ from rich.console import Console
 
 from entrypoints import display, shell
 from study import ablation as ablations
-from study import conduct, data, plan, queue, tracking
+from study import conduct, data, plan, storage, tracking
 from study.ablation import MOST_SEEDS, Ablation
 from study.config import parse_settings
-from study.data import Dataset
+from study.data import SPLITS, Dataset
 from study.errors import ConfigError
 from study.findings import COMPARE
 from study.queue import Cell
@@ -60,7 +60,7 @@ def main(**given: str) -> None:
         tracking.name_project_run(f"plan of {ablation.task}", {"plan.csv": conduct.plan_table(cells, dataset)})
         return
 
-    params = given | {"storage": queue.without_password(given["storage"])}
+    params = given | {"storage": storage.without_password(given["storage"])}
     with display.Display(console, plan.time_left(cells, dataset, workers)) as observe:
         outcome = conduct.conduct(
             ablation, cells, dataset, params=params, worker_count=workers, observe=observe,
@@ -68,17 +68,14 @@ def main(**given: str) -> None:
             reuse=reuse, storage=given["storage"],
         )  # fmt: skip
     display.print_findings(console, outcome.study)
-    if outcome.reused:
-        click.echo(f"{display.count(outcome.reused, 'trial')} carried over from earlier studies (reuse=false: train).")
+    display.tell_of_reused(outcome.reused)
     console.print(f"Report: {outcome.page}", markup=False, highlight=False)
     run_id = outcome.study.record.run_id
     console.print(
         f"Run {run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrices and model.",
         highlight=False,
     )
-    if outcome.diverged:
-        number, first = len(outcome.diverged), outcome.diverged[0]
-        display.warn(f"{number} of {len(cells)} trials diverged; the first: {first.name}, {first.reason}.")
+    display.warn_of_ended(outcome.diverged, "diverged", len(cells))
     if outcome.failures:
         raise click.ClickException(
             f"{len(outcome.failures)} of {len(cells)} trials failed; the first: {outcome.failures[0].reason}"
@@ -98,16 +95,11 @@ def _ablation(given: dict[str, str]) -> Ablation:
 
 
 def _introduce(console: Console, ablation: Ablation, dataset: Dataset, trials: int, workers: int) -> None:
-    if dataset.substitute_for:
-        display.warn(f"these results are not on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
-    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in ("train", "validation", "test"))
     arms, seeds = len(ablation.arms), trials // len(ablation.arms)
-    for line in (
-        f"ablation {ablation.task}: {ablation.question}",
-        f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…",
-        f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}",
-    ):
-        console.print(line, markup=False, highlight=False)
+    console.print(f"ablation {ablation.task}: {ablation.question}", markup=False, highlight=False)
+    display.introduce_data(console, dataset, SPLITS)
+    size = f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}"
+    console.print(size, markup=False, highlight=False)
 
 
 def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:

@@ -11,13 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from study import report, search_report
+from study.data import Dataset
 from study.findings import Study
 from study.plan import TimeLeft
-from study.queue import Progress, has_password, without_password
+from study.queue import Progress
 from study.search_findings import SearchStudy
+from study.storage import has_password, without_password
 
 WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
 STATE_WIDTH = 6
+ON_OTHERS = "these results are not on MNIST"
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -92,19 +95,19 @@ class Display:
         )
         for trial in trials:
             if trial.state == "RUNNING":
-                value = "starting" if trial.value is None else f"{self._metric} {_loss(trial.value)}"
+                value = "starting" if trial.value is None else f"{_metric(trial)} {_loss(trial.value)}"
                 picture.add_row(
                     Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", f"{value}  {trial.settings}"
                 )
         return picture
 
-    @property
-    def _metric(self) -> str:
-        return "value" if self._better else "val_loss"
+
+def _metric(trial: Progress) -> str:
+    return "value" if trial.settings else "val_loss"  # a search's trials have settings, and report what it optimizes
 
 
 def _last_epoch(trial: Progress) -> str:
-    return "" if trial.value is None else f"  epoch {trial.epoch}  val_loss {_loss(trial.value)}"
+    return "" if trial.value is None else f"  epoch {trial.epoch}  {_metric(trial)} {_loss(trial.value)}"
 
 
 def _loss(value: float) -> str:
@@ -174,6 +177,33 @@ def print_table(
 def warn(message: str) -> None:
     """Print a warning that cannot be overlooked, on the standard error."""
     click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)
+
+
+def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], what: str = ON_OTHERS) -> None:
+    """Print which data are used and how many rows the splits have; warn where they are not those that were meant."""
+    warn_of_substitute(dataset, what)
+    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in splits)
+    line = f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"
+    console.print(line if "test" in splits else f"{line}; no trial sees the test images", markup=False, highlight=False)
+
+
+def warn_of_substitute(dataset: Dataset, what: str) -> None:
+    """Warn where the data are not those that were meant; `what` says so."""
+    if dataset.substitute_for:
+        warn(f"{what}. The small UCI digits stand in for {dataset.substitute_for}.")
+
+
+def tell_of_reused(number: int) -> None:
+    """Print how many trials were not trained, if any."""
+    if number:
+        click.echo(f"{count(number, 'trial')} carried over from earlier studies (reuse=false: train).")
+
+
+def warn_of_ended(trials: Sequence[Progress], how: str, total: int) -> None:
+    """Warn of the trials that ended so, if any, with the first one's reason."""
+    if trials:
+        first = trials[0]
+        warn(f"{len(trials)} of {count(total, 'trial')} {how}; the first: {first.name}, {first.reason}.")
 
 
 def tell_how_to_join(console: Console, name: str, storage: str) -> None:

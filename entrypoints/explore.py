@@ -19,8 +19,7 @@ def main(**given: str) -> None:
     """Survey the dataset that the options name."""
     config = TrialConfig.parse(given)
     dataset = data.load(config.data, config.validation)
-    if dataset.substitute_for:
-        display.warn(f"this is not MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
+    display.warn_of_substitute(dataset, "this is not MNIST")
     console = shell.console()
     for line in (survey_page.title(dataset), f"SHA-256 {dataset.sha256}"):
         console.print(line, markup=False, highlight=False)

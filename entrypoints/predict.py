@@ -117,8 +117,7 @@ def _explain(
     facts: list[tuple[str, str]],
 ) -> Answer:
     dataset = asking.load_data(client, given["model"], version, shell.unless(given["data"], "auto"))
-    if dataset.substitute_for:
-        display.warn(f"this is not MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
+    display.warn_of_substitute(dataset, "this is not MNIST")
     asking.check_indices(indices, dataset)
     explanations = asking.explain(_open(given["model"]), dataset, indices)
     files = {}

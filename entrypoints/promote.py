@@ -56,9 +56,7 @@ def main(**given: str) -> None:
     with display.Display(console, plan.time_left(race.cells, race.dataset, workers)) as observe:
         done = promotion.run(race, params=given, worker_count=workers, observe=observe, force=force)
     display.print_findings(console, done.outcome.study, verdicts=False)
-    if done.outcome.diverged:
-        number, first = len(done.outcome.diverged), done.outcome.diverged[0]
-        display.warn(f"{number} of {len(race.cells)} trials diverged; the first: {first.name}, {first.reason}.")
+    display.warn_of_ended(done.outcome.diverged, "diverged", len(race.cells))
     width = max((len(name) for name, _ in done.rows), default=0)
     for name, value in done.rows:
         click.echo(f"{name:<{width}}  {value}")

@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import conduct, data, plan, queue, searching, space, tracking
+from study import conduct, data, plan, searching, space, storage, tracking
 from study.config import parse_settings
 from study.data import Dataset
 from study.errors import ConfigError
@@ -65,7 +65,7 @@ def main(**given: str) -> None:
     each = plan.trial_seconds(search.baseline, dataset)
     time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(budget.trials or 1)}, seconds)
     display.tell_how_to_join(console, name, given["storage"])
-    params = given | {"storage": queue.without_password(given["storage"])}
+    params = given | {"storage": storage.without_password(given["storage"])}
     with display.Display(console, time_left, search.better, total) as observe:
         outcome = searching.conduct_search(
             search, dataset, name=name, budget=budget, params=params, worker_count=workers, observe=observe,
@@ -95,17 +95,11 @@ def _search(given: dict[str, str]) -> tuple[Search, Dataset]:
 
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
-    if dataset.substitute_for:
-        display.warn(f"these results are not on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
-    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in ("train", "validation"))
+    console.print(f"search {name}: {search.words}", markup=False, highlight=False)
+    display.introduce_data(console, dataset, ("train", "validation"))
     size = display.count(budget.trials, "trial") if budget.trials else "trials"
     time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
-    for line in (
-        f"search {name}: {search.words}",
-        f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…; no trial sees the test images",
-        f"{size}{time}, on {display.count(workers, 'worker')}",
-    ):
-        console.print(line, markup=False, highlight=False)
+    console.print(f"{size}{time}, on {display.count(workers, 'worker')}", markup=False, highlight=False)
 
 
 def _print_plan(console: Console, search: Search, seconds: float) -> None:
@@ -118,24 +112,16 @@ def _print_plan(console: Console, search: Search, seconds: float) -> None:
 
 def _conclude(console: Console, outcome: searching.Outcome, storage: str) -> None:
     run_id = outcome.study.record.run_id
-    if outcome.reused:
-        click.echo(f"{display.count(outcome.reused, 'trial')} carried over from earlier studies (reuse=false: train).")
+    display.tell_of_reused(outcome.reused)
     for line in (
         f"Report: {outcome.page}",
         f"Run {run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrix and model.",
         f"The best of them, raced with fresh seeds, tested once: mlflow run . -e promote -P from={run_id}",
     ):
         console.print(line, markup=False, highlight=False)
-    if outcome.diverged:
-        first = outcome.diverged[0]
-        display.warn(
-            f"{display.count(len(outcome.diverged), 'trial')} diverged; the first: {first.name}, {first.reason}."
-        )
-    if outcome.failures:
-        first = outcome.failures[0]
-        display.warn(
-            f"{display.count(len(outcome.failures), 'trial')} failed; the first: {first.name}, {first.reason}."
-        )
+    total = len(outcome.study.trials)
+    display.warn_of_ended(outcome.diverged, "diverged", total)
+    display.warn_of_ended(outcome.failures, "failed", total)
 
 
 if __name__ == "__main__":

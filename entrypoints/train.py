@@ -6,7 +6,7 @@ from rich.console import Console
 from entrypoints import display, shell
 from study import data, single
 from study.config import TrialConfig, value_text
-from study.data import Dataset
+from study.data import SPLITS, Dataset
 from study.single import Trained
 
 DEFAULTS = {name: (value_text(field.default), field.description) for name, field in TrialConfig.model_fields.items()}
@@ -30,11 +30,8 @@ def main(**given: str) -> None:
 
 
 def _introduce(console: Console, config: TrialConfig, dataset: Dataset) -> None:
-    if dataset.substitute_for:
-        display.warn(f"this is not trained on MNIST. The small UCI digits stand in for {dataset.substitute_for}.")
-    rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in ("train", "validation", "test"))
-    for line in (single.name_of(config), f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"):
-        console.print(line, markup=False, highlight=False)
+    console.print(single.name_of(config), markup=False, highlight=False)
+    display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
 
 
 class _Lines:

@@ -151,16 +151,14 @@ def value_text(value: object) -> str:
     return f"{value!r}" if isinstance(value, float) else str(value)
 
 
-def settings_text(settings: Mapping[str, object], digits: int | None = None) -> str:
-    """Return settings as they are typed, one after the other: ``hidden=20-7-5 dropout=0.1``.
+def brief(value: object) -> str:
+    """Return one field's value to be looked at: a float with no more than three digits that count."""
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
-    With `digits` floats are told with so many significant ones, to be looked at.
-    """
-    short = {
-        name: float(f"{value:.{digits}g}") if digits and isinstance(value, float) else value
-        for name, value in settings.items()
-    }
-    return " ".join(f"{name}={value_text(value)}" for name, value in short.items())
+
+def settings_text(settings: Mapping[str, object], text: Callable[[object], str] = value_text) -> str:
+    """Return settings as they are typed, one after the other: ``hidden=20-7-5 dropout=0.1``; `text` tells a value."""
+    return " ".join(f"{name}={text(value)}" for name, value in settings.items())
 
 
 def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:

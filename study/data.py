@@ -20,6 +20,7 @@ MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.n
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 CONNECT_SECONDS = 10
 
+SPLITS = ("train", "validation", "test")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 

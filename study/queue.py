@@ -6,33 +6,23 @@ takes it. Every trial is handed out once, in the order of the slots; when its wo
 
 import contextlib
 import time
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import wraps
 
 import optuna
-
-# Before TensorFlow, which a worker imports later: both bring a TLS library, and in the other order a connection with
-# TLS crashes the process.
-import psycopg  # noqa: F401
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, PendingRollbackError, SQLAlchemyError
 
+from study import storage as storages
 from study.config import TrialConfig
-from study.errors import StudyError, WorkerError, first_line, nearest, shown
+from study.errors import StudyError, nearest, shown
 from study.processes import is_gone
+from study.storage import GRACE_SECONDS, Storage, without_password
 
-HEARTBEAT_SECONDS = 5
-GRACE_SECONDS = 20
 RETRIES = 2
-PATIENCE_SECONDS = 180  # with a database server that does not answer
-OPENING_SECONDS = 10  # in which what hinders at the beginning passes
 CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
 
 
@@ -75,95 +65,6 @@ class Cell:
 
 class QueueEmpty(Exception):
     """No trial is waiting."""
-
-
-# --- the storage ------------------------------------------------------------------------------------
-
-_LOST = (OperationalError, PendingRollbackError)
-
-
-def _patient(method: Callable) -> Callable:
-    """Let a method of the storage wait for a database server that has gone away, as it does when it is restarted."""
-
-    @wraps(method)
-    def call(self, *given, **named):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return method(self, *given, **named)
-            except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as failure:
-                lost = failure if isinstance(failure, SQLAlchemyError) else failure.__cause__
-                # Optuna asks for the trials once more, in the lost transaction, after any OperationalError.
-                connection = getattr(lost, "connection_invalidated", False) or isinstance(lost, _LOST)
-                # SQLite has no server; it has waited for other writers already.
-                if self.on_sqlite or not connection or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.5)
-
-    return call
-
-
-class _Storage(RDBStorage):
-    """Optuna's storage in a database, patient with a server and strict with SQLite."""
-
-    def __init__(self, url: str):
-        self.on_sqlite = url.startswith("sqlite")
-        super().__init__(
-            url,
-            engine_kwargs={"connect_args": {"timeout": 60} if self.on_sqlite else {}, "pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=lambda study, trial: put_back(study, trial, most=RETRIES),
-        )
-        if self.on_sqlite:
-            # A worker takes a trial by reading that it waits and writing that it runs. SQLite has no SELECT FOR UPDATE
-            # and takes its lock at the first write, so that two workers could read the same; now at the first read.
-            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-
-    def record_heartbeat(self, trial_id: int) -> None:
-        # In a thread of Optuna's, which would print a traceback and end: a beat that is missed is only that.
-        with contextlib.suppress(optuna.exceptions.StorageInternalError, SQLAlchemyError):
-            super().record_heartbeat(trial_id)
-
-
-for _name in (
-    "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
-    "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
-    "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
-    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
-    "_get_stale_trial_ids",
-):  # fmt: skip
-    setattr(_Storage, _name, _patient(getattr(RDBStorage, _name)))
-
-
-def _open(storage: str) -> _Storage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    deadline = time.monotonic() + OPENING_SECONDS
-    while True:
-        try:
-            return _Storage(storage)
-        except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
-            # Of processes that make a new database's tables at the same moment some fail; then the tables are there.
-            # And a server that is being restarted says so.
-            passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
-            if not passing or time.monotonic() > deadline:
-                what = f"the queue cannot be opened ({first_line(failure)})"
-                raise WorkerError(what, where=without_password(storage)) from failure
-        time.sleep(0.5)
-
-
-def without_password(storage: str) -> str:
-    """Return a database's address as it may be shown."""
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
-        return storage
-
-
-def has_password(storage: str) -> bool:
-    """Return whether a database's address has a password in it."""
-    return without_password(storage) != storage and ":***@" in without_password(storage)
 
 
 # --- the queue --------------------------------------------------------------------------------------
@@ -294,6 +195,10 @@ def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
         if came_before or failed_for_good or other.state in (TrialState.COMPLETE, TrialState.PRUNED):
             return other.number
     return None
+
+
+def _open(storage: str) -> Storage:
+    return storages.connect(storage, lambda study, trial: put_back(study, trial, most=RETRIES))
 
 
 def create(storage: str, name: str, direction: str = "minimize") -> tuple[Queue, bool]:

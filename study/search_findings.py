@@ -2,28 +2,23 @@
 
 import math
 import sys
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from study import search as searches
 from study import tracking
-from study.config import TrialConfig, value_text
-from study.errors import ConfigError, TrackingError, shown
+from study.config import TrialConfig
+from study.edges import Edge, edge
+from study.errors import TrackingError, shown
+from study.importances import Importance, importances_of, in_memory
 from study.search import Search
-from study.space import Dimension
 from study.tracking import RunRecord
 
 TOP = 10
 FEWEST = 10  # complete trials from which importances are told
-TREES = 32  # of fANOVA: half of what is usual takes half of the time
-BEST_SHARE, LEAST_BEST = 0.1, 10  # of the complete trials: those that PED-ANOVA tells apart from the others
-EDGE = 0.05  # of a range: so close to an end the best may lie beyond it
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -46,30 +41,6 @@ OBJECTIVES = {
     "val_loss": Objective("val loss", "nats"),
     "val_accuracy": Objective("val accuracy", "%", 100),
 }
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A field whose best value lies at an end of what was searched: the better ones may lie beyond it."""
-
-    field: str
-    value: object
-    end: str
-    bound: object
-
-    @property
-    def words(self) -> str:
-        """The warning, in a clause."""
-        return f"{self.field}={brief(self.value)} lies at the {self.end} end of what was searched ({brief(self.bound)})"
-
-
-@dataclass(frozen=True)
-class Importance:
-    """What share of the differences a field explains, by two methods; fANOVA knows only fields that all trials have."""
-
-    field: str
-    ped_anova: float
-    fanova: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,24 +141,16 @@ class SearchStudy:
         """The fields whose best value lies at an end of what was searched, unless nothing can lie beyond that."""
         settings = self.settings(self.best) if self.best else {}
         found = (
-            _edge(dimension, settings[dimension.field])
+            edge(dimension, settings[dimension.field])
             for dimension in self.search.space.dimensions
             if dimension.field in settings
         )
-        return [edge for edge in found if edge]
+        return [each for each in found if each]
 
     @cached_property
     def optuna_study(self) -> optuna.Study:
         """The search as an Optuna study in memory, its trials numbered from 0 in the slots' order."""
-        return self._study([self._frozen(trial) for trial in self.trials])
-
-    def _study(self, trials: list[FrozenTrial]) -> optuna.Study:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # says of each study that there is one
-        sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
-        storage = optuna.storages.InMemoryStorage()
-        study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, direction=self.search.direction)
-        study.add_trials(trials)
-        return study
+        return in_memory([self._frozen(trial) for trial in self.trials], self.search.direction)
 
     def _frozen(self, trial: RunRecord) -> FrozenTrial:
         settings = self.settings(trial)
@@ -226,92 +189,7 @@ class SearchStudy:
         """How much each field mattered among the complete trials, the most by PED-ANOVA first; empty without."""
         if self.no_importances:
             return []
-        trials = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            top = max(BEST_SHARE, min(0.5, LEAST_BEST / len(trials)))
-            ped = get_param_importances(self._study(trials), evaluator=PedAnovaImportanceEvaluator(target_quantile=top))
-            fanova = self._fanova([_in_log_units(trial) for trial in trials])
-        return [
-            Importance(field, float(share), float(fanova[field]) if field in fanova else None)
-            for field, share in ped.items()
-        ]
-
-    def _fanova(self, trials: list[FrozenTrial]) -> dict[str, float]:
-        try:
-            return get_param_importances(
-                self._study(trials), evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-            )
-        except RuntimeError:  # the fields that all trials have are the same in all of them: no tree has a branch
-            return {}
-
-
-def _in_log_units(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial whose logarithmic fields are their logarithms: Optuna's fANOVA weighs ranges as if linear."""
-    distributions: dict[str, BaseDistribution] = {}
-    params = {}
-    for name, distribution in trial.distributions.items():
-        log = getattr(distribution, "log", False)
-        ends = (distribution.low, distribution.high) if log else ()
-        distributions[name] = FloatDistribution(*map(math.log, ends)) if log else distribution
-        params[name] = min(max(math.log(trial.params[name]), math.log(ends[0])), math.log(ends[1])) if log else (
-            trial.params[name])  # fmt: skip
-    return optuna.trial.create_trial(value=trial.value, params=params, distributions=distributions)
-
-
-def _edge(dimension: Dimension, value: object) -> Edge | None:
-    """Return the end of its dimension at which a value lies, if it lies at one beyond which there is something."""
-    if dimension.zero_below is not None and value == 0:
-        return None
-    numbers = _ends(dimension)
-    if numbers is None:
-        return None
-    low, high = numbers
-    if dimension.choices:
-        place = 0.0 if number_of(value) == low else 1.0 if number_of(value) == high else 0.5
-    else:
-        scale = math.log if dimension.log else float
-        place = (scale(value) - scale(low)) / (scale(high) - scale(low))
-    bounds = {number_of(choice): choice for choice in dimension.choices}
-    if place <= EDGE and dimension.zero_below is None and _can_be(dimension, low, -1):
-        return Edge(dimension.field, value, "lower", bounds.get(low, low))
-    if place >= 1 - EDGE and _can_be(dimension, high, 1):
-        return Edge(dimension.field, value, "upper", bounds.get(high, high))
-    return None
-
-
-def _ends(dimension: Dimension) -> tuple[float, float] | None:
-    """Return the ends of a range, or of choices that are at least three numbers in order."""
-    if not dimension.choices:
-        return dimension.low, dimension.high
-    numbers = [number_of(choice) for choice in dimension.choices]
-    if len(numbers) < 3 or None in numbers or numbers not in (sorted(numbers), sorted(numbers, reverse=True)):
-        return None
-    return min(numbers), max(numbers)
-
-
-def _can_be(dimension: Dimension, end: float, sign: int) -> bool:
-    """Return whether there is a config with a value a little beyond an end."""
-    whole = end and float(end).is_integer()
-    beyond = int(end) + sign if whole else end + sign * 1e-3 * (abs(end) or 1)
-    try:
-        TrialConfig().replace({dimension.field: beyond})
-    except ConfigError:
-        return False
-    return True
-
-
-def number_of(value: object) -> float | None:
-    """Return the number that a field's value is, also as text; None where it is none."""
-    try:
-        return float(value_text(value))
-    except ValueError:
-        return None
-
-
-def brief(value: object) -> str:
-    """Return a field's value with no more than three digits that count."""
-    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
+        return importances_of(self.optuna_study)
 
 
 def is_finite(value: float) -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from study import report_parts, search_figures, tracking
-from study.config import value_text
+from study.config import brief, settings_text, value_text
 from study.numbers import show
 from study.page import Document, Interactive, plain
-from study.search_findings import SearchStudy, brief, slot_of, state_of
+from study.search_findings import SearchStudy, slot_of, state_of
 from study.statistics import Estimate
 from study.tracking import RunRecord, csv_text
 
@@ -118,7 +118,7 @@ def in_short(study: SearchStudy) -> list[str]:
 
 
 def _settings(study: SearchStudy, trial: RunRecord) -> str:
-    return " ".join(f"{name}={brief(value)}" for name, value in study.settings(trial).items())
+    return settings_text(study.settings(trial), brief)
 
 
 def _percent(share: float | None) -> str:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.data import Dataset, Split
+from study.data import SPLITS, Dataset, Split
 
-SPLITS = ("train", "validation", "test")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CELLS = 7  # a side
 # Root mean square, in grey levels of 255: more than a little noise changes, and less than lies between MNIST's test or

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import figures, panels, report_parts, tracking
-from study.data import Dataset
+from study.data import SPLITS, Dataset
 from study.page import Document, plain
-from study.survey import QUANTILES, SPLITS, TOLERANCE, Overlap, Pair, Survey, is_pictures, overlaps
+from study.survey import QUANTILES, TOLERANCE, Overlap, Pair, Survey, is_pictures, overlaps
 from study.tracking import csv_text
 
 FOLDER = NAME = "explore"

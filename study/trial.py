@@ -6,12 +6,10 @@ import numpy as np
 
 from study import figures, inspection, network, tracking, training
 from study.config import TrialConfig
-from study.data import Dataset
+from study.data import SPLITS, Dataset
 from study.evaluation import Evaluation, evaluate
 from study.tracking import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
 from study.training import Epoch, TrialResult
-
-SPLITS = ("train", "validation", "test")
 
 
 def run(

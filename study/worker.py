@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import optuna
-from sqlalchemy.exc import SQLAlchemyError
 
 from study import data, processes, reuse, sampling, tracking
 from study import queue as queues
 from study import search as searches
-from study.config import TrialConfig, fingerprint, settings_text, training_code_version
+from study import storage as storages
+from study.config import TrialConfig, brief, fingerprint, settings_text, training_code_version
 from study.data import Dataset
 from study.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
 from study.queue import Assignment, Queue, QueueEmpty
@@ -29,7 +29,7 @@ IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing waits 
 MOST_FAULTS = 3  # of the store, one after the other, before a worker ends
 LOOK_SECONDS = 5  # between two looks for workers that have ended
 STOP_SECONDS = 15
-STORE_FAULTS = (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError, *tracking.FAULTS)
+STORE_FAULTS = (OSError, *storages.FAULTS, *tracking.FAULTS)
 
 
 class StoreFault(BaseException):
@@ -162,7 +162,7 @@ class _Worker:
         if (other := queues.equal_point(self.queue, trial)) is not None:
             trial.set_user_attr("repeats", other)
             raise Repeated(f"the same point as trial {other}")
-        trial.set_user_attr("settings", settings_text(settings, digits=3))
+        trial.set_user_attr("settings", settings_text(settings, brief))
         return config
 
     def _train(self, config: TrialConfig, run: tracking.Run, trial: optuna.Trial) -> float:

@@ -95,15 +95,15 @@ def connections_closed(monkeypatch) -> Iterator[None]:
     """Close the connections to queues when the test ends: a program leaves them to its own end."""
     import programs
 
-    from study import queue as queues
+    from study import storage
 
-    opened, open_one = [], queues._open
-    monkeypatch.setattr(queues, "_open", lambda storage: opened.append(open_one(storage)) or opened[-1])
+    opened, connect = [], storage.connect
+    monkeypatch.setattr(storage, "connect", lambda *given: opened.append(connect(*given)) or opened[-1])
     yield
     programs.watched.cache_clear()
-    for storage in opened:
-        storage.remove_session()
-        storage.engine.dispose()
+    for connected in opened:
+        connected.remove_session()
+        connected.engine.dispose()
 
 
 @pytest.fixture(params=DATABASES)

@@ -9,9 +9,21 @@ from conftest import ROOT
 
 FLOORS = [
     ["errors", "processes", "quiet", "small_sets", "stopping"],
-    ["config", "data", "evaluation", "statistics", "backend", "images", "drawings", "doubt", "yaml_file"],
-    ["network", "figures", "verdict", "ledger", "numbers", "survey", "analysis", "registry", "digit_model", "space"],
-    ["training", "inspection", "tracking", "panels", "page", "search"],
+    ["config", "data", "evaluation", "statistics", "backend", "images", "drawings", "doubt", "yaml_file", "storage"],
+    [
+        "network",
+        "figures",
+        "verdict",
+        "ledger",
+        "numbers",
+        "survey",
+        "analysis",
+        "registry",
+        "digit_model",
+        "space",
+        "importances",
+    ],
+    ["training", "inspection", "tracking", "panels", "page", "search", "edges"],
     ["trial", "reader", "serving", "report_parts", "prediction", "queue"],
     ["repair", "reuse", "sampling", "workers", "survey_page"],
     ["joining", "single", "worker", "asking", "plan", "ablation"],
@@ -25,10 +37,10 @@ FLOORS = [
 FLOOR = {module: height for height, modules in enumerate(FLOORS) for module in modules}
 DOORS = {
     "mlflow": {"tracking", "registry", "serving", "digit_model"},
-    "optuna": {"queue", "worker", "sampling", "search_findings"},
+    "optuna": {"storage", "queue", "worker", "sampling", "search_findings", "importances"},
     "plotly": {"search_figures"},
-    "sqlalchemy": {"queue", "worker"},
-    "psycopg": {"queue"},
+    "sqlalchemy": {"storage"},
+    "psycopg": {"storage"},
     "psutil": {"processes"},
     "yaml": {"yaml_file"},
     "matplotlib": {"figures", "panels"},

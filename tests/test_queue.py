@@ -9,7 +9,6 @@ from optuna.trial import TrialState
 from study import processes
 from study import queue as queues
 from study.config import TrialConfig
-from study.errors import WorkerError
 from study.queue import Assignment, Cell, Queue, QueueEmpty, QueueError
 
 NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
@@ -80,11 +79,6 @@ def test_progress_tells_state_epoch_and_reason(storage):
     assert (done.name, done.state, done.epoch, done.epochs, done.value) == ("arm · seed 1", "COMPLETE", 2, 5, 0.25)
     assert (failed.state, failed.reason) == ("FAIL", "the loss was not finite")
     assert (waiting.state, waiting.finished, done.finished, failed.finished) == ("WAITING", False, True, True)
-
-
-def test_queue_that_cannot_be_opened_is_an_error():
-    with pytest.raises(WorkerError, match="the queue cannot be opened"):
-        queues.create("sqlite:////nowhere/at/all/optuna.db", "x")
 
 
 def test_queue_that_does_not_exist_is_an_error_that_names_those_that_do(storage):
@@ -170,13 +164,3 @@ def test_a_point_that_was_tried_before_is_known(storage):
     for trial in trials:
         trial.suggest_float("dropout", 0, 1)
     assert [queues.equal_point(queue, trial) for trial in trials] == [None, None, 0, 1]
-
-
-@pytest.mark.parametrize("url, shown, has", [
-    ("postgresql+psycopg://me:secret@db.example:5432/study", "postgresql+psycopg://me:***@db.example:5432/study", True),
-    ("postgresql+psycopg://me@db.example/study", "postgresql+psycopg://me@db.example/study", False),
-    ("sqlite:///optuna.db", "sqlite:///optuna.db", False),
-    ("not an address", "not an address", False),
-])  # fmt: skip
-def test_no_password_is_shown(url, shown, has):
-    assert (queues.without_password(url), queues.has_password(url)) == (shown, has)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from study.config import brief
 from study.panels import Axis
-from study.search_findings import SearchStudy, brief, slot_of
+from study.search_findings import SearchStudy, slot_of
 from study.space import Dimension
 from study.tracking import RunRecord
 
