@@ -110,7 +110,7 @@ def _print_plan(console: Console, search: Search, seconds: float) -> None:
     click.echo(f"At most about {display.duration(seconds)}, if no trial is cut short. Nothing was run.")
 
 
-def _conclude(console: Console, outcome: searching.Outcome, storage: str) -> None:
+def _conclude(console: Console, outcome: conduct.Outcome, storage: str) -> None:
     run_id = outcome.study.record.run_id
     display.tell_of_reused(outcome.reused)
     for line in (

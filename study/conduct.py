@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -22,15 +23,18 @@ MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they 
 GO_ON = "The same command goes on: what is finished is not trained again"
 
 
+S = TypeVar("S")  # an ablation or a search, read back
+
+
 @dataclass(frozen=True)
-class Outcome:
-    """What an ablation came to: the study read back, where its report lies, and the trials that did not end well.
+class Outcome(Generic[S]):
+    """What a study came to: the study read back, where its report lies, and the trials that did not end well.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
     trials that were carried over from earlier studies.
     """
 
-    study: Study
+    study: S
     page: str
     diverged: list[Progress]
     failures: list[Progress]
@@ -50,7 +54,7 @@ def conduct(
     open_test: bool = True,
     reuse: bool = True,
     storage: str = QUEUE,
-) -> Outcome:
+) -> Outcome[Study]:
     """Run every cell once, each as a child of the study's run, and write the comparison into that.
 
     The run is called `title`, or ``ablation`` and the task. With `open_test` false no trial sees a test row; with
@@ -85,7 +89,8 @@ def conduct(
                 with suppress(Exception):
                     queue.end("the ablation has ended")
                 repair.end_lost_trials(client, run.run_id, queue)
-            outcome = write_outcome(run, trials)
+            study = findings.read(client, run.run_id)
+            outcome = outcome_of(study, report.log(study), trials)
     run.end("FAILED" if outcome.failures else "FINISHED", failure_text(outcome.failures))
     return outcome
 
@@ -161,20 +166,13 @@ def _test_set(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def write_outcome(run: tracking.Run, trials: Sequence[Progress]) -> Outcome:
-    """Write the report into the study's run; return what the study came to."""
-    study = findings.read(run.client, run.run_id)
-    page = report.log(study)
+def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
+    """Return what a study came to; those that failed without having diverged are failures."""
     thrown = {trial.name for trial in study.trials if trial.tags.get("state") == "diverged"}
-    diverged, failures = diverged_and_failed(trials, thrown)
-    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))
-
-
-def diverged_and_failed(trials: Sequence[Progress], thrown: set[str]) -> tuple[list[Progress], list[Progress]]:
-    """Return the trials that diverged, which is a result, and those that failed otherwise."""
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.name in thrown]
-    return diverged, [trial for trial in failed if trial.name not in thrown]
+    failures = [trial for trial in failed if trial.name not in thrown]
+    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))
 
 
 def failure_text(failures: Sequence[Progress]) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 from study import conduct, processes, repair, search_findings, search_report, tracking
 from study import queue as queues
 from study import search as searches
+from study.conduct import Outcome
 from study.data import Dataset
 from study.errors import ConfigError, Interrupted
 from study.queue import Assignment, Progress, Queue
@@ -29,17 +30,6 @@ class Budget:
     minutes: float | None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a search came to: the study read back, where its report lies, and its trials by how they ended."""
-
-    study: SearchStudy
-    page: str
-    diverged: list[Progress]
-    failures: list[Progress]
-    reused: int
-
-
 def conduct_search(
     search: Search,
     dataset: Dataset,
@@ -51,7 +41,7 @@ def conduct_search(
     observe: Callable[[list[Progress]], None],
     reuse: bool = True,
     storage: str = conduct.QUEUE,
-) -> Outcome:
+) -> Outcome[SearchStudy]:
     """Run the search of this name until its budget is spent, or go on with it; each trial is a child of its run.
 
     No trial sees a test row. `observe` is called about twice a second with the progress of all trials. Raises
@@ -76,7 +66,8 @@ def conduct_search(
             finally:
                 team.stop()
                 repair.end_lost_trials(client, run.run_id, queue)
-            outcome = _write_outcome(run, trials)
+            study = search_findings.read(client, run.run_id)
+            outcome = conduct.outcome_of(study, search_report.log(study), trials)
     run.end("FINISHED", conduct.failure_text(outcome.failures))
     return outcome
 
@@ -178,11 +169,3 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
     pairs.append(("number of validation rows", before.validation, now.validation))
     pairs.append(("training code", before.training_code[:12], now.training_code[:12]))
     return pairs
-
-
-def _write_outcome(run: tracking.Run, trials: list[Progress]) -> Outcome:
-    study = search_findings.read(run.client, run.run_id)
-    page = search_report.log(study)
-    thrown = {trial.name for trial in study.trials if trial.tags.get("state") == "diverged"}
-    diverged, failures = conduct.diverged_and_failed(trials, thrown)
-    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))

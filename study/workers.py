@@ -90,17 +90,19 @@ class Workers:
         parent = os.getppid()
         while True:
             alive = self.working()
-            yield queues.progress(queue, epochs)
-            now = queues.progress(queue, epochs)
-            running = any(trial.state == "RUNNING" for trial in now)
-            if all(trial.finished for trial in now) or (queue.ended and not running):
-                yield now
-                return
+            trials = queues.progress(queue, epochs)
+            yield trials
+            if queue.ended or all(trial.finished for trial in trials):
+                trials = queues.progress(queue, epochs)  # whoever took them may have enqueued more
+                running = any(trial.state == "RUNNING" for trial in trials)
+                if all(trial.finished for trial in trials) or (queue.ended and not running):
+                    yield trials
+                    return
             if not alive:
                 codes = sorted({process.returncode for process in self._processes})
                 raise WorkerError(
                     f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
-                    got=f"{sum(trial.finished for trial in now)} of {len(now)} trials",
+                    got=f"{sum(trial.finished for trial in trials)} of {len(trials)} trials",
                     hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
                 )
             if os.getppid() != parent:

@@ -19,7 +19,7 @@ hush()
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
-# The second database is a marker of its own: CI has a quarter of an hour, and `make test-matrix` has not.
+# The second database has a marker of its own: CI has a quarter of an hour, and `make test-matrix` has not.
 DATABASES = ("sqlite", pytest.param("postgres", marks=pytest.mark.matrix))
 
 

@@ -44,7 +44,7 @@ def asked(name: str, storage: str, epochs: int, **given) -> dict:
     """Return the options of a search whose trials take so many epochs, none of them cut short or carried over."""
     return {
         "study": name, "storage": storage, "space": search_file(epochs), "data": "digits", "pruner": "none",
-        "workers": 2, "reuse": "false",
+        "workers": 1, "reuse": "false",
     } | given  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from study import ablation, conduct, config, tracking, worker
+from study import ablation, conduct, config, findings, report, tracking, worker
 from study import queue as queues
 from study.conduct import Outcome
 from study.tracking import PREDICTIONS
@@ -33,7 +33,8 @@ def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True) -> Outcome:
     queue.add_cells(asked.cells(seeds, dataset))
     queue.assign(conduct.assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
     worker.work(conduct.QUEUE, started.run_id)
-    return conduct.write_outcome(started, queues.progress(queue))
+    study = findings.read(started.client, started.run_id)
+    return conduct.outcome_of(study, report.log(study), queues.progress(queue))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from study import queue as queues
 from study.searching import Budget, Supply
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+ENDINGS = (signal.SIGINT, signal.SIGKILL)  # test_workers.py has SIGTERM
 
 # --- workers that are killed ------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ def queue_name(client: MlflowClient, title: str) -> str:
 
 def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store):
     client, kept = tracking.connect(), {}
-    given = asked(name, storage, 150, trials=6)
+    given = asked(name, storage, 150, trials=3)
     for ending in ENDINGS:
         before = kept
         program = start("search", **given)
@@ -89,20 +89,20 @@ def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store
         wait_until(lambda: not workers_in(store))
         if ending != signal.SIGKILL:  # then there is nobody left to say or write anything
             assert program.returncode == 130
-            assert re.search(r"Error: stopped with \d of 6 trials done\. The same command goes on", message)
+            assert re.search(r"Error: stopped with \d of 3 trials done\. The same command goes on", message)
             assert not any(run.info.status == "RUNNING" for run in runs_of(client, name))
         kept = finished(client, name)
         assert before.items() <= kept.items()
     program = start("search", **given)
     message = said(program)
     assert program.returncode == 0, message
-    check_whole(client, storage, name, 6)
+    check_whole(client, storage, name, 3)
     assert kept.items() <= finished(client, name).items()
 
 
 def test_one_worker_comes_to_the_same_points_though_it_was_killed(storage, name, start, store):
     client, whole, broken = tracking.connect(), f"{name} whole", f"{name} broken"
-    given = asked("", storage, 20, trials=13, workers=1)  # from the eleventh on the points depend on the others
+    given = asked("", storage, 20, trials=13)  # from the eleventh on the points depend on the others
     uninterrupted = start("search", **given | {"study": whole})
     program = start("search", **given | {"study": broken})
     wait_until(lambda: len(done(storage, broken)) > 10 and at_work(storage, broken), program)
@@ -123,8 +123,8 @@ def test_one_worker_comes_to_the_same_points_though_it_was_killed(storage, name,
 WORK = "import sys, programs, study.worker\nstudy.worker.work(*sys.argv[1:], run=programs.null_run)"
 
 
-@pytest.mark.parametrize(("workers", "trials"), [(8, 200), (2, 60)])
-def test_many_workers_share_one_queue(workers, trials, storage, name, store, digits, record_property):
+def test_eight_workers_share_one_queue(storage, name, store, digits, record_property):
+    workers, trials = 8, 200
     client, search = tracking.connect(), searched(1, digits)
     queue, _ = queues.create(storage, name, search.direction)
     run = searching.begin(search, digits.without_test(), queue, client, {}, reuse=False)
@@ -156,7 +156,7 @@ def test_programs_start_at_the_same_moment_in_an_empty_folder(database, request,
     storage = "sqlite:///optuna.db"
     if database == "postgres":
         storage = request.getfixturevalue("postgres").new_database()
-    given = asked(name, storage, 2, trials=4, workers=1)
+    given = asked(name, storage, 2, trials=4)
     Path("two.yaml").write_text(ABLATION.format(epochs=2))
     given_too = {"task": "two.yaml", "data": "digits", "seeds": 1, "workers": 1, "storage": storage, "reuse": "false"}
     programs = [start("search", **given), start("search", **given)]
