@@ -41,32 +41,33 @@ def main(**given: str) -> None:
     only_plan, reuse = (shell.boolean(name, given[name]) for name in ("plan", "reuse"))
     minutes = shell.positive("minutes", given["minutes"], MOST_MINUTES)
     trials = shell.whole_number("trials", given["trials"], MOST_TRIALS)
-    budget = Budget(trials if trials or minutes else DEFAULT_TRIALS, minutes)
+    trials = trials if trials or minutes else DEFAULT_TRIALS
     workers = shell.worker_count(given["workers"])
     search, dataset = _search(given)
     name = f"{search.space.name}-{dataset.name}" if given["study"] == "auto" else given["study"]
     if not name.isprintable() or len(name) > 200 or not name.strip():
         raise ConfigError("study cannot be this name", expected="up to 200 printable letters")
     console = shell.console()
-    workers = min(workers, budget.trials or workers)
+    if trials and (points := search.space.points()):
+        trials = min(trials, len(points))
+    budget = Budget(trials, minutes)
+    workers = min(workers, trials or workers)
     display.warn_of_password(given["storage"])
 
     _introduce(console, search, dataset, name, budget, workers)
-    seconds = plan.search_seconds(search.baseline, dataset, budget.trials or 1, workers)
+    seconds = plan.search_seconds(search.baseline, dataset, trials or 1, workers)
     if minutes:
-        seconds = min(seconds, 60 * minutes) if budget.trials else 60 * minutes
+        seconds = min(seconds, 60 * minutes) if trials else 60 * minutes
     if only_plan:
         _print_plan(console, search, seconds)
         tracking.name_project_run(f"plan of search {name}", {tracking.SEARCH: search.as_yaml()})
         return
 
-    points = search.space.points()
-    total = min(budget.trials, len(points)) if budget.trials and points else budget.trials
     each = plan.trial_seconds(search.baseline, dataset)
-    time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(budget.trials or 1)}, seconds)
+    time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(trials or 1)}, seconds)
     display.tell_how_to_join(console, name, given["storage"])
     params = given | {"storage": storage.without_password(given["storage"])}
-    with display.Display(console, time_left, search.better, total) as observe:
+    with display.Display(console, time_left, search.better, trials) as observe:
         outcome = searching.conduct_search(
             search, dataset, name=name, budget=budget, params=params, worker_count=workers, observe=observe,
             reuse=reuse, storage=given["storage"],

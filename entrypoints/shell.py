@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import click
 from rich.console import Console
 
+from study import collector
 from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, nearest, shown
 from study.quiet import hush
 
@@ -18,6 +19,7 @@ MOST_WORKERS = 1_000
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
     hush()
+    collector.resume()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         command.main(standalone_mode=False)

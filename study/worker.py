@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import optuna
 
-from study import data, processes, reuse, sampling, tracking
+from study import collector, data, processes, reuse, sampling, tracking
 from study import queue as queues
 from study import search as searches
 from study import storage as storages
@@ -258,6 +258,7 @@ def main() -> int:
     try:
         import study.trial  # noqa: F401  TensorFlow, while the parent prepares the work
 
+        collector.resume()
         storage, name, spec = json.loads(_read_line())
         threading.Thread(target=_end_with_parent, daemon=True).start()
         work(storage, name, spec=spec)

@@ -33,9 +33,10 @@ class Workers:
         }
         # Standard input is a pipe that closes when this process ends, however it ends; a worker ends with it.
         self._processes = [
-            # A session of its own keeps a terminal's Ctrl-C from it: this process decides what is to be ended.
+            # A process group of its own keeps a terminal's Ctrl-C from it: this process decides what is to be ended.
+            # Not a session: Linux shares the machine among sessions, and this process would wait behind its workers.
             subprocess.Popen(
-                [sys.executable, "-m", "study.worker"], stdin=subprocess.PIPE, env=environment, start_new_session=True
+                [sys.executable, "-m", "study.worker"], stdin=subprocess.PIPE, env=environment, process_group=0
             )
             for _ in range(count)
         ]
