@@ -56,9 +56,11 @@ def _ours(spec: str, folder: Path) -> None:
 def _stock(spec: str, folder: Path) -> None:
     _run([sys.executable, "-m", "benchmarks.search", "--stock", spec, "start"], folder)
     words = [sys.executable, "-m", "benchmarks.search", "--stock", spec, "work"]
-    workers = [subprocess.Popen(words, cwd=folder, env=_environment(folder)) for _ in range(WORKERS)]
-    if any([worker.wait() for worker in workers]):
-        sys.exit("a stock worker failed")
+    how = {"cwd": folder, "env": _environment(folder), "stderr": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(words, **how) for _ in range(WORKERS)]
+    messages = [worker.communicate()[1] for worker in workers]
+    if any(worker.returncode for worker in workers):
+        sys.exit("\n".join(messages))
 
 
 def _run(words: list[str], folder: Path) -> None:
