@@ -295,7 +295,7 @@ def wins(values: list[float], others: list[float]) -> str:
 
 
 def line(name: str, cells: list[str]) -> None:
-    print(f"{name:<34}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    print(f"{name:<30}" + "".join(f"  {cell:>20}" for cell in cells), flush=True)
 
 
 def compare_samplers(objective: Replayed, names: Iterable[str], seeds: range, workers: int) -> None:

@@ -14,7 +14,7 @@ from mlflow.types.schema import AnyType
 
 STUDY = Path(__file__).resolve().parent
 # All that the served model imports of ours; a server has nothing else of the project.
-MODULES = ("__init__", "errors", "quiet", "backend", "images", "doubt")
+MODULES = ("__init__", "collector", "errors", "quiet", "backend", "images", "doubt")
 REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
 
 
