@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from study import ablation as ablations
 from study.ablation import Ablation
-from study.config import TrialConfig, training_code_version
+from study.config import TrialConfig, brief, settings_text, training_code_version, value_text
 from study.errors import StudyError
 from study.evaluation import Evaluation
 from study.findings import ACCURACY, Study
@@ -28,17 +28,21 @@ class PromotionError(StudyError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration with what its trials came to: the mean validation accuracy in percent, None for no trials."""
+    """A configuration with what its trials came to: the mean validation accuracy in percent, None for no trials.
+
+    Its `name`, by which it enters a race, is given by `named`.
+    """
 
     config: TrialConfig
     accuracy: Estimate | None = None
     run_ids: tuple[str, ...] = ()
+    name: str = ""
 
     @property
-    def name(self) -> str:
-        """The fields in which it differs from the defaults, as they are typed."""
-        own = (f"{name}={text}" for name, text in self.config.changes().items() if name not in NOT_ITS_OWN)
-        return " ".join(own) or "defaults"
+    def settings(self) -> dict[str, object]:
+        """The fields in which it differs from the defaults."""
+        usual = TrialConfig()
+        return {name: value for name, value in self.config.model_dump().items() if value != getattr(usual, name)}
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,19 @@ def without_its_own(config: TrialConfig) -> TrialConfig:
     return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
 
 
+def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the candidates with names: their settings, to three digits where that tells each from the others."""
+
+    def names(text: Callable[[object], str]) -> list[str]:
+        return [settings_text(one.settings, text) or "defaults" for one in candidates]
+
+    short, exact = names(brief), names(value_text)
+    return tuple(
+        replace(one, name=brief_name if short.count(brief_name) == 1 else exact_name)
+        for one, brief_name, exact_name in zip(candidates, short, exact, strict=True)
+    )
+
+
 def fresh_seed(used: Set[int], seeds: int) -> int:
     """Return the first seed from which on so many in a row are not among those used."""
     first = 1
@@ -127,24 +144,12 @@ def fresh_seed(used: Set[int], seeds: int) -> int:
 
 def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
     """Return the race as an ablation: an arm for each configuration, over the same fresh seeds."""
-    usual = TrialConfig()
-    arms = tuple(
-        ablations.Arm(
-            entrant.name,
-            {
-                name: value
-                for name, value in entrant.config.model_dump().items()
-                if name not in NOT_ITS_OWN and value != getattr(usual, name)
-            },
-        )
-        for entrant in entrants
-    )
     return Ablation(
         task=TASK,
         question="Which of the best configurations is the best with fresh seeds?",
         known="The best of many trials owes some of its lead to luck. Seeds that none of them has used take that away.",
-        baseline=usual,
-        arms=arms,
+        baseline=TrialConfig(),
+        arms=tuple(ablations.Arm(entrant.name, entrant.settings) for entrant in entrants),
         seeds=seeds,
         factors={},
         figures=(),
@@ -153,7 +158,8 @@ def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
 
 def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int) -> str:
     """Return a hash (16 hex digits) of all that decides a race, by which a promotion with nothing new is known."""
-    decisive = [sorted(entrant.name for entrant in entrants), data_sha256, validation, seeds, training_code_version()]
+    configs = sorted(settings_text(entrant.settings) for entrant in entrants)
+    decisive = [configs, data_sha256, validation, seeds, training_code_version()]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
 

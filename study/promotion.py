@@ -8,7 +8,7 @@ from pathlib import Path
 
 from study import champion, conduct, data, doubt, registry, report, serving, tracking
 from study.champion import Candidate, Decision
-from study.config import TrialConfig
+from study.config import TrialConfig, settings_text
 from study.data import Dataset
 from study.errors import ConfigError, StudyError, shown
 from study.evaluation import Evaluation, evaluate
@@ -73,22 +73,20 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
             expected=f"SHA-256 {last.tags['dataset_sha256'][:12]}…", got=f"{dataset.sha256[:12]}…",
         )  # fmt: skip
     candidates = champion.rank(chosen, top)
-    incumbent, entrants = registry.champion(client, name), list(candidates)
-    incumbent_arm = None
+    incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
-        defending = Candidate(TrialConfig.parse(_settings(incumbent)))
-        incumbent_arm = defending.name
-        if incumbent_arm not in [entrant.name for entrant in entrants]:
-            entrants.append(defending)
+        defending = TrialConfig.parse(_settings(incumbent))
+    absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
+    entrants = champion.named([*candidates, *absent])
     ablation = champion.race(entrants, seeds)
     first_seed = champion.fresh_seed(tracking.used_seeds(client, dataset.sha256), seeds)
     return Race(
         client=client,
         name=name,
         dataset=dataset,
-        entrants=tuple(entrants),
+        entrants=entrants,
         incumbent=incumbent,
-        incumbent_arm=incumbent_arm,
+        incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
         cells=tuple(ablation.cells(seeds, dataset, first_seed)),
         seeds=seeds,
         mark=champion.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
@@ -168,10 +166,10 @@ def _crown(race: Race, run: tracking.Run, outcome: conduct.Outcome, decision: De
     content = tracking.read_model(race.client, decision.run_id)
     test = _test(content, race.dataset)
     rows = champion.evidence(decision, race.entrants, test)
-    config = next(one.config for one in race.entrants if one.name == decision.winner)
+    winner = next(one for one in race.entrants if one.name == decision.winner)
     tags = outcome.study.record.tags
     facts = [
-        ("configuration", f"`{decision.winner}`"),
+        ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
         ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
                  f"{len(race.dataset.validation):,} validated on"),
         ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
@@ -185,7 +183,7 @@ def _crown(race: Race, run: tracking.Run, outcome: conduct.Outcome, decision: De
         source = serving.log_digit_model(race.client, run.run_id, keras_file, reference.to_bytes())
     run.log_files({"model_card.md": card})
     run.log_summary({"test_accuracy": test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
-    own = {f"config.{name}": text for name, text in config.as_text().items() if name not in champion.NOT_ITS_OWN}
+    own = {f"config.{name}": text for name, text in winner.config.as_text().items() if name not in champion.NOT_ITS_OWN}
     version = registry.crown(
         race.client,
         race.name,

@@ -33,7 +33,7 @@ def test_configurations_are_ranked_by_the_mean_over_their_seeds():
         trial(0.93, seed=5),
     ]  # fmt: skip
     best, second, third = champion.rank(trials, top=5)
-    assert [one.name for one in (best, second, third)] == ["dropout=0.1", "hidden=16", "defaults"]
+    assert [one.settings for one in (best, second, third)] == [{"dropout": 0.1}, {"hidden": "16"}, {}]
     assert best.accuracy == estimate(np.array([0.96, 0.97]) * 100)
     assert second.run_ids == ("id 0.99", "id 0.9")
     assert champion.rank(trials, top=1) == [best]
@@ -84,7 +84,7 @@ def test_fresh_seeds_are_the_first_in_a_row_that_were_never_used(used, seeds, fi
 
 
 def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
-    entrants = [Candidate(TrialConfig(hidden="20-7", patience=3)), Candidate(TrialConfig())]
+    entrants = champion.named([Candidate(TrialConfig(hidden="20-7", patience=3)), Candidate(TrialConfig())])
     race = champion.race(entrants, 2)
     cells = race.cells(2, digits, first_seed=9)
     assert [cell.name for cell in cells] == [
@@ -93,6 +93,14 @@ def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
     ]  # fmt: skip
     assert champion.without_its_own(cells[0].config) == entrants[0].config
     assert (cells[0].config.data, cells[0].config.validation) == ("digits", "216")
+
+
+def test_names_are_short_where_that_tells_them_apart():
+    rates = [0.00061102915, 0.0028088691, 0.0028088692]
+    entrants = champion.named([Candidate(TrialConfig(learning_rate=rate)) for rate in rates])
+    names = ["learning_rate=0.000611", "learning_rate=0.0028088691", "learning_rate=0.0028088692"]
+    assert [entrant.name for entrant in entrants] == names
+    assert [arm.settings["learning_rate"] for arm in champion.race(entrants, 2).arms] == rates
 
 
 def test_a_race_is_known_again_by_what_decides_it():
@@ -160,11 +168,13 @@ TEST = Evaluation(loss=0.1, accuracy=0.9, confusion=np.array([[50, 0], [10, 40]]
 
 def test_the_evidence_sets_fresh_seeds_beside_the_figure_that_was_picked():
     decision = champion.decide(raced(a=[0.96, 0.97], b=[0.98, 0.981]), None)
-    entrants = [
-        Candidate(TrialConfig(), estimate(np.array([99.0, 99.2]))),
-        Candidate(TrialConfig(hidden="512"), estimate(np.array([98.5]))),
-        Candidate(TrialConfig(l2=0.1)),
-    ]
+    entrants = champion.named(
+        [
+            Candidate(TrialConfig(), estimate(np.array([99.0, 99.2]))),
+            Candidate(TrialConfig(hidden="512"), estimate(np.array([98.5]))),
+            Candidate(TrialConfig(l2=0.1)),
+        ]
+    )
     rows = dict(champion.evidence(decision, entrants, TEST))
     assert rows["validation accuracy, fresh seeds"] == "98.05 ± 0.64 % (n = 2)"
     assert rows["as the trials had it, picked as the best"] == "99.1 ± 1.3 % (n = 2)"
