@@ -142,6 +142,20 @@ class Queue(optuna.Study):
                     self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
                     put_back(self, trial, most=RETRIES)
 
+    def put_back_forgotten(self) -> None:
+        """Put back the trials that failed because their workers died, and that nobody has put back.
+
+        To mark a trial as failed and to enqueue it again are two steps, and who takes them may die in between, or find
+        the disk full. For the process that conducts the study: of several each might put back the same trial.
+        """
+        trials = self.get_trials(deepcopy=False)
+        tried_again = {number for trial in trials for number in tries_before(trial)}
+        long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
+        for trial in trials:
+            died = trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
+            if died and trial.number not in tried_again and trial.datetime_complete < long_ago:
+                put_back(self, trial, most=RETRIES)
+
 
 def slot_of(trial: FrozenTrial) -> int:
     """Return the trial's place in the queue, which it shares with its retries."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from study import space as spaces
 from study import yaml_file
 from study.config import TrialConfig
+from study.errors import StudyError
 from study.space import SearchSpace
 
 METRICS = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
@@ -57,4 +58,6 @@ def parse(text: str, path: object) -> Search:
     """Return the search that `as_yaml` has written; raises StudyError for other text."""
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
+    if not (isinstance(words, dict) and words.keys() == {"metric", "sampler", "pruner", "name"}):
+        raise StudyError("not a search", where=path, expected="what a search has written: how, a line ---, its space")
     return Search(spaces.parse(space, words.pop("name"), path), **words)

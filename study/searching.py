@@ -147,6 +147,7 @@ def go_on(search: Search, dataset: Dataset, queue: Queue, client: tracking.Mlflo
     run = tracking.Run(client, before.run_id)
     run.reopen()
     run.set_tags(processes.this_process())
+    run.log_files({tracking.SEARCH: before.search})  # a disk that failed may have lost it
     return run
 
 

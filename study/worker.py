@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import optuna
+from optuna.trial import TrialState
 
 from study import collector, data, processes, reuse, sampling, tracking
 from study import queue as queues
@@ -224,7 +225,9 @@ class _Worker:
         try:
             if interrupted:
                 queues.put_back(self.queue, self.queue.frozen(trial), counts=False)
-            trial.set_user_attr("reason", reason)
+                self.queue.tell(trial, state=TrialState.FAIL, skip_if_finished=True)  # Optuna would leave it running
+            else:
+                trial.set_user_attr("reason", reason)
         finally:
             if run:
                 run.end("KILLED" if interrupted else "FAILED", reason)

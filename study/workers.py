@@ -91,6 +91,7 @@ class Workers:
         parent = os.getppid()
         while True:
             alive = self.working()
+            queue.put_back_forgotten()
             trials = queues.progress(queue, epochs)
             yield trials
             if queue.ended or all(trial.finished for trial in trials):

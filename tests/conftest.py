@@ -91,19 +91,23 @@ def mlflow_server(tmp_path_factory) -> Iterator[servers.MlflowServer]:
 
 
 @pytest.fixture
-def connections_closed(monkeypatch) -> Iterator[None]:
-    """Close the connections to queues when the test ends: a program leaves them to its own end."""
+def connections_closed(monkeypatch) -> Iterator[Callable[[], None]]:
+    """Close the connections to queues when the test ends, or asks for it: a program leaves them to its own end."""
     import programs
 
     from study import storage
 
     opened, connect = [], storage.connect
     monkeypatch.setattr(storage, "connect", lambda *given: opened.append(connect(*given)) or opened[-1])
-    yield
-    programs.watched.cache_clear()
-    for connected in opened:
-        connected.remove_session()
-        connected.engine.dispose()
+
+    def close() -> None:
+        programs.watched.cache_clear()
+        for connected in opened:
+            connected.remove_session()
+            connected.engine.dispose()
+
+    yield close
+    close()
 
 
 @pytest.fixture(params=DATABASES)

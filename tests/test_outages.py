@@ -69,43 +69,87 @@ def test_the_mlflow_server_is_gone_for_half_a_minute(mlflow_server, postgres, na
         assert not any(trial.state == TrialState.FAIL for trial in trials_of(storage, own))
 
 
-# --- a disk that is full ----------------------------------------------------------------------------
+# --- disks that are full or read-only ---------------------------------------------------------------
+
+
+class Disk:
+    """A disk of its own, of 48 MB, with all that can befall it; `folder` is where it is mounted."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._image = folder.with_suffix(".img")
+        with self._image.open("wb") as file:
+            file.truncate(48 * 2**20)
+
+    def mount(self) -> bool:
+        """Return whether it could be mounted."""
+        format = ["mkfs.ext4", "-q", "-F", "-m", "0", str(self._image)]
+        return shutil.which("mkfs.ext4") and not any(map(_status, (format, self._mounting)))
+
+    @property
+    def _mounting(self) -> list[str]:
+        return ["mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.folder)]
+
+    def fill(self) -> None:
+        with (self.folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(65_536))
+
+    def turn_read_only(self) -> None:
+        """Let the kernel find an error on it, at which Linux lets nobody write to it any more."""
+        device = subprocess.check_output(["findmnt", "-no", "SOURCE", str(self.folder)], text=True).strip()
+        Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("a test")
+
+    def mend(self) -> None:
+        """Do as an administrator would; no file on it may be open."""
+        (self.folder / "filler").unlink(missing_ok=True)
+        assert _status(["umount", str(self.folder)]) == 0
+        assert _status(["e2fsck", "-p", str(self._image)]) in (0, 1)  # 1: there was something, and it is mended
+        assert _status(self._mounting) == 0
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+def _status(command: list[str]) -> int:
+    return subprocess.run(command, capture_output=True).returncode
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A folder on a disk of its own, of 32 MB, where this user may mount one."""
+def disk(tmp_path) -> Iterator[Disk]:
+    """A small disk, where this user may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system, as root has")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    disk = Disk(folder)
+    if os.geteuid() != 0 or not disk.mount():
+        pytest.skip("needs the right to mount a file system, as root has, and ext4")
+    yield disk
+    disk.unmount()
 
 
+@pytest.mark.parametrize("trouble", [Disk.fill, Disk.turn_read_only], ids=["full", "read-only"])
 @pytest.mark.parametrize("database", DATABASES)
-def test_a_full_disk_ends_a_search_clearly_and_harms_no_database(database, small_disk, request, name, start):
-    storage = f"sqlite:///{small_disk}/optuna.db"
+def test_a_disk_in_trouble_ends_a_search_clearly_and_harms_no_database(
+    database, trouble, disk, request, name, start, connections_closed
+):
+    storage = f"sqlite:///{disk.folder}/optuna.db"
     if database == "postgres":
         storage = request.getfixturevalue("postgres").new_database()
-    there = {"MLFLOW_TRACKING_URI": f"sqlite:///{small_disk}/mlflow.db"}
+    there = {"MLFLOW_TRACKING_URI": f"sqlite:///{disk.folder}/mlflow.db"}
     given = asked(name, storage, 150, trials=4)
-    program = start("search", small_disk, there, **given)
+    program = start("search", disk.folder, there, **given)
     wait_until(lambda: done(storage, name) and at_work(storage, name), program)
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(65_536))
+    trouble(disk)
     message = said(program)
     assert program.returncode == 1
     assert message.splitlines()[-1].startswith("Error: ") and "Traceback" not in message, message
-    for path in small_disk.glob("*.db"):
+    connections_closed()
+    disk.mend()
+    for path in disk.folder.glob("*.db"):
         with contextlib.closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     kept = done(storage, name)
-    filler.unlink()
-    program = start("search", small_disk, there, **given)
+    program = start("search", disk.folder, there, **given)
     message = said(program)
     assert program.returncode == 0, message
     slots = {queues.slot_of(trial) for trial in done(storage, name)}

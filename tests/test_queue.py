@@ -157,6 +157,26 @@ def test_a_worker_that_is_gone_gives_its_trial_back_at_once(storage):
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
+def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, monkeypatch):
+    queue = filled(storage, "forgotten", 3)
+    for reason in (None, None, "diverged"):
+        trial = queue.ask()
+        if reason:
+            trial.set_user_attr("reason", reason)
+        queue.tell(trial, state=TrialState.FAIL)
+    queues.put_back(queue, queue.trials[1], most=queues.RETRIES)  # of this one nothing is forgotten
+    queue.put_back_forgotten()
+    assert len(queue.trials) == 4  # whoever marked them may be at it
+    monkeypatch.setattr(queues, "GRACE_SECONDS", 0)
+    for _ in range(2):
+        queue.put_back_forgotten()
+        assert [each.name for each in queues.progress(queue) if each.state == "WAITING"] == [
+            "arm · seed 1", "arm · seed 2",
+        ]  # fmt: skip
+        assert len(queue.trials) == 5
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
 def test_a_point_that_was_tried_before_is_known(storage):
     queue, _ = queues.create(storage, "points")
     queue.add_slots(4, [{"dropout": share} for share in (0.1, 0.2, 0.1, 0.2)])
