@@ -3,6 +3,7 @@
 As a program (``python -m study.worker``) it reads from its standard input where to work, and ends when that closes.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -146,10 +147,27 @@ class _Worker:
             raise
         except optuna.TrialPruned:
             raise
-        except (Exception, KeyboardInterrupt) as failure:
-            self._note(failure, run, trial)
-            if isinstance(failure, STORE_FAULTS):
-                raise StoreFault(in_one_line(failure)) from failure
+        except STORE_FAULTS as failure:
+            reason = in_one_line(failure)
+            with contextlib.suppress(*STORE_FAULTS):  # what cannot be written now is put right when it can be
+                self._put_back(trial)
+                # Optuna does so after an Exception only, and a trial that seems to run is in the way of its next try.
+                self.queue.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            with contextlib.suppress(*STORE_FAULTS):
+                _end(run, "KILLED", reason)
+            raise StoreFault(reason) from failure
+        except KeyboardInterrupt:
+            try:
+                self._put_back(trial)
+            finally:
+                _end(run, "KILLED", "interrupted")
+            raise
+        except Exception as failure:
+            reason = in_one_line(failure)
+            try:
+                trial.set_user_attr("reason", reason)
+            finally:
+                _end(run, "FAILED", reason)
             raise
         finally:
             self.done += 1
@@ -218,19 +236,14 @@ class _Worker:
         trial.set_user_attr("run_id", run.run_id)
         return run
 
-    def _note(self, failure: BaseException, run: tracking.Run | None, trial: optuna.Trial) -> None:
-        """Write down why a trial came to nothing; one that is not to blame for it is put back for whoever goes on."""
-        interrupted = isinstance(failure, (KeyboardInterrupt, *STORE_FAULTS))
-        reason = "interrupted" if isinstance(failure, KeyboardInterrupt) else in_one_line(failure)
-        try:
-            if interrupted:
-                queues.put_back(self.queue, self.queue.frozen(trial), counts=False)
-                self.queue.tell(trial, state=TrialState.FAIL, skip_if_finished=True)  # Optuna would leave it running
-            else:
-                trial.set_user_attr("reason", reason)
-        finally:
-            if run:
-                run.end("KILLED" if interrupted else "FAILED", reason)
+    def _put_back(self, trial: optuna.Trial) -> None:
+        """Enqueue a trial again that is not to blame for coming to nothing."""
+        queues.put_back(self.queue, self.queue.frozen(trial), counts=False)
+
+
+def _end(run: tracking.Run | None, status: str, reason: str) -> None:
+    if run:
+        run.end(status, reason)
 
 
 # --- the program ------------------------------------------------------------------------------------
