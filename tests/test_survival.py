@@ -40,7 +40,16 @@ ENDINGS = (signal.SIGINT, signal.SIGKILL)  # test_workers.py has SIGTERM
 # --- workers that are killed ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["ablation", "search"])
+@pytest.mark.parametrize(
+    ("storage", "kind"),
+    [
+        ("sqlite", "search"),
+        ("postgres", "ablation"),
+        pytest.param("sqlite", "ablation", marks=pytest.mark.matrix),
+        pytest.param("postgres", "search", marks=pytest.mark.matrix),
+    ],
+    indirect=["storage"],
+)
 def test_trial_of_a_killed_worker_is_taken_up_by_another(kind, storage, name, store, digits):
     client, killed = tracking.connect(), []
 
@@ -77,6 +86,7 @@ def queue_name(client: MlflowClient, title: str) -> str:
 # --- programs that are killed -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("storage", ["sqlite", "postgres"], indirect=True)
 def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store):
     client, kept = tracking.connect(), {}
     given = asked(name, storage, 150, trials=3)
