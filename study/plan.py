@@ -14,7 +14,7 @@ SECONDS_A_WEIGHT_AND_STEP = 7e-10
 SECONDS_A_STEP = 8e-6
 SECONDS_TO_RECORD = 0.7
 SECONDS_TO_COMPILE = 2.0
-SECONDS_TO_START = 15.0
+SECONDS_TO_START = 10.0
 
 
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:

@@ -215,15 +215,16 @@ def _open(storage: str) -> Storage:
     return storages.connect(storage, lambda study, trial: put_back(study, trial, most=RETRIES))
 
 
-def create(storage: str, name: str, direction: str = "minimize") -> tuple[Queue, bool]:
+def create(storage: str, name: str, direction: str = "minimize", metric: str = "val_loss") -> tuple[Queue, bool]:
     """Return the queue of this name, and whether it is new; its tables are made where there are none.
 
-    One that is not new has its assignment: of several processes that come at the same moment, the others wait for the
-    one that makes it. Raises WorkerError where the storage cannot be opened.
+    `metric` is what its trials report, as Optuna's own tools are to call it. A queue that is not new has its
+    assignment: of several processes that come at the same moment, the others wait for the one that makes it. Raises
+    WorkerError where the storage cannot be opened.
     """
     opened = _open(storage)
     try:
-        optuna.create_study(study_name=name, storage=opened, direction=direction)
+        optuna.create_study(study_name=name, storage=opened, direction=direction).set_metric_names([metric])
         return Queue(name, opened), True
     except optuna.exceptions.DuplicatedStudyError:
         queue = Queue(name, opened)

@@ -51,7 +51,7 @@ def conduct_search(
     with Workers(worker_count) as team:
         client = tracking.connect()
         repair.end_lost_runs(client)
-        queue, new = queues.create(storage, name, search.direction)
+        queue, new = queues.create(storage, name, search.direction, search.metric)
         run = begin(search, dataset, queue, client, params, reuse) if new else go_on(search, dataset, queue, client)
         with conduct.ended_with(run):
             supply = Supply(queue, search, budget)

@@ -97,6 +97,12 @@ def test_the_second_to_create_a_queue_finds_it_assigned(storage):
     assert new and found[0][1] is False and found[0][0].assignment == NOWHERE
 
 
+def test_optunas_tools_call_the_metric_by_its_name(storage):
+    queues.create(storage, "named", "maximize", "val_accuracy")
+    study = optuna.load_study(study_name="named", storage=storage)
+    assert (study.metric_names, study.direction.name) == (["val_accuracy"], "MAXIMIZE")
+
+
 def test_a_trial_that_is_put_back_goes_first_and_keeps_its_slot_and_params(storage):
     queue, _ = queues.create(storage, "slots")
     queue.add_slots(3, [{"dropout": 0.25}])
