@@ -124,11 +124,9 @@ def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     def names(text: Callable[[object], str]) -> list[str]:
         return [settings_text(one.settings, text) or "defaults" for one in candidates]
 
-    short, exact = names(brief), names(value_text)
-    return tuple(
-        replace(one, name=brief_name if short.count(brief_name) == 1 else exact_name)
-        for one, brief_name, exact_name in zip(candidates, short, exact, strict=True)
-    )
+    short = names(brief)
+    told = [name if short.count(name) == 1 else exact for name, exact in zip(short, names(value_text), strict=True)]
+    return tuple(replace(one, name=name) for one, name in zip(candidates, told, strict=True))
 
 
 def fresh_seed(used: Set[int], seeds: int) -> int:
