@@ -83,10 +83,10 @@ def _search(given: dict[str, str]) -> tuple[Search, Dataset]:
     found = space.load(given["space"])
     found = found.with_baseline(parse_settings(given["set"]), where="set")
     if given["sampler"] == "grid" and found.points() is None:
-        endless = next(one.field for one in found.dimensions if one.values is None)
+        endless = next((one.field for one in found.dimensions if one.values is None), "the space")
         raise ConfigError(
-            f"sampler cannot be 'grid' where {endless} has values without number", where=f"space {found.name}",
-            expected="choices, or a range with a step, for every field",
+            f"sampler cannot be 'grid' where {endless} has too many values", where=f"space {found.name}",
+            expected=f"choices, or a range with a step, for every field; in all at most {space.MOST_POINTS:,} points",
         )  # fmt: skip
     dataset = data.load(found.baseline.data if given["data"] == "auto" else given["data"], found.baseline.validation)
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": given["seed"]}

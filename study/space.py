@@ -16,6 +16,7 @@ KINDS = ("float", "int", "categorical")
 FIELD_KEYS = ("kind", "range", "log", "step", "choices", "zero_below", "when")
 # These have parameters of their own.
 NOT_SEARCHED = ("data", "validation", "epochs", "seed")
+MOST_POINTS = 100_000  # that are listed
 
 
 class SpaceError(StudyError):
@@ -79,13 +80,15 @@ class Dimension:
 
     @property
     def values(self) -> tuple | None:
-        """All values that can be drawn, in order; None for a range without steps."""
+        """All values that can be drawn, in order; None for a range without steps, or for more than MOST_POINTS."""
         if self.kind == "categorical":
             return self.choices
         if self.log or not (self.step or self.kind == "int"):
             return None
         step = self.step or 1
         count = int((self.high - self.low) / step + 1e-9) + 1
+        if count > MOST_POINTS:
+            return None
         return tuple(self.low + number * step for number in range(count))
 
     @property
@@ -136,19 +139,22 @@ class SearchSpace:
         }
 
     def points(self) -> list[dict[str, object]] | None:
-        """Return every point of the space, as drawn values by field, in order; None where they are without number."""
+        """Return every point of the space, as drawn values by field, in order.
+
+        None where they are without number, or more than MOST_POINTS.
+        """
         points: list[dict[str, object]] = [{}]
         for dimension in self.dimensions:
-            if dimension.values is None:
+            if (values := dimension.values) is None:
                 return None
-            points = list(
-                itertools.chain.from_iterable(
-                    [point | {dimension.field: value} for value in dimension.values]
-                    if dimension.applies(point)
-                    else [point]
-                    for point in points
-                )
+            grown = (
+                point | own
+                for point in points
+                for own in ([{dimension.field: value} for value in values] if dimension.applies(point) else [{}])
             )
+            points = list(itertools.islice(grown, MOST_POINTS + 1))
+            if len(points) > MOST_POINTS:
+                return None
         return points
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "SearchSpace":

@@ -38,7 +38,7 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--sampler", "tpee"], "sampler cannot be 'tpee'; expected tpe or random or qmc or cmaes or grid."),
     (["--pruner", "mean"], "pruner cannot be 'mean'; expected hyperband or median or none."),
     (["--metric", "accuracy"], "metric cannot be 'accuracy'"),
-    (["--sampler", "grid"], "sampler cannot be 'grid' where learning_rate has values without number"),
+    (["--sampler", "grid"], "sampler cannot be 'grid' where learning_rate has too many values"),
     (["--trials", "0"], "trials cannot be '0'; expected a whole number from 1 to 100000, or auto."),
     (["--minutes", "soon"], "minutes cannot be 'soon'; expected a number up to 100000, or none."),
     (["--minutes", "-1"], "minutes cannot be '-1'"),

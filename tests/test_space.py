@@ -84,6 +84,14 @@ def test_every_point_of_a_grid_is_counted_once():
     assert parsed("  dropout: {range: [0, 0.5]}").points() is None
 
 
+def test_points_beyond_number_are_not_listed():
+    many = "  batch_size: {range: [1, 1000000000]}"
+    assert parsed(many).points() is None
+    half = "  batch_size: {range: [1, 50000]}\n  dropout: {choices: [0.0, 0.5]}"
+    assert len(parsed(half).points()) == 100_000
+    assert parsed(half + "\n  activation: {choices: [relu, tanh]}").points() is None
+
+
 def test_choices_are_typed_as_the_field_is():
     found = parsed("  hidden: {choices: [128, 20-7-5]}\n  patience: {choices: [none, 3]}")
     assert [one.choices for one in found.dimensions] == [("128", "20-7-5"), (None, 3)]
