@@ -52,6 +52,7 @@ def main(**given: str) -> None:
     cells = ablation.cells(seeds or ablation.seeds, dataset)
     console = shell.console()
     workers = min(workers, len(cells))
+    storage.check(given["storage"])
     display.warn_of_password(given["storage"])
 
     _introduce(console, ablation, dataset, len(cells), workers)

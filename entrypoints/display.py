@@ -27,7 +27,7 @@ MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 class Display:
     """Shows how far the trials are, as a context; call it with the progress of all of them.
 
-    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless all are queued already.
+    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless as many are queued already.
     With `better` (one value, another) the trials are a search's: each is told with its value and settings, and the best
     so far is marked.
     """
@@ -66,13 +66,16 @@ class Display:
             self._live.update(self._picture(trials, len(ended)))
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
-        total, width = self._total or len(trials), max(len(each.name) for each in trials)
+        total, width = self._in_all(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
         count = f"{number:>{len(str(total))}}/{total}"
         state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
         told = self._found(trial) if self._better else _last_epoch(trial)
         reason = f"  ({trial.reason})" if trial.reason else ""
         return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
+
+    def _in_all(self, trials: Sequence[Progress]) -> int:
+        return max(self._total or 0, len(trials))
 
     def _found(self, trial: Progress) -> str:
         """Return a search's trial in words: its value, or where it was cut short, and its settings."""
@@ -87,7 +90,7 @@ class Display:
         elapsed = time.monotonic() - self._start
         picture = Table.grid(padding=(0, 2))
         left = f", about {duration(self._time_left.after(elapsed, trials))} left" if self._time_left else ""
-        total = self._total or len(trials)
+        total = self._in_all(trials)
         picture.add_row(
             ProgressBar(total=total, completed=ended, width=30),
             f"{ended} of {total} trials",

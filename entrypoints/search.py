@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import conduct, data, plan, searching, space, storage, tracking
+from study import conduct, data, plan, search_report, searching, space, storage, tracking
 from study.config import parse_settings
 from study.data import Dataset
 from study.errors import ConfigError
@@ -18,7 +18,7 @@ DEFAULTS = dict(
     trials=("auto", f"How many trials it is to have in all; auto: {DEFAULT_TRIALS}, or what the minutes allow."),
     minutes=("none", "Begin no trial after so many minutes."),
     space=("default", "The fields and their ranges: default, wide, or the path of a YAML file."),
-    epochs=("auto", "Epochs of a trial, at most; auto: as the space says (10)."),
+    epochs=("auto", "Epochs of a trial, at most; auto: as the space says (default and wide: 10)."),
     metric=("val_cross_entropy", "What is optimized: val_cross_entropy (val_loss without the L2 penalty), val_loss or "
             "val_accuracy, of the weights that a trial keeps."),
     sampler=("tpe", "How points are suggested: tpe, random, qmc, cmaes or grid."),
@@ -52,6 +52,7 @@ def main(**given: str) -> None:
         trials = min(trials, len(points))
     budget = Budget(trials, minutes)
     workers = min(workers, trials or workers)
+    storage.check(given["storage"])
     display.warn_of_password(given["storage"])
 
     _introduce(console, search, dataset, name, budget, workers)
@@ -59,6 +60,7 @@ def main(**given: str) -> None:
     if minutes:
         seconds = min(seconds, 60 * minutes) if trials else 60 * minutes
     if only_plan:
+        searching.check_same(search, dataset, given["storage"], name)
         _print_plan(console, search, seconds)
         tracking.name_project_run(f"plan of search {name}", {tracking.SEARCH: search.as_yaml()})
         return
@@ -72,6 +74,8 @@ def main(**given: str) -> None:
             search, dataset, name=name, budget=budget, params=params, worker_count=workers, observe=observe,
             reuse=reuse, storage=given["storage"],
         )  # fmt: skip
+    if trials and len(outcome.study.trials) > trials:
+        click.echo(f"{name} had {len(outcome.study.trials)} trials already; trials is what it is to have in all.")
     display.print_search(console, outcome.study)
     _conclude(console, outcome, given["storage"])
 
@@ -99,14 +103,15 @@ def _introduce(console: Console, search: Search, dataset: Dataset, name: str, bu
     console.print(f"search {name}: {search.words}", markup=False, highlight=False)
     display.introduce_data(console, dataset, ("train", "validation"))
     size = display.count(budget.trials, "trial") if budget.trials else "trials"
+    if (points := search.space.points()) and budget.trials == len(points):
+        size += " (all points of the space)"
     time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
     console.print(f"{size}{time}, on {display.count(workers, 'worker')}", markup=False, highlight=False)
 
 
 def _print_plan(console: Console, search: Search, seconds: float) -> None:
-    rows = [(one.field, one.words, str(getattr(search.baseline, one.field))) for one in search.space.dimensions]
     console.print()
-    display.print_table(console, ("field", "range", "first trial"), rows, words=("range",))
+    display.print_table(console, search_report.SPACE_COLUMNS, search_report.space_cells(search), words=("range",))
     console.print()
     click.echo(f"At most about {display.duration(seconds)}, if no trial is cut short. Nothing was run.")
 
@@ -114,11 +119,13 @@ def _print_plan(console: Console, search: Search, seconds: float) -> None:
 def _conclude(console: Console, outcome: conduct.Outcome, storage: str) -> None:
     run_id = outcome.study.record.run_id
     display.tell_of_reused(outcome.reused)
-    for line in (
+    lines = [
         f"Report: {outcome.page}",
         f"Run {run_id}: `mlflow ui` shows it with every trial, its curves, confusion matrix and model.",
-        f"The best of them, raced with fresh seeds, tested once: mlflow run . -e promote -P from={run_id}",
-    ):
+    ]
+    if outcome.study.complete:
+        lines.append(f"The best of them, raced with fresh seeds, tested once: mlflow run . -e promote -P from={run_id}")
+    for line in lines:
         console.print(line, markup=False, highlight=False)
     total = len(outcome.study.trials)
     display.warn_of_ended(outcome.diverged, "diverged", total)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from study import collector
-from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, nearest, shown
+from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, likeliest, shown
 from study.quiet import hush
 
 MOST_WORKERS = 1_000
@@ -21,6 +21,8 @@ def run(command: click.Command) -> None:
     hush()
     collector.resume()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command.main(standalone_mode=False)
     except StudyError as failure:
@@ -62,7 +64,8 @@ def console() -> Console:
 def choice(name: str, text: str, choices: Sequence[str]) -> str:
     """Return a parameter that is one of a few words; raises ConfigError where it is none of them."""
     if text not in choices:
-        raise ConfigError(f"{name} cannot be {shown(text)}", expected=" or ".join(choices), hint=nearest(text, choices))
+        hint = likeliest(text.lower(), choices)
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=" or ".join(choices), hint=hint)
     return text
 
 
@@ -89,7 +92,7 @@ def positive(name: str, text: str, most: float) -> float | None:
     except ValueError:
         number = 0.0
     if not 0 < number <= most:
-        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a number up to {most:g}, or none")
+        raise ConfigError(f"{name} cannot be {shown(text)}", expected=f"a number above 0, up to {most:g}, or none")
     return number
 
 

@@ -3,7 +3,7 @@
 import click
 
 from entrypoints import display, shell
-from study import conduct, joining, tracking
+from study import conduct, joining, storage, tracking
 from study.errors import ConfigError
 
 DEFAULTS = dict(
@@ -20,6 +20,7 @@ def main(**given: str) -> None:
     """Join the study that the options name."""
     if given["study"] == "none":
         raise ConfigError("study is missing", hint="Give the name that the search or ablation prints: -P study=….")
+    storage.check(given["storage"], exists=True)
     display.warn_of_password(given["storage"])
     workers = shell.worker_count(given["workers"])
     console = shell.console()

@@ -79,7 +79,7 @@ def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[
     for trial in trials:
         by_data.setdefault(trial.tags["dataset_sha256"], []).append(trial)
     if not by_data:
-        hint = "Run an ablation first, or look elsewhere: from=RUN_ID, filter=…, --experiment-name."
+        hint = "Run an ablation or a search first, or look elsewhere: another from=RUN_ID, or filter=…."
         raise PromotionError("there are no finished trials to choose from", hint=hint)
     there = ", ".join(f"{len(group)} on {group[0].tags['dataset']} {sha256[:12]}…" for sha256, group in by_data.items())
     if wanted_sha256 is None and len(by_data) > 1:

@@ -104,6 +104,8 @@ def ended_with(run: tracking.Run) -> Iterator[None]:
         interrupted = isinstance(failure, (KeyboardInterrupt, Interrupted))
         with suppress(Exception):  # the store may be the very thing that failed
             run.end("KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(failure))
+        if isinstance(failure, KeyboardInterrupt):
+            raise Interrupted(f"stopped. {GO_ON}") from None
         raise
 
 

@@ -84,7 +84,10 @@ def shown(value: object, most: int = 60) -> str:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return a sentence that names the likeliest of `names`, or all of them where none is near."""
     names = list(names)
+    return likeliest(name, names) or f"There are: {', '.join(names)}."
+
+
+def likeliest(name: str, names: Iterable[str]) -> str | None:
+    """Return a question that names the likeliest of `names`; None where none is near."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"There are: {', '.join(names)}."
+    return f"Did you mean {' or '.join(close)}?" if close else None

@@ -20,7 +20,7 @@ from study import storage as storages
 from study.config import TrialConfig
 from study.errors import StudyError, nearest, shown
 from study.processes import is_gone
-from study.storage import GRACE_SECONDS, Storage, without_password
+from study.storage import GRACE_SECONDS, Storage, is_absent, without_password
 
 RETRIES = 2
 CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
@@ -246,6 +246,15 @@ def load(storage: str, name: str, sampler: BaseSampler | None = None, pruner: Ba
         hint = nearest(name, names[-10:]) if names else "It has none yet."
         what = f"no study is called {shown(name)}"
         raise QueueError(what, where=without_password(storage), hint=hint) from None
+
+
+def find(storage: str, name: str) -> Queue | None:
+    """Return the queue of this name, or None where there is none; makes no SQLite file. Raises as `load` does."""
+    if is_absent(storage):
+        return None
+    with contextlib.suppress(QueueError):
+        return load(storage, name)
+    return None
 
 
 # --- how far the trials are -------------------------------------------------------------------------

@@ -1,16 +1,16 @@
 """The report of a search: the best configurations and how sure that is, and what mattered, from MLflow alone."""
 
-from collections.abc import Sequence
-
 from study import report_parts, search_figures, tracking
 from study.config import brief, settings_text, value_text
 from study.numbers import show
 from study.page import Document, Interactive, plain
+from study.search import Search
 from study.search_findings import SearchStudy, slot_of, state_of
 from study.statistics import Estimate
 from study.tracking import RunRecord, csv_text
 
 TRIALS = "trials.csv"
+SPACE_COLUMNS = ("field", "range", "first trial")
 BEHIND = "behind the best (its standard errors)"
 IMPORTANCES = (
     "PED-ANOVA asks what sets the best of the complete trials apart (a tenth, but at least ten, or half of them where "
@@ -199,9 +199,13 @@ def _add(document: Document, drawn: dict[str, Interactive]) -> None:
 
 def _space(document: Document, study: SearchStudy) -> None:
     document.heading("What was searched")
-    document.table(("field", "range", "first trial"), _dimensions(study), words=("range",))
+    document.table(SPACE_COLUMNS, space_cells(study.search), words=("range",))
 
 
-def _dimensions(study: SearchStudy) -> Sequence[tuple[str, str, str]]:
-    baseline = study.search.baseline
-    return [(one.field, one.words, brief(getattr(baseline, one.field))) for one in study.search.space.dimensions]
+def space_cells(search: Search) -> list[tuple[str, str, str]]:
+    """Return the rows of the table of what is searched, under SPACE_COLUMNS."""
+    first = search.space.first()
+    return [
+        (one.field, one.words, brief(getattr(search.baseline, one.field)) if one.field in first else "–")
+        for one in search.space.dimensions
+    ]

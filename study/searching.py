@@ -129,15 +129,7 @@ def begin(
 def go_on(search: Search, dataset: Dataset, queue: Queue, client: tracking.MlflowClient) -> tracking.Run:
     """Return the run of a search that was begun before, running again; this program's own run only points at it."""
     before = queue.assignment
-    if before.search is None:
-        raise ConfigError(f"{queue.study_name} is an ablation's queue", where="study", hint="Give another name.")
-    now = conduct.assignment(dataset, before.run_id, open_test=False, reuse=before.reuse, search=search.as_yaml())
-    for what, then, here in _settings(before, now):
-        if then != here:
-            raise ConfigError(
-                f"the study {queue.study_name} exists, with another {what}", where="study", expected=then, got=here,
-                hint="Ask for what it has, or begin another: -P study=NAME. Equal trials are not trained again.",
-            )  # fmt: skip
+    _check_equal(search, dataset, queue)
     tracking.check_study(client, before.run_id, before.tracking_uri)
     if tracking.begun_run() not in (None, before.run_id):
         pointer = tracking.open_study_run(client, f"search {queue.study_name} (continued)")
@@ -149,6 +141,25 @@ def go_on(search: Search, dataset: Dataset, queue: Queue, client: tracking.Mlflo
     run.set_tags(processes.this_process())
     run.log_files({tracking.SEARCH: before.search})  # a disk that failed may have lost it
     return run
+
+
+def check_same(search: Search, dataset: Dataset, storage: str, name: str) -> None:
+    """Raise ConfigError where there is a search of this name that is another one; make nothing where there is none."""
+    if queue := queues.find(storage, name):
+        _check_equal(search, dataset, queue)
+
+
+def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> None:
+    before = queue.assignment
+    if before.search is None:
+        raise ConfigError(f"{queue.study_name} is an ablation's queue", where="study", hint="Give another name.")
+    now = conduct.assignment(dataset, before.run_id, open_test=False, reuse=before.reuse, search=search.as_yaml())
+    for what, then, here in _settings(before, now):
+        if then != here:
+            raise ConfigError(
+                f"the study {queue.study_name} exists, with another {what}", where="study", expected=then, got=here,
+                hint="Ask for what it has, or begin another: -P study=NAME. Equal trials are not trained again.",
+            )  # fmt: skip
 
 
 def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]:

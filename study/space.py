@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
@@ -58,7 +59,13 @@ class Dimension:
         if self.kind == "int":
             return trial.suggest_int(self.field, self.low, self.high, step=self.step or 1, log=self.log)
         value = trial.suggest_float(self.field, self.low, self.high, step=self.step, log=self.log)
+        if self.step:  # Optuna draws 0.9500000000000001 where 0.95 is meant
+            value = self._after(round((value - self.low) / self.step))
         return 0.0 if self.zero_below is not None and value < self.zero_below else value
+
+    def _after(self, steps: int) -> float | int:
+        """Return the value so many steps above the low end, as a person writes it: 0.95 is 3 of 0.05 above 0.8."""
+        return type(self.low)(Decimal(str(self.low)) + steps * Decimal(str(self.step or 1)))
 
     def drawn(self, value: object) -> object:
         """Return what has to be drawn for the field to be `value`: `value` itself, or for 0 the low end."""
@@ -85,11 +92,8 @@ class Dimension:
             return self.choices
         if self.log or not (self.step or self.kind == "int"):
             return None
-        step = self.step or 1
-        count = int((self.high - self.low) / step + 1e-9) + 1
-        if count > MOST_POINTS:
-            return None
-        return tuple(self.low + number * step for number in range(count))
+        count = round((self.high - self.low) / (self.step or 1)) + 1
+        return tuple(map(self._after, range(count))) if count <= MOST_POINTS else None
 
     @property
     def words(self) -> str:
@@ -195,7 +199,10 @@ def load(name: str) -> SearchSpace:
     Raises SpaceError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
     path = yaml_file.find(name, SPACES, "space", SpaceError)
-    return parse(yaml_file.read(path), path.stem, path)
+    space = parse(yaml_file.read(path), path.stem, path)
+    if space.baseline.seed != TrialConfig().seed:
+        raise SpaceError("a space has no seed", where=path, hint="Use the parameter seed.")
+    return space
 
 
 def parse(text: str, name: str, path: object) -> SearchSpace:
@@ -211,7 +218,8 @@ def parse(text: str, name: str, path: object) -> SearchSpace:
     if not isinstance(settings, dict):
         raise SpaceError("baseline is not a mapping", where=at("baseline"), expected="field: value")
     if not (isinstance(fields, dict) and fields):
-        raise SpaceError("fields is not a mapping", where=at("fields"), expected="field: {range: [low, high]}")
+        what = "fields is empty" if fields in ({}, None) else "fields is not a mapping"
+        raise SpaceError(what, where=at("fields"), expected="field: {range: [low, high]}")
     baseline = TrialConfig().replace_each(settings, lambda name: at("baseline", name))
     dimensions: list[Dimension] = []
     for key, entry in fields.items():
@@ -253,10 +261,11 @@ def _categorical(name: str, entry: dict, when: dict, checked: Callable, at: Call
             raise SpaceError(f"{key} does not go with choices", where=at(key))
     _check_kind(entry, ("categorical",), at)
     if not (isinstance(entry["choices"], list) and entry["choices"]):
-        raise SpaceError("choices is not a list", where=at("choices"), expected="[value, value]")
+        what = "empty" if entry["choices"] in ([], None) else "not a list"
+        raise SpaceError(f"choices of {name} is {what}", where=at("choices"), expected="[value, value]")
     choices = tuple(checked(value, "choices", index) for index, value in enumerate(entry["choices"]))
     if len(set(choices)) < len(choices):
-        raise SpaceError("a choice stands twice", where=at("choices"), hint="Keep one of them.")
+        raise SpaceError(f"a choice of {name} stands twice", where=at("choices"), hint="Keep one of them.")
     return Dimension(name, "categorical", choices=choices, when=when)
 
 
@@ -268,7 +277,8 @@ def _range(name: str, entry: dict, when: dict, checked: Callable, at: Callable[.
     if not all(isinstance(end, (int, float)) for end in (low, high)):
         raise SpaceError(f"{name} has no range", where=at("range"), expected="choices: [value, value]")
     if not low < high:
-        raise SpaceError("the range is empty", where=at("range"), expected="the lower end first", got=shown(ends))
+        what = f"the range of {name} is empty"
+        raise SpaceError(what, where=at("range"), expected="two ends that differ, the lower first", got=shown(ends))
     integral = isinstance(low, int)
     kind = _check_kind(entry, ("int",) if integral else ("float",), at) or ("int" if integral else "float")
     log = _boolean(entry.get("log", "false"), at("log"))
@@ -276,14 +286,21 @@ def _range(name: str, entry: dict, when: dict, checked: Callable, at: Callable[.
         hint = "Begin above 0; zero_below lets what is drawn below a value mean 0."
         raise SpaceError("a logarithmic range cannot begin at 0", where=at("range"), hint=hint)
     step = _number(entry["step"], at("step"), integral) if "step" in entry else None
-    if step is not None and (log or not 0 < step <= high - low):
-        raise SpaceError("step does not fit", where=at("step"), expected="a part of the range, without log")
+    if step is not None and log:
+        raise SpaceError(f"{name} cannot have both a step and log", where=at("step"), hint="Keep one of them.")
+    if step is not None and not (step > 0 and _divides(step, low, high)):
+        expected = f"a number above 0 that divides {value_text(low)} … {value_text(high)} evenly"
+        raise SpaceError(f"the step of {name} does not fit", where=at("step"), expected=expected, got=value_text(step))
     zero_below = _number(entry["zero_below"], at("zero_below"), False) if "zero_below" in entry else None
     if zero_below is not None and (integral or not low < zero_below <= high):
         raise SpaceError("zero_below does not fit", where=at("zero_below"), expected="a number within the range")
     if zero_below is not None:
         checked(0.0, "zero_below")
     return Dimension(name, kind, low, high, log, step, zero_below=zero_below, when=when)
+
+
+def _divides(step: float | int, low: float | int, high: float | int) -> bool:
+    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
 
 
 def _conditions(content: object, before: list[Dimension], at: Callable[..., str]) -> dict[str, tuple]:
@@ -304,6 +321,9 @@ def _conditions(content: object, before: list[Dimension], at: Callable[..., str]
         for value in typed:
             if not names[name].contains(value):
                 raise SpaceError(f"{name} never is {value_text(value)}", where=at(name), expected=names[name].words)
+        if names[name].values is None:
+            hint = "Give it choices or a step, or leave the condition out."
+            raise SpaceError(f"{name} hardly ever is exactly one of these values", where=at(name), hint=hint)
         conditions[name] = typed
     return conditions
 

@@ -1,10 +1,12 @@
 """The database in which workers meet: Optuna's storage, patient with a server that goes away and strict with SQLite."""
 
 import contextlib
+import re
 import time
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import optuna
 
@@ -14,9 +16,15 @@ import psycopg  # noqa: F401
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    NoSuchModuleError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)  # fmt: skip
 
-from study.errors import WorkerError, first_line
+from study.errors import ConfigError, WorkerError, first_line, shown
 
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
@@ -99,12 +107,39 @@ def connect(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None])
         time.sleep(0.5)
 
 
+def check(storage: str, *, exists: bool = False) -> None:
+    """Raise ConfigError where processes cannot meet at this address; with `exists` a SQLite file has to be there."""
+    expected = "sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        url = make_url(storage)
+        kind = url.get_backend_name()
+    except (ArgumentError, ValueError, NoSuchModuleError):
+        kind = None
+    if kind not in ("sqlite", "postgresql"):
+        raise ConfigError(f"storage cannot be {shown(without_password(storage))}", expected=expected)
+    if kind == "postgresql":
+        return
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError("storage is in the memory of one process, where no other finds it", expected=expected)
+    path = Path(url.database)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError("there is no such folder", where=f"storage {path.parent}")
+    if exists and is_absent(storage):
+        raise ConfigError("there is no such file", where=f"storage {path}", expected="the file of the study's command")
+
+
+def is_absent(storage: str) -> bool:
+    """Return whether this is the address of a SQLite file that is not there."""
+    url = make_url(storage)
+    return url.get_backend_name() == "sqlite" and not Path(url.database).exists()
+
+
 def without_password(storage: str) -> str:
     """Return a database's address as it may be shown."""
     try:
         return make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
-        return storage
+    except (ArgumentError, ValueError):  # no address, but there may be a password in it
+        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", storage)
 
 
 def has_password(storage: str) -> bool:

@@ -64,7 +64,7 @@ def test_of_several_splits_the_most_used_counts():
 
 
 @pytest.mark.parametrize("trials, wanted, message", [
-    ([], None, "there are no finished trials to choose from. Run an ablation first"),
+    ([], None, "there are no finished trials to choose from. Run an ablation or a search"),
     ([trial(0.9)], "f00" * 4, "no finished trial is on these data; expected SHA-256 f00f00f00f00…, got 1 on set 5ee"),
 ])  # fmt: skip
 def test_nothing_to_choose_from_is_said(trials, wanted, message):

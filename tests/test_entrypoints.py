@@ -128,6 +128,12 @@ def test_dead_tracking_server_is_one_line(call, monkeypatch):
     assert "http://127.0.0.1:9: no MLflow server answers" in errors and "Traceback" not in errors
 
 
+def test_ctrl_c_during_the_imports_is_one_line():
+    program = "import sys; sys.argv[0] = '-m'; import entrypoints, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Error: Interrupted.\n")
+
+
 def test_debug_shows_the_traceback(call):
     assert "Traceback" in call("--task", "zzz", "--debug")[2]
 

@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 import pytest
+from mlflow import MlflowClient
 
 from entrypoints import report, search, worker
 from study import queue as queues
@@ -35,12 +36,12 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--space", "defualt"], "space: no space is called defualt. Did you mean default?"),
-    (["--sampler", "tpee"], "sampler cannot be 'tpee'; expected tpe or random or qmc or cmaes or grid."),
+    (["--sampler", "TPE"], "sampler cannot be 'TPE'; expected tpe or random or qmc or cmaes or grid. Did you"),
     (["--pruner", "mean"], "pruner cannot be 'mean'; expected hyperband or median or none."),
     (["--metric", "accuracy"], "metric cannot be 'accuracy'"),
     (["--sampler", "grid"], "sampler cannot be 'grid' where learning_rate has too many values"),
     (["--trials", "0"], "trials cannot be '0'; expected a whole number from 1 to 100000, or auto."),
-    (["--minutes", "soon"], "minutes cannot be 'soon'; expected a number up to 100000, or none."),
+    (["--minutes", "soon"], "minutes cannot be 'soon'; expected a number above 0, up to 100000, or none."),
     (["--minutes", "-1"], "minutes cannot be '-1'"),
     (["--minutes", "nan"], "minutes cannot be 'nan'"),
     (["--epochs", "0"], "epochs cannot be '0'"),
@@ -49,7 +50,7 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
     (["--study", ""], "study cannot be this name"),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
-    (["--storage", "nonsense"], "nonsense: the queue cannot be opened"),
+    (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected sqlite:///FILE.db, or postgresql"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_that_says_what_to_do(call, arguments, message):
     status, _, errors = call("--data", "digits", *arguments)
@@ -85,6 +86,16 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
     status, _, errors = call(*QUICK, "--sampler", "random")
     assert status == 1
     assert "study: the study mine-digits exists, with another sampler; expected tpe, got random." in errors
+    assert call(*QUICK, "--sampler", "random", "--plan", "true")[::2] == (status, errors)
+
+    status, fewer, errors = call(*QUICK, "--trials", "2")
+    assert (status, errors) == (0, "")
+    assert re.search(r"^5/5 ", fewer, re.M) and "mine-digits had 5 trials already" in fewer
+
+    MlflowClient().delete_run(run_id)
+    status, _, errors = call(*QUICK, "--trials", "6")
+    assert status == 1 and f"{run_id}: the study's run was deleted. `mlflow runs restore --run-id" in errors
+    MlflowClient().restore_run(run_id)
 
     status, shown, errors = call_program(report.main, "--run", run_id)
     assert (status, errors) == (0, "") and "Report: " in shown

@@ -73,6 +73,12 @@ def test_a_field_with_a_condition_is_searched_where_it_holds():
     assert found.first() == {"optimizer": "adam"}
 
 
+def test_steps_are_what_a_person_would_write():
+    found = parsed("  momentum: {range: [0.8, 0.95], step: 0.05}")
+    assert found.dimensions[0].values == (0.8, 0.85, 0.9, 0.95)
+    assert [found.suggest(Dial(share))["momentum"] for share in (1 / 3, 2 / 3, 1)] == [0.85, 0.9, 0.95]
+
+
 def test_every_point_of_a_grid_is_counted_once():
     found = parsed(
         "  optimizer: {choices: [adam, momentum]}\n"
@@ -110,16 +116,21 @@ def test_another_baseline_stays_in_the_space():
     ("fields:\n  dropuot: {range: [0, 0.5]}", "mine.yaml:2: no hyperparameter is called dropuot. Did you mean"),
     ("fields:\n  dropout: {rnge: [0, 0.5]}", "mine.yaml:2: no key is called rnge. Did you mean range?"),
     ("fields:\n  dropout:\n    range: [0, 1.5]", "mine.yaml:3: dropout cannot be 1.5; expected less than 1."),
-    ("fields:\n  dropout: {range: [0.5, 0.1]}", "mine.yaml:2: the range is empty; expected the lower end first"),
+    ("fields:\n  dropout: {range: [0.5, 0.1]}", "mine.yaml:2: the range of dropout is empty; expected"),
     ("fields:\n  dropout: {range: [0, 0.5], choices: [0]}", "mine.yaml:2: dropout needs either a range or choices."),
     ("fields:\n  dropout: {}", "mine.yaml:2: dropout needs either a range or choices."),
     ("fields:\n  activation: {range: [relu, tanh]}", "mine.yaml:2: activation has no range; expected choices"),
     ("fields:\n  activation: {choices: [relu, tahn]}", "mine.yaml:2: activation cannot be 'tahn'; expected 'relu'"),
-    ("fields:\n  activation: {choices: [relu, relu]}", "mine.yaml:2: a choice stands twice. Keep one of them."),
+    ("fields:\n  dropout: {range: [0, 0.5], step: 0.2}", "mine.yaml:2: the step of dropout does not fit"),
+    ("fields:\n  activation: {choices: []}", "mine.yaml:2: choices of activation is empty; expected [value, value]"),
+    ("fields: {}", "mine.yaml:1: fields is empty"),
+    ("fields:\n  l2: {range: [0.1, 0.2]}\n  dropout: {range: [0, 0.5], when: {l2: [0.1]}}",
+     "mine.yaml:3: l2 hardly ever is exactly one of these values"),
+    ("fields:\n  activation: {choices: [relu, relu]}", "mine.yaml:2: a choice of activation stands twice"),
     ("fields:\n  learning_rate: {range: [0.0, 0.1], log: true}", "mine.yaml:2: learning_rate cannot be 0.0"),
     ("fields:\n  l2: {range: [0.0, 0.1], log: true}", "mine.yaml:2: a logarithmic range cannot begin at 0."),
     ("fields:\n  l2: {range: [0.0, 0.1], log: maybe}", "mine.yaml:2: 'maybe' is neither true nor false."),
-    ("fields:\n  dropout: {range: [0, 0.5], step: 0.7}", "mine.yaml:2: step does not fit"),
+    ("fields:\n  dropout: {range: [0, 0.5], step: 0.7}", "mine.yaml:2: the step of dropout does not fit"),
     ("fields:\n  dropout: {range: [0, 0.5], zero_below: 0.6}", "mine.yaml:2: zero_below does not fit"),
     ("fields:\n  dropout: {range: [0, 0.5], kind: int}", "mine.yaml:2: kind int does not fit; expected float."),
     ("fields:\n  dropout: {range: [0, 0.5], kind: flaot}", "mine.yaml:2: no kind is called flaot. Did you mean"),
@@ -137,6 +148,13 @@ def test_another_baseline_stays_in_the_space():
 def test_a_file_that_is_no_space_is_refused_by_its_line(text, message):
     with pytest.raises(StudyError, match=re.escape(message)):
         space.parse(text, "mine", "mine.yaml")
+
+
+def test_a_file_with_a_seed_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("baseline: {seed: 4}\nfields:\n  dropout: {range: [0, 0.5]}")
+    with pytest.raises(SpaceError, match=re.escape("mine.yaml: a space has no seed. Use the parameter seed.")):
+        space.load(str(path))
 
 
 def test_a_space_that_does_not_exist_is_named_with_the_nearest():

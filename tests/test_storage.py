@@ -4,12 +4,33 @@ import pytest
 
 from study import queue as queues
 from study import storage
-from study.errors import WorkerError
+from study.errors import ConfigError, WorkerError
 
 
 def test_queue_that_cannot_be_opened_is_an_error():
     with pytest.raises(WorkerError, match="the queue cannot be opened"):
         queues.create("sqlite:////nowhere/at/all/optuna.db", "x")
+
+
+@pytest.mark.parametrize("url, message", [
+    ("optuna.db", "storage cannot be 'optuna.db'; expected sqlite:///FILE.db, or postgresql"),
+    ("", "storage cannot be ''"),
+    ("mysql://me@there/x", "storage cannot be 'mysql://me@there/x'"),
+    ("journal://x", "storage cannot be 'journal://x'"),
+    ("postgresql://me:secret@there:abc/x", r"storage cannot be 'postgresql://me:\*\*\*@there:abc/x'"),
+    ("sqlite://", "storage is in the memory of one process"),
+    ("sqlite:///nowhere/at/all.db", "nowhere/at: there is no such folder"),
+    ("sqlite:///absent.db", "absent.db: there is no such file"),
+])  # fmt: skip
+def test_an_address_where_nobody_meets_is_refused(url, message):
+    with pytest.raises(ConfigError, match=message):
+        storage.check(url, exists=True)
+
+
+def test_an_address_is_checked_without_making_anything(tmp_path):
+    storage.check(f"sqlite:///{tmp_path}/new.db")
+    storage.check("postgresql+psycopg://me@db.example/study", exists=True)
+    assert queues.find(f"sqlite:///{tmp_path}/new.db", "x") is None and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("url, shown, has", [

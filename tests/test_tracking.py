@@ -1,4 +1,6 @@
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from mlflow import MlflowClient
@@ -7,6 +9,7 @@ from mlflow.entities import Metric
 from study import tracking
 from study.errors import TrackingError
 from study.tracking.run import SECONDS_BETWEEN_WRITES
+from study.tracking.store import said_clearly
 
 
 @pytest.fixture
@@ -111,6 +114,17 @@ def test_file_that_is_no_database_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     with pytest.raises(TrackingError, match="not a database"):
         tracking.connect()
+
+
+def test_a_new_store_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20b.db")
+    (tmp_path / "a b.db.new").write_bytes(b"half of it")  # of a process that was killed over it
+    assert [each.experiment_id for each in tracking.connect().search_experiments()] == ["0"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a b.db"]
+    with closing(sqlite3.connect(tmp_path / "a b.db")) as connection:
+        connection.execute("CREATE TABLE _alembic_tmp_runs (a)")
+        with pytest.raises(TrackingError, match="delete the file"), said_clearly("here"):
+            connection.execute("CREATE TABLE _alembic_tmp_runs (a)")
 
 
 def test_tables_keep_commas_and_quotes():

@@ -14,13 +14,13 @@ import mlflow
 import mlflow.artifacts
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import LifecycleStage, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.errors import TrackingError, first_line
 from study.tracking.files import BY_EPOCH
-from study.tracking.store import active_experiment, said_clearly
+from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,19 @@ def _search(client: MlflowClient, experiment_id: str, query: str, curves: Sequen
 
 def check_study(client: MlflowClient, run_id: str, home: str) -> None:
     """Raise TrackingError where the store that the environment names has no such run; `home` is the store that has."""
+    another = "Begin another study: -P study=NAME."
     try:
-        client.get_run(run_id)
+        run = client.get_run(run_id)
     except MlflowException as failure:
+        there = home == tracking_uri()
+        hint = f"Set MLFLOW_TRACKING_URI as where the study was started: {_without_password(home)}."
         raise TrackingError(
             f"the study's run {run_id} is not in this MLflow store ({first_line(failure)})",
-            where=mlflow.get_tracking_uri(),
-            hint=f"Set MLFLOW_TRACKING_URI as where the study was started: {_without_password(home)}.",
-        ) from None
+            where=mlflow.get_tracking_uri(), hint=f"It was there. {another}" if there else hint,
+        ) from None  # fmt: skip
+    if run.info.lifecycle_stage == LifecycleStage.DELETED:
+        back = f"`mlflow runs restore --run-id {run_id}` brings it back."
+        raise TrackingError("the study's run was deleted", where=run_id, hint=f"{back} {another}")
 
 
 def _without_password(uri: str) -> str:
