@@ -33,6 +33,7 @@ from study import queue as queues
 from study import tracking
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])  # the administrator's programs
 MOST_BYTES = 14 * 2**30  # of address space, for programs that are to run out of it before the machine does
 
 # --- servers that are gone --------------------------------------------------------------------------
@@ -84,7 +85,7 @@ class Disk:
     def mount(self) -> bool:
         """Return whether it could be mounted."""
         format = ["mkfs.ext4", "-q", "-F", "-m", "0", str(self._image)]
-        return shutil.which("mkfs.ext4") and not any(map(_status, (format, self._mounting)))
+        return bool(shutil.which("mkfs.ext4", path=PATH)) and not any(map(_status, (format, self._mounting)))
 
     @property
     def _mounting(self) -> list[str]:
@@ -112,7 +113,7 @@ class Disk:
 
 
 def _status(command: list[str]) -> int:
-    return subprocess.run(command, capture_output=True).returncode
+    return subprocess.run(command, capture_output=True, env=os.environ | {"PATH": PATH}).returncode
 
 
 @pytest.fixture
