@@ -1,6 +1,6 @@
 # make test       the tests, in an environment of their own
 # make test-slow  those that take minutes
-# make test-matrix  those of them that are repeated, with the other database or of an ablation
+# make test-matrix  those of them that are repeated, with the other database, an ablation, another trouble
 # make bench      the benchmarks (minutes; needs MNIST)
 # make pins       requirements.txt anew from pyproject.toml
 

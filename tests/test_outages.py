@@ -128,7 +128,13 @@ def disk(tmp_path) -> Iterator[Disk]:
     disk.unmount()
 
 
-@pytest.mark.parametrize("trouble", [Disk.fill, Disk.turn_read_only], ids=["full", "read-only"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Disk.fill, id="full"),
+        pytest.param(Disk.turn_read_only, id="read-only", marks=pytest.mark.matrix),
+    ],
+)
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_disk_in_trouble_ends_a_search_clearly_and_harms_no_database(
     database, trouble, disk, request, name, start, connections_closed

@@ -86,7 +86,6 @@ def queue_name(client: MlflowClient, title: str) -> str:
 # --- programs that are killed -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "postgres"], indirect=True)
 def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store):
     client, kept = tracking.connect(), {}
     given = asked(name, storage, 150, trials=3)
