@@ -24,8 +24,8 @@ HALF_MADE = "Somebody was interrupted while it was made; no run is in it yet: de
 def connect() -> MlflowClient:
     """Return a client of the tracking store that the environment names, reached and ready to be written.
 
-    A new SQLite store is made here, once and whole: of several processes that open a new one together most crash, and
-    one that is ended over it leaves tables that nobody can use. Raises TrackingError.
+    A new SQLite store makes its tables here, once: of several processes that open a new one together most crash.
+    Raises TrackingError.
     """
     uri = mlflow.get_tracking_uri()
     if urlsplit(uri).scheme in ("http", "https"):
@@ -33,8 +33,6 @@ def connect() -> MlflowClient:
     elif uri.startswith("sqlite:///"):
         _check_writable(_sqlite_file(uri))
     with _alone(uri), said_clearly(uri):
-        if uri.startswith("sqlite:///") and not _sqlite_file(uri).exists():
-            _make_sqlite(uri)
         client = MlflowClient()
         client.search_experiments(max_results=1)
     return client
@@ -46,17 +44,6 @@ def _alone(uri: str) -> AbstractContextManager:
         return nullcontext()
     mark = hashlib.sha256(str(_sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir(), f"keras-study-{os.getuid()}-{mark}.lock"))
-
-
-def _make_sqlite(uri: str) -> None:
-    """Make the tables of a new SQLite store under another name first, so that they are there all at once."""
-    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    new = _sqlite_file(f"{uri}.new")
-    new.unlink(missing_ok=True)  # of a process that was ended over it
-    SqlAlchemyStore(f"{uri}.new", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)._dispose_engine()
-    new.rename(_sqlite_file(uri))
 
 
 def tracking_uri() -> str:
