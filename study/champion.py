@@ -9,10 +9,11 @@ import numpy as np
 
 from study import ablation as ablations
 from study.ablation import Ablation
-from study.config import TrialConfig, brief, settings_text, training_code_version, value_text
+from study.config import TrialConfig, brief, settings_text, value_text
 from study.errors import StudyError
 from study.evaluation import Evaluation
 from study.findings import ACCURACY, Study
+from study.fingerprint import training_code_version
 from study.numbers import show
 from study.statistics import Estimate, binomial_interval, estimate
 from study.tracking import RunRecord

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from study import config, findings, plan, processes, repair, report, tracking
+from study import findings, fingerprint, plan, processes, repair, report, tracking
 from study import queue as queues
 from study.ablation import Ablation
 from study.data import Dataset
@@ -120,7 +120,7 @@ def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, s
         substitute_for=dataset.substitute_for,
         open_test=open_test,
         reuse=reuse,
-        training_code=config.training_code_version(),
+        training_code=fingerprint.training_code_version(),
         search=search,
     )
 
@@ -146,7 +146,7 @@ def describe(
 
 def study_tags(dataset: Dataset) -> dict[str, object]:
     """Return what marks a study's run, and by it each of its trials: its data and its code."""
-    code = {"training_code": config.training_code_version()[:16], "libraries": config.training_libraries()}
+    code = {"training_code": fingerprint.training_code_version()[:16], "libraries": fingerprint.training_libraries()}
     return tracking.data_tags(dataset) | code | tracking.code_tags()
 
 

@@ -4,11 +4,7 @@ Its fields are written once, here. They are the parameters of an MLflow run, the
 file and the names that ``set=field=value`` takes.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -181,26 +177,3 @@ def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
             raise ConfigError(f"{name} is given twice", where=where, hint="Keep one of them.")
         settings[name] = value
     return settings
-
-
-def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
-    """Return a hash (64 hex digits) of all that decides a trial's outcome.
-
-    That is the config, the content of its data and the size of the split (not the path or the words
-    that name them), the text of the code that trains, and the versions of the libraries beneath it.
-    """
-    decisive = config.model_dump(exclude={"data", "validation"})
-    decisive |= {"data_sha256": data_sha256, "validation_rows": validation_rows, "code": training_code_version()}
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def training_code_version() -> str:
-    """Return a hash of the modules that train and of the versions of the libraries that they rest on."""
-    names = ("network.py", "training.py", "stopping.py")
-    sources = "".join((Path(__file__).parent / name).read_text() for name in names)
-    return hashlib.sha256((training_libraries() + sources).encode()).hexdigest()
-
-
-def training_libraries() -> str:
-    """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, numpy 2.4.0``."""
-    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))

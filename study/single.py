@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from study import processes, repair, tracking
-from study.config import TrialConfig, fingerprint, training_code_version, training_libraries
+from study.config import TrialConfig
 from study.data import Dataset
 from study.errors import Interrupted, in_one_line
+from study.fingerprint import fingerprint, training_code_version, training_libraries
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training import Epoch, TrialResult

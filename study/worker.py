@@ -21,9 +21,10 @@ from study import collector, data, processes, reuse, sampling, tracking
 from study import queue as queues
 from study import search as searches
 from study import storage as storages
-from study.config import TrialConfig, brief, fingerprint, settings_text, training_code_version
+from study.config import TrialConfig, brief, settings_text
 from study.data import Dataset
 from study.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
+from study.fingerprint import fingerprint, training_code_version
 from study.queue import Assignment, Queue, QueueEmpty
 from study.quiet import hush
 

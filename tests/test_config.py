@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from study.config import TrialConfig, fingerprint, parse_settings, value_text
+from study.config import TrialConfig, parse_settings, value_text
 from study.errors import ConfigError
 
 # For each field a value that is not the default, as a person would type it.
@@ -11,8 +11,6 @@ OTHER = {
     "weight_decay": "0.01", "l2": "0.0001", "batch_size": "8", "epochs": "2", "patience": "3", "min_delta": "0.002",
     "validate_every": "50", "patience_steps": "100", "seed": "7",
 }  # fmt: skip
-NOT_DECISIVE = {"data", "validation"}
-
 WRONG = {
     "validate_every": ["0", "-1", "1.5", "never", True],
     "patience_steps": ["0", "-1", "1.5", "never", True],
@@ -153,29 +151,3 @@ def test_a_setting_that_cannot_be_read_is_shown(text, message):
     with pytest.raises(ConfigError) as error:
         parse_settings(text)
     assert str(error.value) == message
-
-
-# --- the fingerprint --------------------------------------------------------------------------------
-
-
-def test_equal_trials_have_equal_fingerprints():
-    first, second = (fingerprint(TrialConfig.parse(values), "abc", 5_000) for values in (OTHER, dict(OTHER)))
-    assert first == second
-    assert len(first) == 64 and int(first, 16)
-
-
-@pytest.mark.parametrize("name", sorted(set(OTHER) - NOT_DECISIVE))
-def test_every_decisive_field_changes_the_fingerprint(name):
-    config = TrialConfig()
-    assert fingerprint(config.replace({name: OTHER[name]}), "abc", 5_000) != fingerprint(config, "abc", 5_000)
-
-
-@pytest.mark.parametrize("name", sorted(NOT_DECISIVE))
-def test_the_words_that_name_the_data_do_not_change_the_fingerprint(name):
-    config = TrialConfig()
-    assert fingerprint(config.replace({name: OTHER[name]}), "abc", 5_000) == fingerprint(config, "abc", 5_000)
-
-
-@pytest.mark.parametrize("sha256, rows", [("abd", 5_000), ("abc", 4_999)])
-def test_the_data_and_the_split_change_the_fingerprint(sha256, rows):
-    assert fingerprint(TrialConfig(), sha256, rows) != fingerprint(TrialConfig(), "abc", 5_000)

@@ -23,7 +23,7 @@ FLOORS = [
         "space",
         "importances",
     ],
-    ["training", "inspection", "tracking", "panels", "page", "search", "edges"],
+    ["fingerprint", "training", "inspection", "tracking", "panels", "page", "search", "edges"],
     ["trial", "reader", "serving", "report_parts", "prediction", "queue"],
     ["repair", "reuse", "sampling", "workers", "survey_page"],
     ["joining", "single", "worker", "asking", "plan", "ablation"],

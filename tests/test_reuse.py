@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from study import ablation, conduct, config, findings, report, tracking, worker
+from study import ablation, conduct, config, findings, fingerprint, report, tracking, worker
 from study import queue as queues
 from study.conduct import Outcome
 from study.tracking import PREDICTIONS
@@ -80,16 +80,16 @@ def test_other_code_libraries_or_data_are_not_shared(first, few_digits, monkeypa
     config_, dataset = by_name(first)["learning_rate=0.01 · seed 1"].params, few_digits
     trial = config.TrialConfig.parse({name: config_[name] for name in config.TrialConfig.model_fields})
     sha256, rows = dataset.sha256, len(dataset.validation)
-    assert tracking.find_equal(tracking.connect(), config.fingerprint(trial, sha256, rows))
+    assert tracking.find_equal(tracking.connect(), fingerprint.fingerprint(trial, sha256, rows))
     if change == "code":
-        monkeypatch.setattr(config, "training_code_version", lambda: "other")
+        monkeypatch.setattr(fingerprint, "training_code_version", lambda: "other")
     elif change == "libraries":
-        monkeypatch.setattr(config, "training_libraries", lambda: "tensorflow 9")
+        monkeypatch.setattr(fingerprint, "training_libraries", lambda: "tensorflow 9")
     elif change == "data":
         sha256 = "0" * 64
     else:
         rows -= 1
-    assert tracking.find_equal(tracking.connect(), config.fingerprint(trial, sha256, rows)) is None
+    assert tracking.find_equal(tracking.connect(), fingerprint.fingerprint(trial, sha256, rows)) is None
 
 
 def test_the_test_set_opens_and_closes_with_the_study_that_asks(few_digits):

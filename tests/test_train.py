@@ -13,7 +13,7 @@ from conftest import ROOT
 from mlflow import MlflowClient
 
 from entrypoints import train
-from study import config, single, tracking
+from study import fingerprint, single, tracking
 from study.config import TrialConfig
 from study.errors import Interrupted
 
@@ -55,8 +55,8 @@ def test_a_network_is_printed_by_epoch_and_recorded_as_a_trial_is(call, digits):
     tags = run.data.tags
     assert (tags["state"], tags["seed"], tags["dataset_title"]) == ("complete", "4", "digits")
     assert tags["dataset_sha256"] == digits.sha256
-    assert tags["fingerprint"] == config.fingerprint(trained, digits.sha256, 216)
-    assert tags["libraries"] == config.training_libraries()
+    assert tags["fingerprint"] == fingerprint.fingerprint(trained, digits.sha256, 216)
+    assert tags["libraries"] == fingerprint.training_libraries()
     if (ROOT / ".git").exists():
         assert re.fullmatch("[0-9a-f]{40}", tags["git_commit"])
     client = MlflowClient()
