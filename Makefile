@@ -12,6 +12,7 @@ BIN := .venv/bin
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/ready

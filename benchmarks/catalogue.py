@@ -20,25 +20,28 @@ PICTURE = ROOT / "docs" / "images" / "findings.svg"
 
 def main(data: str, folder: str, *only: str) -> None:
     """Run the tasks, print how long each took, and write the findings."""
-    from study import ablation, findings, quiet, tracking
+    from study.analysis import ablation_results
+    from study.base import startup
+    from study.design.ablation import catalogue, load_ablation
+    from study.tracking import records, store
 
-    quiet.hush()
+    startup.hush()
     spec = data if data in ("auto", "mnist", "digits") else str(Path(data).resolve())
     Path(folder).mkdir(parents=True, exist_ok=True)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder).resolve()}/mlflow.db"
-    client = tracking.connect()
+    client = store.connect()
     total = 0.0
-    for task in only or ablation.catalogue():
+    for task in only or catalogue():
         clock = time.perf_counter()
-        if not tracking.find_studies(client, task):
-            own = ablation.load(task).baseline.data
+        if not records.find_studies(client, task):
+            own = load_ablation(task).baseline.data
             _run(["--task", task, "--data", spec if own == "auto" else own], folder)
             total += time.perf_counter() - clock
             print(f"{task:<24}{time.perf_counter() - clock:7.1f} s", flush=True)
     print(f"in all {total / 60:.1f} min; goal {GOAL_MINUTES} min")
     if not only:
-        runs = [tracking.find_studies(client, task)[0] for task in ablation.catalogue()]
-        studies = [findings.read(client, run_id) for run_id in runs]
+        runs = [records.find_studies(client, task)[0] for task in catalogue()]
+        studies = [ablation_results.read(client, run_id) for run_id in runs]
         FINDINGS.write_text(_page(studies))
         PICTURE.write_text(_picture(studies))
 
@@ -52,12 +55,13 @@ def _run(options: list[str], folder: str) -> None:
 
 
 def _page(studies: list) -> str:
-    from study import report
+    from study.reports import ablation_report
 
     tags = next(study.record.tags for study in studies if study.ablation.baseline.data == "auto")
     trials = sum(len(study.trials) for study in studies)
     rows = [
-        f"| [{study.ablation.task}](#{study.ablation.task}) | {study.ablation.question} | {report.in_short(study)} |"
+        f"| [{study.ablation.task}](#{study.ablation.task}) | {study.ablation.question} | "
+        f"{ablation_report.in_short(study)} |"
         for study in studies
     ]
     parts = [
@@ -70,8 +74,8 @@ def _page(studies: list) -> str:
         "\n".join(["| task | question | in short |", "|---|---|---|", *rows]),
     ]
     for study in studies:
-        parts += [f"## {study.ablation.task}", study.ablation.question, report.summary(study)]
-    notes = (report.NOTE, report.VERDICT_NOTE)
+        parts += [f"## {study.ablation.task}", study.ablation.question, ablation_report.summary(study)]
+    notes = (ablation_report.NOTE, ablation_report.VERDICT_NOTE)
     text = "\n\n".join(parts)
     for note in notes:  # once is enough
         text = text.replace(f"{note}\n\n", "")
@@ -79,19 +83,21 @@ def _page(studies: list) -> str:
 
 
 def _picture(studies: list) -> str:
-    from study import figures, panels, report, verdict
+    from study.analysis import verdicts
+    from study.reports import ablation_report
+    from study.reports.plots import panels, style
 
     rows = [
-        (_label(study.ablation.task, one.arm), one.effect, report.TINTS[one.kind])
+        (_label(study.ablation.task, one.arm), one.effect, ablation_report.TINTS[one.kind])
         for study in studies
         for one in study.verdicts
-        if one.kind != verdict.Kind.UNTESTED
+        if one.kind != verdicts.Kind.UNTESTED
     ]
     title = (
         "What each arm changes against its task's baseline: green helps, orange hurts, blue no effect, grey undecided"
     )
     xlabel = "validation accuracy (points), 95 % interval; logarithmic beyond ±1"
-    return figures.svg(panels.forest(rows, title, xlabel, verdict.RESOLUTION, dense=True))
+    return style.svg(panels.forest(rows, title, xlabel, verdicts.RESOLUTION, dense=True))
 
 
 def _label(task: str, arm: str) -> str:

@@ -61,16 +61,16 @@ def _serve(kind: str, data: str) -> None:
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-    from study import data as datasets
-    from study import network, training
-    from study.config import TrialConfig
+    from study.data.dataset import load_dataset
+    from study.training import loop, network
+    from study.training.config import TrialConfig
 
-    dataset = datasets.load(data)
+    dataset = load_dataset(data)
     models = {}
     for line in sys.stdin:
         config = TrialConfig.parse({**json.loads(line), "epochs": 1})
         if kind == "ours":
-            seconds = training.train(config, dataset).train_seconds
+            seconds = loop.train(config, dataset).train_seconds
         else:
             if config not in models:
                 model = models[config] = network.build(config)

@@ -107,11 +107,11 @@ def _objective(spec: str):
     import tensorflow as tf
     from mlflow.models import infer_signature
 
-    from study import data
+    from study.data.dataset import load_dataset
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    dataset = data.load(spec)
+    dataset = load_dataset(spec)
     train, validation = dataset.train, dataset.validation
 
     def objective(trial) -> float:

@@ -15,11 +15,13 @@ from pathlib import Path
 from statistics import median
 
 from entrypoints.search import DEFAULTS
-from study import data, searching, space, tracking
-from study.evaluation import evaluate
-from study.quiet import hush
-from study.search import Search
-from study.searching import Budget
+from study.base.startup import hush
+from study.data.dataset import Dataset, load_dataset
+from study.design.search import Budget, Search
+from study.design.search_space import load_space
+from study.tracking import records
+from study.training.metrics import evaluate
+from study.workflows import run_search
 
 WORKERS = 2
 
@@ -27,7 +29,7 @@ WORKERS = 2
 def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
     """Print a line a search, and the medians."""
     hush()
-    dataset = data.load(spec if spec == "mnist" else str(Path(spec).resolve()))
+    dataset = load_dataset(spec if spec == "mnist" else str(Path(spec).resolve()))
     found: dict[str, list[tuple[float, float, float]]] = {"tpe": [], "random": []}
     for seed in range(1, int(seeds) + 1):
         for sampler, results in found.items():
@@ -42,24 +44,24 @@ def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
     print(f"tpe has the better value in {wins} of {seeds}")
 
 
-def _search(dataset: data.Dataset, sampler: str, seed: int, trials: int) -> tuple[float, float, float]:
-    from study import training
-    from study.backend import from_bytes
+def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[float, float, float]:
+    from study.base.backend import from_bytes
+    from study.training import loop
 
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
-    around = space.load("default").with_baseline(settings)
+    around = load_space("default").with_baseline(settings)
     search = Search(around, DEFAULTS["metric"][0], sampler, DEFAULTS["pruner"][0])
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock = time.perf_counter()
-        outcome = searching.conduct_search(
+        outcome = run_search.run_search(
             search, dataset, name="mnist", budget=Budget(trials, None), params={}, worker_count=WORKERS,
             observe=lambda _: None,
         )  # fmt: skip
         seconds = time.perf_counter() - clock
         best = outcome.study.best
-        model = from_bytes(tracking.read_model(outcome.study.client, best.run_id))
-    test = evaluate(training.logits(model, dataset.test.images), dataset.test.labels)
+        model = from_bytes(records.read_model(outcome.study.client, best.run_id))
+    test = evaluate(loop.logits(model, dataset.test.images), dataset.test.labels)
     return best.metrics[f"model_{search.metric}"], test.accuracy, seconds
 
 

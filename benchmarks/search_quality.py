@@ -24,10 +24,10 @@ from typing import Protocol
 import numpy as np
 import optuna
 
-from study import sampling
-from study import space as spaces
-from study.queue import Queue
-from study.search import Search
+from study.design.search import Search
+from study.design.search_space import load_space
+from study.execution import pruning, sampling
+from study.execution.queue import Queue
 
 TABLE = Path(__file__).with_suffix(".npz")
 ROWS = 600
@@ -221,12 +221,12 @@ def replay(
     objective: Replayed, sampler: tuple, pruner: tuple, seed: int, *, trials: int, epochs: int = sys.maxsize, workers=1
 ) -> np.ndarray:
     """Search until so many trials or epochs are through; return (trials, epochs, regret) after each trial: (n, 3)."""
-    space = spaces.load("default").with_baseline({"epochs": EPOCHS, "seed": seed})
+    space = load_space("default").with_baseline({"epochs": EPOCHS, "seed": seed})
     search = Search(space, "val_cross_entropy", sampler[0], pruner[0])
     if pruner[0] == "optuna":
         gives_up = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS, reduction_factor=3)
     else:
-        gives_up = sampling.pruner(search, **pruner[1])
+        gives_up = pruning.pruner(search, **pruner[1])
     storage = optuna.storages.InMemoryStorage()
     name = optuna.create_study(storage=storage, study_name=f"replay {seed}").study_name
     queue = Queue(name, storage, sampling.sampler(search, **sampler[1]), gives_up)
@@ -355,11 +355,12 @@ def main(seeds: str = "30") -> None:
 
 def make_table() -> None:
     """Train the networks at the first points of the Sobol sequence, with two seeds each, and write their curves."""
-    from study import data, training
+    from study.data.dataset import load_dataset
+    from study.training import loop
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    dataset = data.load("digits")
-    search = Search(spaces.load("default").with_baseline({"epochs": EPOCHS}), "val_cross_entropy", "qmc", "none")
+    dataset = load_dataset("digits")
+    search = Search(load_space("default").with_baseline({"epochs": EPOCHS}), "val_cross_entropy", "qmc", "none")
     storage = optuna.storages.InMemoryStorage()
     queue = Queue(optuna.create_study(storage=storage).study_name, storage, sampling.sampler(search))
     queue.add_slots(ROWS, [search.space.first()])
@@ -374,7 +375,7 @@ def make_table() -> None:
     for count, row in enumerate(sorted(range(ROWS), key=shape)):  # one program after the other
         for seed in (1, 2):
             config = search.baseline.replace(points[row] | {"seed": seed})
-            epochs = training.train(config, dataset).epochs
+            epochs = loop.train(config, dataset).epochs
             curves[row, seed - 1, : len(epochs)] = [epoch.val_cross_entropy for epoch in epochs]
         if count % 50 == 0:
             print(f"{count} of {ROWS}, {time.perf_counter() - clock:.0f} s", flush=True)

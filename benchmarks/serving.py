@@ -35,9 +35,9 @@ ROWS = (("pixels", "ours"), ("pixels, no seen", "no seen"), ("28×28 PNG", "ours
 
 def main(data: str = "mnist", rounds: str = "5") -> None:
     """Print both tables."""
-    from study import data as datasets
+    from study.data.dataset import load_dataset
 
-    dataset = datasets.load(data)
+    dataset = load_dataset(data)
     bodies = {
         "pixels": [{"pixels": image.tolist()} for image in dataset.test.images[:BATCH]],
         "28×28 PNG": [{"image": _png(image)} for image in dataset.test.images[:BATCH]],
@@ -86,15 +86,18 @@ def _png(image: np.ndarray) -> str:
 
 
 def _models(dataset, folder: str) -> tuple[str, str]:
-    from study import doubt, network, serving, tracking
-    from study.config import TrialConfig
+    from study.inference import novelty
+    from study.inference.serving import log_model
+    from study.tracking import runs, store
+    from study.training import network
+    from study.training.config import TrialConfig
 
-    client = tracking.connect()
-    run = tracking.open_study_run(client, "serving")
+    client = store.connect()
+    run = runs.open_study_run(client, "serving")
     model = network.build(TrialConfig())  # its weights do not matter for its speed
     model.save(f"{folder}/network.keras")
-    reference = doubt.fit(dataset.train.images[:10_000], dataset.train.labels[:10_000])
-    ours = serving.log_digit_model(client, run.run_id, Path(folder, "network.keras"), reference.to_bytes())
+    reference = novelty.fit(dataset.train.images[:10_000], dataset.train.labels[:10_000])
+    ours = log_model.log_digit_model(client, run.run_id, Path(folder, "network.keras"), reference.to_bytes())
     run.log_model(model, (28, 28), 10)
     (raw,) = (model for model in client.search_logged_models(["0"]) if model.name == "model")
     return ours, raw.model_uri

@@ -4,14 +4,15 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import ablation as ablations
-from study import conduct, data, plan, storage, tracking
-from study.ablation import MOST_SEEDS, Ablation
-from study.config import parse_settings
-from study.data import SPLITS, Dataset
-from study.errors import ConfigError
-from study.findings import COMPARE
-from study.queue import Cell
+from study.analysis.ablation_results import COMPARE
+from study.base.errors import ConfigError
+from study.data.dataset import SPLITS, Dataset, load_dataset
+from study.design.ablation import MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
+from study.execution import time_estimate
+from study.execution.storage import DEFAULT_STORAGE, check_storage, without_password
+from study.tracking import runs
+from study.training.config import parse_settings
+from study.workflows import run_ablation
 
 DEFAULTS = dict(
     task=("batch_size", "An ablation of the catalogue, or the path of a YAML file. 'list' shows the catalogue."),
@@ -26,7 +27,7 @@ DEFAULTS = dict(
     workers=("auto", "Worker processes, one thread each; auto: one for every core."),
     set=("none", "Changes to the baseline: field=value,field=value."),
     compare=("baseline", "What each arm is compared with: baseline, or pairs (each with each)."),
-    storage=(conduct.QUEUE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
+    storage=(DEFAULT_STORAGE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
     reuse=("true", "false: train again what the store has already."),
     plan=("false", "true: list the trials and an estimate of the time, and run nothing."),
 )
@@ -37,10 +38,10 @@ DEFAULTS = dict(
 def main(**given: str) -> None:
     """Run the ablation that the options name."""
     if given["task"] == "list":
-        width = max(map(len, ablations.catalogue()))
-        listing = "\n".join(f"{task:<{width}}  {ablations.load(task).question}" for task in ablations.catalogue())
+        width = max(map(len, catalogue()))
+        listing = "\n".join(f"{task:<{width}}  {load_ablation(task).question}" for task in catalogue())
         click.echo(listing)
-        tracking.name_project_run("ablation list", {"catalogue.txt": listing})
+        runs.name_project_run("ablation list", {"catalogue.txt": listing})
         return
     only_plan, reuse = (shell.boolean(name, given[name]) for name in ("plan", "reuse"))
     seeds = shell.whole_number("seeds", given["seeds"], MOST_SEEDS)
@@ -48,22 +49,22 @@ def main(**given: str) -> None:
     ablation = _ablation(given)
     shell.choice("compare", given["compare"], COMPARE)
     spec = ablation.baseline.data if given["data"] == "auto" else given["data"]
-    dataset = data.load(spec, ablation.baseline.validation)
+    dataset = load_dataset(spec, ablation.baseline.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
     console = shell.console()
     workers = min(workers, len(cells))
-    storage.check(given["storage"])
+    check_storage(given["storage"])
     display.warn_of_password(given["storage"])
 
     _introduce(console, ablation, dataset, len(cells), workers)
     if only_plan:
         _print_plan(cells, dataset, workers)
-        tracking.name_project_run(f"plan of {ablation.task}", {"plan.csv": conduct.plan_table(cells, dataset)})
+        runs.name_project_run(f"plan of {ablation.task}", {"plan.csv": run_ablation.plan_table(cells, dataset)})
         return
 
-    params = given | {"storage": storage.without_password(given["storage"])}
-    with display.Display(console, plan.time_left(cells, dataset, workers)) as observe:
-        outcome = conduct.conduct(
+    params = given | {"storage": without_password(given["storage"])}
+    with display.Display(console, time_estimate.time_left(cells, dataset, workers)) as observe:
+        outcome = run_ablation.run_ablation(
             ablation, cells, dataset, params=params, worker_count=workers, observe=observe,
             announce=lambda name: display.tell_how_to_join(console, name, given["storage"]),
             reuse=reuse, storage=given["storage"],
@@ -85,7 +86,7 @@ def main(**given: str) -> None:
 
 def _ablation(given: dict[str, str]) -> Ablation:
     """Return the task with the baseline that the options ask for."""
-    ablation = ablations.load(given["task"])
+    ablation = load_ablation(given["task"])
     settings = parse_settings(given["set"])
     if "epochs" in settings and given["epochs"] != "auto":
         raise ConfigError("epochs is given twice", where="set", hint="Keep it here or in the parameter epochs.")
@@ -103,11 +104,13 @@ def _introduce(console: Console, ablation: Ablation, dataset: Dataset, trials: i
     console.print(size, markup=False, highlight=False)
 
 
-def _print_plan(cells: list[Cell], dataset: Dataset, workers: int) -> None:
+def _print_plan(cells: list[TrialSpec], dataset: Dataset, workers: int) -> None:
     width = max(len(cell.name) for cell in cells)
     for cell in cells:
-        click.echo(f"{cell.name:<{width}}  about {display.duration(plan.trial_seconds(cell.config, dataset))}")
-    whole, start = map(display.duration, (plan.total_seconds(cells, dataset, workers), plan.SECONDS_TO_START))
+        click.echo(f"{cell.name:<{width}}  about {display.duration(time_estimate.trial_seconds(cell.config, dataset))}")
+    whole, start = map(
+        display.duration, (time_estimate.total_seconds(cells, dataset, workers), time_estimate.SECONDS_TO_START)
+    )
     click.echo(f"In all about {whole} on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run.")
 
 

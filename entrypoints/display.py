@@ -10,13 +10,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from study import report, search_report
-from study.data import Dataset
-from study.findings import Study
-from study.plan import TimeLeft
-from study.queue import Progress
-from study.search_findings import SearchStudy
-from study.storage import has_password, without_password
+from study.analysis.ablation_results import Study
+from study.analysis.search_results import SearchStudy
+from study.data.dataset import Dataset
+from study.execution.queue import Progress
+from study.execution.storage import has_password, without_password
+from study.execution.time_estimate import TimeLeft
+from study.reports import ablation_report, search_report
 
 WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
 STATE_WIDTH = 6
@@ -134,13 +134,18 @@ def duration(seconds: float) -> str:
 def print_findings(console: Console, study: Study, verdicts: bool = True) -> None:
     """Print the table of the arms and, unless they are not asked for, that of the verdicts, and how to read them."""
     console.print()
-    print_table(console, report.COLUMNS, report.cells(study.arms))
-    console.print(report.NOTE, style="dim", highlight=False)
+    print_table(console, ablation_report.COLUMNS, ablation_report.cells(study.arms))
+    console.print(ablation_report.NOTE, style="dim", highlight=False)
     console.print()
     if not verdicts:
         return
-    print_table(console, report.VERDICT_COLUMNS, report.verdict_cells(study.verdicts), words=("against", "verdict"))
-    console.print(report.VERDICT_NOTE, style="dim", highlight=False)
+    print_table(
+        console,
+        ablation_report.VERDICT_COLUMNS,
+        ablation_report.verdict_cells(study.verdicts),
+        words=("against", "verdict"),
+    )
+    console.print(ablation_report.VERDICT_NOTE, style="dim", highlight=False)
     console.print()
 
 

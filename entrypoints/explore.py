@@ -4,9 +4,12 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import data, single, survey, survey_page
-from study.config import TrialConfig, value_text
-from study.survey import Survey
+from study.data import profile
+from study.data.dataset import load_dataset
+from study.data.profile import Profile
+from study.reports import dataset_report
+from study.training.config import TrialConfig, value_text
+from study.workflows.common import own_run
 
 FIELDS = TrialConfig.model_fields
 DEFAULTS = {name: (value_text(FIELDS[name].default), FIELDS[name].description) for name in ("data", "validation")}
@@ -18,31 +21,31 @@ DEFAULTS["seed"] = (value_text(FIELDS["seed"].default), "of the draw of the imag
 def main(**given: str) -> None:
     """Survey the dataset that the options name."""
     config = TrialConfig.parse(given)
-    dataset = data.load(config.data, config.validation)
+    dataset = load_dataset(config.data, config.validation)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = shell.console()
-    for line in (survey_page.title(dataset), f"SHA-256 {dataset.sha256}"):
+    for line in (dataset_report.title(dataset), f"SHA-256 {dataset.sha256}"):
         console.print(line, markup=False, highlight=False)
     params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(config.seed)}
-    with single.own_run(f"explore {dataset.name}", params, dataset, {"task": "explore"}) as run:
-        found = survey.survey(dataset, config.seed, survey_page.SAMPLES)
+    with own_run(f"explore {dataset.name}", params, dataset, {"task": "explore"}) as run:
+        found = profile.profile(dataset, config.seed, dataset_report.SAMPLES)
         _print(console, found)
-        page = survey_page.log(run, found, dataset, config.seed)
+        page = dataset_report.log(run, found, dataset, config.seed)
     for line in (f"Page: {page}", f"Run {run.run_id}: `mlflow ui` shows it."):
         console.print(line, markup=False, highlight=False)
 
 
-def _print(console: Console, found: Survey) -> None:
+def _print(console: Console, found: Profile) -> None:
     """Print the tables of the classes and of what is there twice, and what to know of both."""
     console.print()
-    display.print_table(console, survey_page.CLASS_COLUMNS, survey_page.class_cells(found))
-    console.print(survey_page.CLASS_NOTE, style="dim", highlight=False)
+    display.print_table(console, dataset_report.CLASS_COLUMNS, dataset_report.class_cells(found))
+    console.print(dataset_report.CLASS_NOTE, style="dim", highlight=False)
     console.print()
-    columns, cells = survey_page.OVERLAP_COLUMNS, survey_page.overlap_cells(found)
+    columns, cells = dataset_report.OVERLAP_COLUMNS, dataset_report.overlap_cells(found)
     display.print_table(console, columns, cells, words=("that equal one of",))
-    console.print(survey_page.OVERLAP_NOTE, style="dim", highlight=False)
+    console.print(dataset_report.OVERLAP_NOTE, style="dim", highlight=False)
     console.print()
-    console.print(survey_page.in_short(found), markup=False, highlight=False)
+    console.print(dataset_report.in_short(found), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

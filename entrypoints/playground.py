@@ -3,8 +3,9 @@
 import click
 
 from entrypoints import shell
-from study import playground, tracking
-from study.errors import TrackingError
+from study.base.errors import TrackingError
+from study.inference.playground import app
+from study.tracking import runs, store
 
 MOST_PORT = 65_535
 DEFAULTS = {
@@ -24,23 +25,23 @@ def main(**given: str) -> None:
     """Serve the page that the options name, until it is ended."""
     opens = shell.boolean("open", given["open"])
     port = shell.whole_number("port", given["port"], MOST_PORT) or 0
-    with playground.listen(port) as listener:
-        client = tracking.connect()
+    with app.listen(port) as listener:
+        client = store.connect()
         model = _model(shell.unless(given["model"], "none"))
-        offered = playground.Playground(client, model, shell.unless(given["from"], "none"))
-        address = f"http://{playground.ADDRESS}:{listener.getsockname()[1]}"
-        tracking.name_project_run("playground", {"address.txt": address})
+        offered = app.Playground(client, model, shell.unless(given["from"], "none"))
+        address = f"http://{app.ADDRESS}:{listener.getsockname()[1]}"
+        runs.name_project_run("playground", {"address.txt": address})
         click.echo(f"{address}\nCtrl-C ends it.")
         if opens:
-            playground.browse(address)
-        playground.serve(offered, listener)
+            app.browse(address)
+        app.serve(offered, listener)
 
 
 def _model(address: str | None) -> str | None:
     """Return the address where there is a model; the champion, which is not asked for by name, may be missing."""
     if address:
         try:
-            playground.check(address)
+            app.check(address)
         except TrackingError as failure:
             if address != DEFAULTS["model"][0]:
                 raise

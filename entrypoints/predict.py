@@ -5,11 +5,14 @@ from pathlib import Path
 import click
 
 from entrypoints import display, shell
-from study import analysis, asking, figures, prediction, tracking
-from study.analysis import Reading
-from study.errors import ConfigError, shown
-from study.prediction import Answer
-from study.registry import Version
+from study.analysis.explanations import Reading, scores
+from study.base.errors import ConfigError, shown
+from study.inference import predict
+from study.reports import prediction_report
+from study.reports.plots import style
+from study.tracking import store
+from study.tracking.registry import Version
+from study.workflows.predict import Answer, log
 
 MOST_IMAGES, MOST_DRAWINGS, MOST_SEED = 20, 10_000, 2**31 - 1
 MOST_LINES = 60  # of a table on a terminal; the run has all of it
@@ -36,8 +39,8 @@ def main(**given: str) -> None:
     seed = shell.whole_number("seed", given["seed"], MOST_SEED) or int(DEFAULTS["seed"][0])
     count = shell.whole_number("count", given["count"], MOST_DRAWINGS) or int(DEFAULTS["count"][0])
     indices = _indices(index) if index else []
-    client = tracking.connect()
-    version = asking.find_version(client, given["model"])
+    client = store.connect()
+    version = predict.find_version(client, given["model"])
     facts = [("model", given["model"])]
     if version:
         facts += [("version", version.number), ("trained on", version.tags.get("dataset", "not recorded"))]
@@ -47,7 +50,7 @@ def main(**given: str) -> None:
         answer = _read_one(given, Path(image).expanduser(), facts)
     else:
         answer = _read_many(given, count, seed, facts)
-    run_id, page = prediction.log(client, answer, given, version)
+    run_id, page = log(client, answer, given, version)
     click.echo(f"Page: {page}")
     click.echo(f"Run {run_id}: `mlflow ui` shows it.")
 
@@ -61,80 +64,80 @@ def _indices(text: str) -> list[int]:
 
 
 def _open(model: str):
-    from study import reader  # imports TensorFlow
+    from study.inference.model import open_model  # imports TensorFlow
 
-    return reader.open_model(model)
+    return open_model(model)
 
 
 def _read_one(given: dict[str, str], path: Path, facts: list[tuple[str, str]]) -> Answer:
-    picture = asking.open_file(path)
-    (reading,) = asking.read(_open(given["model"]), [picture])
+    picture = predict.open_file(path)
+    (reading,) = predict.read(_open(given["model"]), [picture])
     _print_reading(reading)
     metrics = {"probability": reading.probability} | ({} if reading.doubt is None else {"doubt": reading.doubt})
-    files = {"reading.png": figures.png(prediction.reading_figure(reading))}
-    document = prediction.picture_page(reading, [("picture", str(path)), *facts])
+    files = {"reading.png": style.png(prediction_report.reading_figure(reading))}
+    document = prediction_report.picture_page(reading, [("picture", str(path)), *facts])
     return Answer(f"predict {reading.name}", document, [reading], files, metrics)
 
 
 def _read_many(given: dict[str, str], count: int, seed: int, facts: list[tuple[str, str]]) -> Answer:
     if given["image"] == "synthetic":
-        pictures, unreadable, where = asking.draw(count, seed), [], f"drawings, seed {seed}"
+        pictures, unreadable, where = predict.draw(count, seed), [], f"drawings, seed {seed}"
     else:
         folder = Path(given["image"]).expanduser()
-        (pictures, unreadable), where = asking.open_folder(folder), f"pictures in {folder.resolve().name}"
-    readings = asking.read(_open(given["model"]), pictures)
-    found = analysis.scores(readings)
+        (pictures, unreadable), where = predict.open_folder(folder), f"pictures in {folder.resolve().name}"
+    readings = predict.read(_open(given["model"]), pictures)
+    found = scores(readings)
     _print_rows(readings)
     for file, reason in unreadable:
         display.warn(f"not read: {file}: {reason}")
-    for line in prediction.score_lines(found) if found else []:
+    for line in prediction_report.score_lines(found) if found else []:
         click.echo(line)
-    document = prediction.folder_page(
+    document = prediction_report.folder_page(
         f"{len(readings):,} {where}", readings, unreadable, found, [("pictures", given["image"]), *facts]
     )
     metrics = {"pictures": len(readings), "unreadable": len(unreadable)} | (
         {"accuracy": found.accuracy} if found else {}
     )
-    files = {f"{name}.png": figures.png(sheet) for name, sheet in prediction.sheets(readings).items()}
+    files = {f"{name}.png": style.png(sheet) for name, sheet in prediction_report.sheets(readings).items()}
     return Answer(f"predict {where}", document, readings, files, metrics)
 
 
 def _print_rows(readings: list[Reading]) -> None:
     """Print the table of readings; of very many those that have a remark."""
-    rows = prediction.rows(readings)
+    rows = prediction_report.rows(readings)
     few = rows if len(rows) <= MOST_LINES else [row for row in rows if row[-1]][:MOST_LINES]
     if few:
-        display.print_table(shell.console(), prediction.COLUMNS, few, words=("remark",))
+        display.print_table(shell.console(), prediction_report.COLUMNS, few, words=("remark",))
     if len(few) < len(rows):
         click.echo(f"{len(rows):,} pictures; listed are those with a remark ({len(few)}), predictions.csv has all.")
 
 
 def _explain(
-    client: tracking.MlflowClient,
+    client: store.MlflowClient,
     given: dict[str, str],
     version: Version | None,
     indices: list[int],
     facts: list[tuple[str, str]],
 ) -> Answer:
-    dataset = asking.load_data(client, given["model"], version, shell.unless(given["data"], "auto"))
+    dataset = predict.load_data(client, given["model"], version, shell.unless(given["data"], "auto"))
     display.warn_of_substitute(dataset, "this is not MNIST")
-    asking.check_indices(indices, dataset)
-    explanations = asking.explain(_open(given["model"]), dataset, indices)
+    predict.check_indices(indices, dataset)
+    explanations = predict.explain(_open(given["model"]), dataset, indices)
     files = {}
     for one in explanations:
         _print_reading(one.reading)
-        click.echo("\n".join(prediction.explanation_lines(one)))
-        figure = prediction.reading_figure(one.reading, own_picture=False)
-        files[f"reading_{one.index}.png"] = figures.png(figure)
+        click.echo("\n".join(prediction_report.explanation_lines(one)))
+        figure = prediction_report.reading_figure(one.reading, own_picture=False)
+        files[f"reading_{one.index}.png"] = style.png(figure)
     facts = [*facts, ("data", f"{dataset.title}, SHA-256 {dataset.sha256}")]
-    document = prediction.explanation_page(explanations, dataset, facts)
+    document = prediction_report.explanation_page(explanations, dataset, facts)
     readings = [one.reading for one in explanations]
     return Answer(f"predict test image {given['index']}", document, readings, files, {})
 
 
 def _print_reading(reading: Reading) -> None:
-    click.echo(prediction.sentence(reading))
-    for line in [*prediction.bars(reading.probabilities), prediction.doubt_line(reading)]:
+    click.echo(prediction_report.sentence(reading))
+    for line in [*prediction_report.bars(reading.probabilities), prediction_report.doubt_line(reading)]:
         if line:
             click.echo(line)
 

@@ -4,10 +4,12 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import conduct, plan, promotion, tracking
-from study.ablation import MOST_SEEDS
-from study.numbers import show
-from study.promotion import Race
+from study.analysis.formatting import show
+from study.design.ablation import MOST_SEEDS
+from study.execution import time_estimate
+from study.tracking import runs
+from study.workflows import promote, run_ablation
+from study.workflows.promote import Race
 
 MOST_ENTRANTS = 100
 DEFAULTS = {
@@ -32,7 +34,7 @@ def main(**given: str) -> None:
     """Promote as the options say."""
     force, only_plan = shell.boolean("force", given["force"]), shell.boolean("plan", given["plan"])
     workers = shell.worker_count(given["workers"])
-    race = promotion.prepare(
+    race = promote.prepare(
         name=given["name"],
         source=shell.unless(given["from"], "none"),
         query=shell.unless(given["filter"], "none"),
@@ -42,19 +44,19 @@ def main(**given: str) -> None:
     )
     console = shell.console()
     _print_candidates(console, race)
-    if (before := promotion.done_before(race)) and not force:
+    if (before := promote.done_before(race)) and not force:
         click.echo(f"Nothing is new since run {before}; {_champion(race)} stays. force=true races again.")
-        tracking.name_project_run("promote: nothing new", {"see.txt": before})
+        runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     workers = min(workers, len(race.cells))
     if only_plan:
-        seconds = plan.total_seconds(race.cells, race.dataset, workers)
+        seconds = time_estimate.total_seconds(race.cells, race.dataset, workers)
         click.echo(f"In all about {display.duration(seconds)} on {display.count(workers, 'worker')}. Nothing was run.")
-        tracking.name_project_run("plan of promote", {"plan.csv": conduct.plan_table(race.cells, race.dataset)})
+        runs.name_project_run("plan of promote", {"plan.csv": run_ablation.plan_table(race.cells, race.dataset)})
         return
 
-    with display.Display(console, plan.time_left(race.cells, race.dataset, workers)) as observe:
-        done = promotion.run(race, params=given, worker_count=workers, observe=observe, force=force)
+    with display.Display(console, time_estimate.time_left(race.cells, race.dataset, workers)) as observe:
+        done = promote.run(race, params=given, worker_count=workers, observe=observe, force=force)
     display.print_findings(console, done.outcome.study, verdicts=False)
     display.warn_of_ended(done.outcome.diverged, "diverged", len(race.cells))
     width = max((len(name) for name, _ in done.rows), default=0)

@@ -3,9 +3,11 @@
 import click
 
 from entrypoints import display, shell
-from study import findings, report, search_findings, search_report, tracking
-from study.errors import ConfigError
-from study.findings import COMPARE
+from study.analysis import ablation_results, search_results
+from study.analysis.ablation_results import COMPARE
+from study.base.errors import ConfigError
+from study.reports import ablation_report, search_report
+from study.tracking import runs, store
 
 DEFAULTS = dict(
     run=("none", "ID of the study's run; `mlflow ui` shows it, and the command prints it at its end."),
@@ -23,17 +25,17 @@ def main(**given: str) -> None:
     if given["run"] == "none":
         raise ConfigError("run is missing", hint="Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")
     compare = shell.choice("compare", given["compare"], ("auto", *COMPARE))
-    client = tracking.connect()
-    if search_findings.is_search(client, given["run"]):
-        study = search_findings.read(client, given["run"])
+    client = store.connect()
+    if search_results.is_search(client, given["run"]):
+        study = search_results.read(client, given["run"])
         page = search_report.log(study)
         display.print_search(shell.console(), study)
     else:
-        study = findings.read(client, given["run"], compare)
-        page = report.log(study)
+        study = ablation_results.read(client, given["run"], compare)
+        page = ablation_report.log(study)
         display.print_findings(shell.console(), study)
     click.echo(f"Report: {page}")
-    tracking.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
+    runs.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
 
 
 if __name__ == "__main__":

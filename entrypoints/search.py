@@ -4,12 +4,18 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import conduct, data, plan, search_report, searching, space, storage, tracking
-from study.config import parse_settings
-from study.data import Dataset
-from study.errors import ConfigError
-from study.search import METRICS, PRUNERS, SAMPLERS, Search
-from study.searching import Budget
+from study.base.errors import ConfigError
+from study.data.dataset import Dataset, load_dataset
+from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
+from study.design.search_space import MOST_POINTS, load_space
+from study.execution import time_estimate
+from study.execution.storage import DEFAULT_STORAGE, check_storage, without_password
+from study.reports import search_report
+from study.tracking import runs
+from study.tracking.artifacts import SEARCH
+from study.training.config import parse_settings
+from study.workflows import run_search
+from study.workflows.common import Outcome
 
 DEFAULT_TRIALS = 50
 MOST_TRIALS, MOST_MINUTES, MOST_EPOCHS, MOST_SEED = 100_000, 100_000, 100_000, 2**31 - 1
@@ -27,7 +33,7 @@ DEFAULTS = dict(
     data=("auto", "mnist, digits, synthetic, or the path of an .npz file; auto: mnist, or digits where that cannot be "
           "had."),
     workers=("auto", "Worker processes, one thread each; auto: one for every core."),
-    storage=(conduct.QUEUE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
+    storage=(DEFAULT_STORAGE, "The database in which workers meet: SQLite for one machine, PostgreSQL for several."),
     set=("none", "Changes to the baseline, the first trial: field=value,field=value."),
     reuse=("true", "false: train again what the store has already."),
     plan=("false", "true: show the space and an estimate of the time, and run nothing."),
@@ -52,25 +58,25 @@ def main(**given: str) -> None:
         trials = min(trials, len(points))
     budget = Budget(trials, minutes)
     workers = min(workers, trials or workers)
-    storage.check(given["storage"])
+    check_storage(given["storage"])
     display.warn_of_password(given["storage"])
 
     _introduce(console, search, dataset, name, budget, workers)
-    seconds = plan.search_seconds(search.baseline, dataset, trials or 1, workers)
+    seconds = time_estimate.search_seconds(search.baseline, dataset, trials or 1, workers)
     if minutes:
         seconds = min(seconds, 60 * minutes) if trials else 60 * minutes
     if only_plan:
-        searching.check_same(search, dataset, given["storage"], name)
+        run_search.check_same(search, dataset, given["storage"], name)
         _print_plan(console, search, seconds)
-        tracking.name_project_run(f"plan of search {name}", {tracking.SEARCH: search.as_yaml()})
+        runs.name_project_run(f"plan of search {name}", {SEARCH: search.as_yaml()})
         return
 
-    each = plan.trial_seconds(search.baseline, dataset)
-    time_left = plan.TimeLeft({f"trial {slot}": each for slot in range(trials or 1)}, seconds)
+    each = time_estimate.trial_seconds(search.baseline, dataset)
+    time_left = time_estimate.TimeLeft({f"trial {slot}": each for slot in range(trials or 1)}, seconds)
     display.tell_how_to_join(console, name, given["storage"])
-    params = given | {"storage": storage.without_password(given["storage"])}
+    params = given | {"storage": without_password(given["storage"])}
     with display.Display(console, time_left, search.better, trials) as observe:
-        outcome = searching.conduct_search(
+        outcome = run_search.run_search(
             search, dataset, name=name, budget=budget, params=params, worker_count=workers, observe=observe,
             reuse=reuse, storage=given["storage"],
         )  # fmt: skip
@@ -84,15 +90,15 @@ def _search(given: dict[str, str]) -> tuple[Search, Dataset]:
     """Return the search that the options ask for, and its data."""
     for name, choices in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
         shell.choice(name, given[name], tuple(choices))
-    found = space.load(given["space"])
+    found = load_space(given["space"])
     found = found.with_baseline(parse_settings(given["set"]), where="set")
     if given["sampler"] == "grid" and found.points() is None:
         endless = next((one.field for one in found.dimensions if one.values is None), "the space")
         raise ConfigError(
             f"sampler cannot be 'grid' where {endless} has too many values", where=f"space {found.name}",
-            expected=f"choices, or a range with a step, for every field; in all at most {space.MOST_POINTS:,} points",
+            expected=f"choices, or a range with a step, for every field; in all at most {MOST_POINTS:,} points",
         )  # fmt: skip
-    dataset = data.load(found.baseline.data if given["data"] == "auto" else given["data"], found.baseline.validation)
+    dataset = load_dataset(found.baseline.data if given["data"] == "auto" else given["data"], found.baseline.validation)
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": given["seed"]}
     if given["epochs"] != "auto":
         settings["epochs"] = given["epochs"]
@@ -116,7 +122,7 @@ def _print_plan(console: Console, search: Search, seconds: float) -> None:
     click.echo(f"At most about {display.duration(seconds)}, if no trial is cut short. Nothing was run.")
 
 
-def _conclude(console: Console, outcome: conduct.Outcome, storage: str) -> None:
+def _conclude(console: Console, outcome: Outcome, storage: str) -> None:
     run_id = outcome.study.record.run_id
     display.tell_of_reused(outcome.reused)
     lines = [

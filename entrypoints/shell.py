@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import click
 from rich.console import Console
 
-from study import collector
-from study.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, likeliest, shown
-from study.quiet import hush
+from study.base import startup
+from study.base.errors import DEBUG_VARIABLE, ConfigError, StudyError, in_one_line, likeliest, shown
+from study.base.startup import hush
 
 MOST_WORKERS = 1_000
 
@@ -19,7 +19,7 @@ MOST_WORKERS = 1_000
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
     hush()
-    collector.resume()
+    startup.resume_collector()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,11 +49,11 @@ def _note_in_run(message: str) -> None:
     """Let the run that `mlflow run` has made say why it failed, if its store can be reached at all."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return
-    from study import tracking
+    from study.tracking import runs, store
 
     # The person has been told already, and the store may be the very thing that failed.
     with contextlib.suppress(Exception):
-        tracking.note_failure(tracking.connect(), message)
+        runs.note_failure(store.connect(), message)
 
 
 def console() -> Console:

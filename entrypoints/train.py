@@ -4,10 +4,10 @@ import click
 from rich.console import Console
 
 from entrypoints import display, shell
-from study import data, single
-from study.config import TrialConfig, value_text
-from study.data import SPLITS, Dataset
-from study.single import Trained
+from study.data.dataset import SPLITS, Dataset, load_dataset
+from study.training.config import TrialConfig, value_text
+from study.workflows import train_network
+from study.workflows.train_network import Trained
 
 DEFAULTS = {name: (value_text(field.default), field.description) for name, field in TrialConfig.model_fields.items()}
 
@@ -17,10 +17,10 @@ DEFAULTS = {name: (value_text(field.default), field.description) for name, field
 def main(**given: str) -> None:
     """Train the network that the options describe."""
     config = TrialConfig.parse(given)
-    dataset = data.load(config.data, config.validation)
+    dataset = load_dataset(config.data, config.validation)
     console = shell.console()
     _introduce(console, config, dataset)
-    trained = single.train(config, dataset, _Lines(console, config.epochs))
+    trained = train_network.train_network(config, dataset, _Lines(console, config.epochs))
     if not trained.model_uri:
         raise click.ClickException(
             f"the training diverged: {trained.result.reason}. A lower learning_rate often helps; "
@@ -30,7 +30,7 @@ def main(**given: str) -> None:
 
 
 def _introduce(console: Console, config: TrialConfig, dataset: Dataset) -> None:
-    console.print(single.name_of(config), markup=False, highlight=False)
+    console.print(train_network.name_of(config), markup=False, highlight=False)
     display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
 
 

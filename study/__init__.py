@@ -7,7 +7,7 @@ a finished run; `workers`, which take trials from the queue; `plan`, `ablation`,
 
 import sys
 
-from study import collector
+from study.base import startup
 
 if sys.argv[0] == "-m":  # `python -m` looks for one of our programs, which resumes when it has what it needs
-    collector.pause()
+    startup.pause_collector()

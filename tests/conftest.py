@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import servers
+from factories import servers
 
-from study import data
-from study.data import Dataset, Split
-from study.quiet import hush
+from study.base.startup import hush
+from study.data.dataset import Dataset, Split, load_dataset
 
 hush()
 TRACKING_URI = "MLFLOW_TRACKING_URI"
@@ -93,12 +92,13 @@ def mlflow_server(tmp_path_factory) -> Iterator[servers.MlflowServer]:
 @pytest.fixture
 def connections_closed(monkeypatch) -> Iterator[Callable[[], None]]:
     """Close the connections to queues when the test ends, or asks for it: a program leaves them to its own end."""
-    import programs
+    from factories import programs
 
-    from study import storage
+    from study.execution import storage
+    from study.execution.storage import open_storage
 
-    opened, connect = [], storage.connect
-    monkeypatch.setattr(storage, "connect", lambda *given: opened.append(connect(*given)) or opened[-1])
+    opened, connect = [], open_storage
+    monkeypatch.setattr(storage, "open_storage", lambda *given: opened.append(connect(*given)) or opened[-1])
 
     def close() -> None:
         programs.watched.cache_clear()
@@ -148,7 +148,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     """The UCI digits: 1,222 rows to train on, 216 to validate, 359 to test."""
-    return data.load("digits")
+    return load_dataset("digits")
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +162,7 @@ def mnist() -> Dataset:
     """Real MNIST, where it lies beside the checkout."""
     if not MNIST.exists():
         pytest.skip(f"needs real MNIST, which is not at {MNIST}")
-    return data.load(str(MNIST))
+    return load_dataset(str(MNIST))
 
 
 def head(split: Split, rows: int) -> Split:

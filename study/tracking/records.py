@@ -18,8 +18,8 @@ from mlflow.entities import LifecycleStage, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study.errors import TrackingError, first_line
-from study.tracking.files import BY_EPOCH
+from study.base.errors import TrackingError, first_line
+from study.tracking.artifacts import BY_EPOCH
 from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
 

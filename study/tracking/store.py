@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from study.errors import TrackingError, first_line
+from study.base.errors import TrackingError, first_line
 
 FAULTS = (MlflowException,)  # what is raised where the store cannot be written
 HALF_MADE = "Somebody was interrupted while it was made; no run is in it yet: delete the file."

@@ -1,0 +1,213 @@
+"""A study read back from MLflow, and what its trials allow to be said: arms, differences, verdicts, effects, flips."""
+
+import io
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from study.analysis.prediction_flips import Ledger, ledger
+from study.analysis.statistics import Estimate, estimate, interaction, main_effect
+from study.analysis.verdicts import Verdict, judge
+from study.base.errors import TrackingError, shown
+from study.design.ablation import Ablation, parse_ablation
+from study.tracking import records, store
+from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
+from study.tracking.records import RunRecord
+from study.training.config import value_text
+
+COMPARE = ("baseline", "pairs")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a trial as tables show it: its name in words, its unit, and what it is multiplied by."""
+
+    metric: str
+    title: str
+    unit: str
+    scale: float = 1
+
+
+ACCURACY = Measure("model_val_accuracy", "val accuracy", "%", 100)
+MEASURES = (
+    ACCURACY,
+    Measure("model_val_cross_entropy", "val cross-entropy", "nats"),
+    Measure("test_accuracy", "test accuracy", "%", 100),
+    Measure("model_generalization_gap", "gap", "points", 100),
+    Measure("train_seconds", "time a trial", "s"),
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm's trials summed up: how many finished and failed, and each of MEASURES, None where none finished."""
+
+    name: str
+    trials: int
+    failed: int
+    values: Mapping[str, Estimate | None]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor of a grid does to the accuracy, in points, averaged over the others; or how two work together."""
+
+    name: str
+    interaction: bool
+    points: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """An ablation as MLflow remembers it; `pairs` says whether its arms are compared each with each.
+
+    What is derived from the trials is worked out when it is asked for, once.
+    """
+
+    client: store.MlflowClient
+    record: RunRecord
+    ablation: Ablation
+    trials: tuple[RunRecord, ...]
+    pairs: bool
+
+    def finished(self, arm: str) -> dict[int, RunRecord]:
+        """Return the arm's trials that were completed, by seed."""
+        by_seed = {
+            int(trial.tags["seed"]): trial
+            for trial in self.trials
+            if trial.tags["arm"] == arm and trial.tags.get("state") == "complete"
+        }
+        return dict(sorted(by_seed.items()))
+
+    def values(self, measure: Measure, arm: str) -> dict[int, float]:
+        """Return a measure of the arm's completed trials, by seed; those that lack it are left out."""
+        return {
+            seed: trial.metrics[measure.metric] * measure.scale
+            for seed, trial in self.finished(arm).items()
+            if measure.metric in trial.metrics
+        }
+
+    def differences(self, measure: Measure, arm: str, against: str) -> np.ndarray:
+        """Return by how much a measure of `arm` exceeds that of `against`, for each seed that both have: (n,)."""
+        one, other = self.values(measure, arm), self.values(measure, against)
+        return np.array([one[seed] - other[seed] for seed in one if seed in other])
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The arms in the ablation's order, those without trials too."""
+        return [self._arm(arm.name) for arm in self.ablation.arms]
+
+    def _arm(self, name: str) -> Arm:
+        values = {measure.metric: list(self.values(measure, name).values()) for measure in MEASURES}
+        return Arm(
+            name=name,
+            trials=len(self.finished(name)),
+            failed=sum(trial.status == "FAILED" for trial in self.trials if trial.tags["arm"] == name),
+            values={metric: estimate(np.array(numbers)) if numbers else None for metric, numbers in values.items()},
+        )
+
+    @property
+    def comparisons(self) -> list[tuple[str, str]]:
+        """The pairs of arms (arm, against) that are compared."""
+        return self.ablation.comparisons(self.pairs)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The verdict on every comparison, by the validation accuracy of the models that were kept."""
+        return judge({pair: self.differences(ACCURACY, *pair) for pair in self.comparisons})
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Main effects and interactions of a grid over several fields, over the seeds that every arm has."""
+        factors = self.ablation.factors
+        by_arm = [self.values(ACCURACY, arm.name) for arm in self.ablation.arms]
+        seeds = sorted(set.intersection(*map(set, by_arm)))
+        if len(factors) < 2 or not seeds:
+            return []
+        shape = (len(seeds), *map(len, factors.values()))
+        values = np.array([[arm[seed] for arm in by_arm] for seed in seeds]).reshape(shape)
+        levels = list(self._levels())
+        main = [Effect(name, False, estimate(main_effect(values, *level))) for name, level in levels]
+        crossed = [
+            Effect(f"{first} × {second}", True, estimate(interaction(values, one, other)))
+            for (first, one), (second, other) in itertools.combinations(levels, 2)
+            if one[0] != other[0]
+        ]
+        return main + crossed
+
+    def _levels(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
+        """Yield each level but the reference's of every factor: its name, and (factor, level, reference level)."""
+        reference = self.ablation.reference.settings
+        for number, (field, values) in enumerate(self.ablation.factors.items()):
+            base = values.index(reference[field])
+            for level, value in enumerate(values):
+                if level != base:
+                    yield f"{field}={value_text(value)}", (number, level, base)
+
+    def curves(self, metric: str, scale: float = 1) -> dict[str, np.ndarray]:
+        """Return for each arm a metric by epoch (seeds, epochs), NaN where a trial had stopped."""
+        found = {}
+        for arm in self.arms:
+            rows = [trial.curves[metric] for trial in self.finished(arm.name).values()]
+            if rows:
+                found[arm.name] = scale * padded(rows)
+        return found
+
+    @cached_property
+    def test_set(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The test labels (n,) and images (n, height, width) or (0,); None where the study's run does not have them."""
+        content = records.read_file(self.client, self.record.run_id, TEST_SET)
+        if content is None:
+            return None
+        with np.load(io.BytesIO(content)) as arrays:
+            return arrays["labels"], arrays["images"]
+
+    @cached_property
+    def predictions(self) -> dict[str, dict[int, np.ndarray]]:
+        """The predicted class of every test image (n,), by arm and seed; arms without any are left out."""
+        found = {}
+        for arm in self.arms:
+            files = {
+                seed: records.read_file(self.client, trial.run_id, PREDICTIONS)
+                for seed, trial in self.finished(arm.name).items()
+            }
+            by_seed = {seed: np.load(io.BytesIO(content)) for seed, content in files.items() if content}
+            if by_seed:
+                found[arm.name] = by_seed
+        return found
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        """The flip ledger of the comparisons; None where the predictions or the labels are not to be had."""
+        if not self.test_set or not self.predictions:
+            return None
+        return ledger(self.predictions, self.test_set[0], self.comparisons)
+
+
+def padded(rows: list[list[float]]) -> np.ndarray:
+    """Return rows of different lengths as one array (rows, longest), filled up with NaN."""
+    longest = max(map(len, rows))
+    return np.array([[*row, *[np.nan] * (longest - len(row))] for row in rows])
+
+
+def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Study:
+    """Return the study of this run, its arms compared as it says or as `compare` does (one of COMPARE).
+
+    Raises TrackingError where there is no such run, or it is not that of an ablation.
+    """
+    record = records.read_run(client, run_id)
+    definition = records.read_file(client, run_id, ABLATION)
+    if definition is None:
+        parent = records.parent_of(record)
+        hint = f"It is a trial's; its study is run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
+        raise TrackingError(f"the run {shown(record.name)} is not that of an ablation", where=run_id, hint=hint)
+    return Study(
+        client=client,
+        record=record,
+        ablation=parse_ablation(definition.decode(), record.tags["task"], f"{run_id}/{ABLATION}", least_arms=1),
+        trials=tuple(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy"))),
+        pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
+    )

@@ -1,0 +1,95 @@
+"""The flip ledger: which test images one arm fixes and another breaks; pure functions on numpy arrays.
+
+An accuracy hides which images it is made of. Two arms with equal accuracies can err on different images, and two seeds
+of one arm do so too: what flips between arms counts for as much as it exceeds what flips between seeds.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.analysis.statistics import mcnemar
+
+MOST_PAIRS = 28  # of seeds of one arm, whose flips are counted: all pairs of eight
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """What changes from `against` to `arm` on the test images, each arm deciding by the majority of its seeds.
+
+    `fixed` and `broken` hold indices of images, those on which the most seeds agree first; `p` is McNemar's exact test
+    over them. `a_pair` is how many images a trial of one arm gets right and the other's of the same seed does not, or
+    the other way round, on the mean over the seeds.
+    """
+
+    arm: str
+    against: str
+    fixed: np.ndarray
+    broken: np.ndarray
+    p: float
+    a_pair: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """The flips of every comparison, the images (indices) that no trial gets right, and what the seed alone flips.
+
+    `taken_for` has for each test image (n,) the wrong class that the most trials take it for, -1 where none errs;
+    `seed_flips` has for each arm the mean number of images that flip between two of its seeds, NaN for a single one.
+    """
+
+    images: int
+    trials: int
+    flips: tuple[Flips, ...]
+    never_right: np.ndarray
+    taken_for: np.ndarray
+    seed_flips: dict[str, float]
+
+
+def ledger(
+    predictions: Mapping[str, Mapping[int, np.ndarray]], labels: np.ndarray, comparisons: list[tuple[str, str]]
+) -> Ledger:
+    """Return the ledger of `predictions`, by arm and seed the predicted classes (n,), against the true `labels` (n,).
+
+    `comparisons` are pairs (arm, against); those of which an arm has no predictions are left out.
+    """
+    right = {
+        arm: {seed: classes == labels for seed, classes in by_seed.items()} for arm, by_seed in predictions.items()
+    }
+    every = [classes for by_seed in predictions.values() for classes in by_seed.values()]
+    wrong_votes = np.zeros((len(labels), int(max(labels.max(), *(classes.max() for classes in every))) + 1), np.int64)
+    for classes in every:
+        np.add.at(wrong_votes, (np.arange(len(labels)), classes), classes != labels)
+    return Ledger(
+        images=len(labels),
+        trials=len(every),
+        flips=tuple(
+            _flips(arm, against, right) for arm, against in comparisons if right.get(arm) and right.get(against)
+        ),
+        never_right=np.flatnonzero(wrong_votes.sum(axis=1) == len(every)),
+        taken_for=np.where(wrong_votes.any(axis=1), wrong_votes.argmax(axis=1), -1),
+        seed_flips={arm: _seed_flips(list(by_seed.values())) for arm, by_seed in right.items()},
+    )
+
+
+def _flips(arm: str, against: str, right: Mapping[str, Mapping[int, np.ndarray]]) -> Flips:
+    now, before = (np.mean(list(right[name].values()), axis=0) for name in (arm, against))
+    # Half of an even number of seeds is no majority: such an image counts as wrong, in both arms alike.
+    fixed, broken = (np.flatnonzero(kept) for kept in ((now > 0.5) & (before <= 0.5), (now <= 0.5) & (before > 0.5)))
+    seeds = right[arm].keys() & right[against].keys()
+    pairs = [np.count_nonzero(right[arm][seed] != right[against][seed]) for seed in seeds]
+    return Flips(
+        arm=arm,
+        against=against,
+        fixed=fixed[np.argsort(before[fixed] - now[fixed], kind="stable")],
+        broken=broken[np.argsort(now[broken] - before[broken], kind="stable")],
+        p=mcnemar(len(fixed), len(broken)),
+        a_pair=float(np.mean(pairs)) if pairs else float("nan"),
+    )
+
+
+def _seed_flips(right: list[np.ndarray]) -> float:
+    pairs = list(itertools.islice(itertools.combinations(right, 2), MOST_PAIRS))
+    return float(np.mean([np.count_nonzero(one != other) for one, other in pairs])) if pairs else float("nan")

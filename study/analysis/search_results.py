@@ -1,0 +1,235 @@
+"""A search read back from MLflow, and what its trials allow to be said: the best, how sure, what mattered, edges."""
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
+from study.base.errors import TrackingError, shown
+from study.design.search import TASK, Search, parse_search
+from study.tracking import records, store
+from study.tracking.artifacts import SEARCH
+from study.tracking.records import RunRecord
+from study.training.config import TrialConfig
+
+TOP = 10
+FEWEST = 10  # complete trials from which importances are told
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is optimized, as tables and axes show it: its name in words, its unit, and what it is multiplied by."""
+
+    title: str
+    unit: str
+    scale: float = 1
+
+    @property
+    def label(self) -> str:
+        """The name with the unit."""
+        return f"{self.title} ({self.unit})"
+
+
+OBJECTIVES = {
+    "val_cross_entropy": Objective("val cross-entropy", "nats"),
+    "val_loss": Objective("val loss", "nats"),
+    "val_accuracy": Objective("val accuracy", "%", 100),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SearchStudy:
+    """A search as MLflow remembers it: of each slot its last try that has ended, in the slots' order.
+
+    What is derived from the trials is worked out when it is asked for, once.
+    """
+
+    client: store.MlflowClient
+    record: RunRecord
+    search: Search
+    trials: tuple[RunRecord, ...]
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimized."""
+        return OBJECTIVES[self.search.metric]
+
+    @cached_property
+    def complete(self) -> list[RunRecord]:
+        """The trials that were trained to their end."""
+        return self._of("complete")
+
+    @cached_property
+    def pruned(self) -> list[RunRecord]:
+        """The trials that were cut short."""
+        return self._of("pruned")
+
+    @cached_property
+    def failed(self) -> list[RunRecord]:
+        """The trials that diverged, or failed for another reason."""
+        return self._of("failed")
+
+    def _of(self, state: str) -> list[RunRecord]:
+        return [trial for trial in self.trials if state_of(trial) == state]
+
+    def value(self, trial: RunRecord) -> float | None:
+        """Return what a trial has come to, in the metric's own unit; None where it was not trained to its end."""
+        value = trial.metrics.get(f"model_{self.search.metric}")
+        return value if state_of(trial) == "complete" and value is not None and is_finite(value) else None
+
+    def error(self, trial: RunRecord) -> float | None:
+        """Return the standard error of a trial's value over the validation rows; None where it is not known."""
+        value, rows = self.value(trial), int(self.record.tags.get("validation_rows", 0))
+        if value is None or self.search.metric != "val_accuracy":
+            # The penalty in val_loss is the same for every row.
+            return trial.metrics.get("model_val_cross_entropy_se")
+        return math.sqrt(max(0.0, value * (1 - value)) / rows) if rows else None
+
+    def curve(self, trial: RunRecord) -> list[float]:
+        """Return the metric of each epoch that a trial was trained."""
+        return trial.curves.get(self.search.metric, [])
+
+    def settings(self, trial: RunRecord) -> dict[str, object]:
+        """Return the values of the fields that were searched in a trial, in the space's order."""
+        return self._settings[trial.run_id]
+
+    @cached_property
+    def _settings(self) -> dict[str, dict[str, object]]:
+        return {trial.run_id: self._searched(trial) for trial in self.trials}
+
+    def _searched(self, trial: RunRecord) -> dict[str, object]:
+        names = {dimension.field: trial.params[dimension.field] for dimension in self.search.space.dimensions
+                 if dimension.field in trial.params}  # fmt: skip
+        config = TrialConfig.parse(names)
+        settings: dict[str, object] = {}
+        for dimension in self.search.space.dimensions:
+            if dimension.field in names and dimension.applies(settings):
+                settings[dimension.field] = getattr(config, dimension.field)
+        return settings
+
+    @cached_property
+    def ranked(self) -> list[RunRecord]:
+        """The trials that have a value, the best first; of equal ones the earlier."""
+        sign = 1 if self.search.direction == "minimize" else -1
+        return sorted(
+            (trial for trial in self.complete if self.value(trial) is not None),
+            key=lambda trial: (sign * self.value(trial), slot_of(trial)),
+        )
+
+    @property
+    def top(self) -> list[RunRecord]:
+        """The ten best trials."""
+        return self.ranked[:TOP]
+
+    @property
+    def best(self) -> RunRecord | None:
+        """The best trial; None where none has a value."""
+        return self.ranked[0] if self.ranked else None
+
+    def behind(self, trial: RunRecord) -> float:
+        """Return by how much the best exceeds a trial that has a value, as a number that is not negative."""
+        return abs(self.value(trial) - self.value(self.best))
+
+    @cached_property
+    def edges(self) -> list[Edge]:
+        """The fields whose best value lies at an end of what was searched, unless nothing can lie beyond that."""
+        settings = self.settings(self.best) if self.best else {}
+        found = (
+            edge(dimension, settings[dimension.field])
+            for dimension in self.search.space.dimensions
+            if dimension.field in settings
+        )
+        return [each for each in found if each]
+
+    @cached_property
+    def optuna_study(self) -> optuna.Study:
+        """The search as an Optuna study in memory, its trials numbered from 0 in the slots' order."""
+        return in_memory([self._frozen(trial) for trial in self.trials], self.search.direction)
+
+    def _frozen(self, trial: RunRecord) -> FrozenTrial:
+        settings = self.settings(trial)
+        drawn = {
+            dimension.field: dimension.drawn(settings[dimension.field])
+            for dimension in self.search.space.dimensions
+            if dimension.field in settings
+        }
+        fixed = FixedTrial(drawn)
+        if drawn:  # not for what failed before it had a config
+            self.search.space.suggest(fixed)
+        value = self.value(trial)
+        state = STATES[state_of(trial)]
+        return optuna.trial.create_trial(
+            state=TrialState.FAIL if state == TrialState.COMPLETE and value is None else state,
+            value=value,
+            params=fixed.params,
+            distributions=fixed.distributions,
+            intermediate_values=dict(enumerate(self.curve(trial), start=1)),
+            user_attrs={"slot": slot_of(trial), "run_id": trial.run_id},
+        )
+
+    @property
+    def no_importances(self) -> str | None:
+        """Why there are no importances; None where there are."""
+        if len(self.search.space.dimensions) < 2:
+            return "only one field was searched"
+        if (number := len(self.ranked)) < FEWEST:
+            return f"{number} complete trial{'s are' if number != 1 else ' is'} too few to tell, it takes {FEWEST}"
+        if self.value(self.ranked[0]) == self.value(self.ranked[-1]):
+            return "all complete trials came to the same"
+        return None
+
+    @cached_property
+    def importances(self) -> list[Importance]:
+        """How much each field mattered among the complete trials, the most by PED-ANOVA first; empty without."""
+        if self.no_importances:
+            return []
+        return importances_of(self.optuna_study)
+
+
+def is_finite(value: float) -> bool:
+    """Return whether a metric was finite; MLflow's databases keep infinity as the greatest number that there is."""
+    return abs(value) < sys.float_info.max
+
+
+def state_of(trial: RunRecord) -> str:
+    """Return how a trial ended: one of STATES."""
+    state = trial.tags.get("state")
+    return state if state in ("complete", "pruned") and trial.status != "FAILED" else "failed"
+
+
+def slot_of(trial: RunRecord) -> int:
+    """Return which of the search's slots a trial fills."""
+    return int(trial.tags["slot"])
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def is_search(client: store.MlflowClient, run_id: str) -> bool:
+    """Return whether this run is that of a search; raises TrackingError where there is no such run."""
+    return records.read_run(client, run_id).tags.get("task") == TASK
+
+
+def read(client: store.MlflowClient, run_id: str) -> SearchStudy:
+    """Return the search of this run; raises TrackingError where there is no such run, or it is not that of a search."""
+    record = records.read_run(client, run_id)
+    definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
+    if definition is None:
+        parent = records.parent_of(record)
+        hint = f"It is a trial's; its study is run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
+        raise TrackingError(f"the run {shown(record.name)} is not that of a search", where=run_id, hint=hint)
+    search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
+    return SearchStudy(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
+
+
+def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:
+    """Return of each slot the last try that has ended by itself, by slot; `trials` come oldest first."""
+    last = {
+        slot_of(trial): trial for trial in trials if trial.status in ("FINISHED", "FAILED") and "slot" in trial.tags
+    }
+    return tuple(trial for _, trial in sorted(last.items()))

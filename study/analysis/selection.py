@@ -1,0 +1,191 @@
+"""The champion: chosen by validation, raced with fresh seeds, tested once, and handed over with its evidence."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from study.analysis.ablation_results import ACCURACY, Study
+from study.analysis.statistics import Estimate, estimate
+from study.base.errors import StudyError
+from study.design.ablation import Ablation, Arm
+from study.tracking.records import RunRecord
+from study.training.config import TrialConfig, brief, settings_text, value_text
+from study.training.fingerprint import training_code_version
+
+TASK = "promote"
+# What a configuration is apart from: its data and split are the promotion's own, and its seeds are fresh.
+NOT_ITS_OWN = ("data", "validation", "seed")
+
+
+class PromotionError(StudyError):
+    """Trials among which no champion can be chosen."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with what its trials came to: the mean validation accuracy in percent, None for no trials.
+
+    Its `name`, by which it enters a race, is given by `named`.
+    """
+
+    config: TrialConfig
+    accuracy: Estimate | None = None
+    run_ids: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The fields in which it differs from the defaults."""
+        usual = TrialConfig()
+        return {name: value for name, value in self.config.model_dump().items() if value != getattr(usual, name)}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a race came to.
+
+    `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
+    entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
+    to the present champion's configuration, None where that did not run.
+    """
+
+    winner: str
+    second: str | None
+    lead: Estimate | None
+    accuracy: Estimate
+    run_id: str
+    over_champion: Estimate | None
+
+    @property
+    def separated(self) -> bool:
+        """Whether the winner leads the second by more than the interval of the difference."""
+        return self.lead is not None and self.lead.low > 0
+
+
+# --- the candidates ---------------------------------------------------------------------------------
+
+
+def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[RunRecord]:
+    """Return the trials on one dataset and one split: the wanted, or the only dataset; of its splits the most used.
+
+    Raises PromotionError where there are none, or several datasets and none is wanted.
+    """
+    by_data: dict[str, list[RunRecord]] = {}
+    for trial in trials:
+        by_data.setdefault(trial.tags["dataset_sha256"], []).append(trial)
+    if not by_data:
+        hint = "Run an ablation or a search first, or look elsewhere: another from=RUN_ID, or filter=…."
+        raise PromotionError("there are no finished trials to choose from", hint=hint)
+    there = ", ".join(f"{len(group)} on {group[0].tags['dataset']} {sha256[:12]}…" for sha256, group in by_data.items())
+    if wanted_sha256 is None and len(by_data) > 1:
+        hint = "Name the data: -P data=mnist, digits or a path."
+        raise PromotionError("the trials are on different data and cannot be compared", got=there, hint=hint)
+    sha256 = wanted_sha256 or next(iter(by_data))
+    if sha256 not in by_data:
+        raise PromotionError("no finished trial is on these data", expected=f"SHA-256 {sha256[:12]}…", got=there)
+    splits = [trial.tags["validation_rows"] for trial in by_data[sha256]]
+    most_used = max(sorted(set(splits)), key=splits.count)
+    return [trial for trial in by_data[sha256] if trial.tags["validation_rows"] == most_used]
+
+
+def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
+    """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
+    by_config: dict[TrialConfig, dict[int, RunRecord]] = {}
+    for trial in trials:
+        settings = {name: trial.params[name] for name in TrialConfig.model_fields if name in trial.params}
+        config = TrialConfig.parse(settings, where=trial.run_id)
+        # By seed, for the same trial run again in another study says nothing new.
+        by_config.setdefault(without_its_own(config), {})[config.seed] = trial
+    ranked = [
+        Candidate(
+            config,
+            estimate(np.array([trial.metrics[ACCURACY.metric] * ACCURACY.scale for trial in group.values()])),
+            tuple(trial.run_id for trial in group.values()),
+        )
+        for config, group in by_config.items()
+    ]
+    return sorted(ranked, key=lambda candidate: -candidate.accuracy.mean)[:top]
+
+
+def without_its_own(config: TrialConfig) -> TrialConfig:
+    """Return the configuration with the defaults for what it does not own: data, split and seed."""
+    usual = TrialConfig()
+    return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
+
+
+def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return the candidates with names: their settings, to three digits where that tells each from the others."""
+
+    def names(text: Callable[[object], str]) -> list[str]:
+        return [settings_text(one.settings, text) or "defaults" for one in candidates]
+
+    short = names(brief)
+    told = [name if short.count(name) == 1 else exact for name, exact in zip(short, names(value_text), strict=True)]
+    return tuple(replace(one, name=name) for one, name in zip(candidates, told, strict=True))
+
+
+def fresh_seed(used: Set[int], seeds: int) -> int:
+    """Return the first seed from which on so many in a row are not among those used."""
+    first = 1
+    while taken := used & set(range(first, first + seeds)):
+        first = max(taken) + 1
+    return first
+
+
+# --- the race ---------------------------------------------------------------------------------------
+
+
+def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
+    """Return the race as an ablation: an arm for each configuration, over the same fresh seeds."""
+    return Ablation(
+        task=TASK,
+        question="Which of the best configurations is the best with fresh seeds?",
+        known="The best of many trials owes some of its lead to luck. Seeds that none of them has used take that away.",
+        baseline=TrialConfig(),
+        arms=tuple(Arm(entrant.name, entrant.settings) for entrant in entrants),
+        seeds=seeds,
+        factors={},
+        figures=(),
+    )
+
+
+def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int) -> str:
+    """Return a hash (16 hex digits) of all that decides a race, by which a promotion with nothing new is known."""
+    configs = sorted(settings_text(entrant.settings) for entrant in entrants)
+    decisive = [configs, data_sha256, validation, seeds, training_code_version()]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+def decide(study: Study, champion: str | None) -> Decision:
+    """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
+
+    An arm that has lost seeds that others finished cannot win: its mean is that of the survivors. Raises
+    PromotionError where no arm has finished.
+    """
+    most = max(arm.trials for arm in study.arms)
+    if not most:
+        raise PromotionError("no trial of the race has finished", where=study.record.run_id)
+    finished = [arm for arm in study.arms if arm.trials == most]
+    # Of equal means the first named wins, so that a race run again ends the same.
+    ranked = sorted(finished, key=lambda arm: -arm.values[ACCURACY.metric].mean)
+    winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
+    best = max(study.finished(winner).values(), key=lambda trial: trial.metrics[ACCURACY.metric])
+    return Decision(
+        winner=winner,
+        second=second,
+        lead=_difference(study, winner, second),
+        accuracy=ranked[0].values[ACCURACY.metric],
+        run_id=best.run_id,
+        over_champion=_difference(study, winner, champion) if champion != winner else None,
+    )
+
+
+def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
+    differences = study.differences(ACCURACY, arm, against) if against else []
+    return estimate(differences) if len(differences) else None
+
+
+# --- the evidence -----------------------------------------------------------------------------------

@@ -1,0 +1,94 @@
+"""YAML files that people write: read with the line of every key, so that an error can say where it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import yaml
+
+from study.base.errors import StudyError, nearest
+
+
+class YamlError(StudyError):
+    """A file that cannot be read, or is not YAML."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a date, on, off, yes and no are words: 1024-10-10 are three layers, not a day in October."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of the files that come with the project in this folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find(name: str, folder: Path, what: str, error: type[StudyError]) -> Path:
+    """Return the file that `name` means: one of the folder's, or a path of its own; raises `error` for neither."""
+    there = names(folder)
+    if name in there:
+        return folder / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    hint = f"{nearest(name, there)} The path of a YAML file works too."
+    raise error(f"no {what} is called {name}", where=what, hint=hint)
+
+
+def read(path: Path) -> str:
+    """Return the text of a file; raises YamlError where it cannot be read."""
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as failure:
+        raise YamlError(f"cannot be read ({getattr(failure, 'strerror', None) or failure})", where=path) from None
+
+
+def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
+    """Return what a YAML file's text says, and a function that says where: the file and the line of a path of keys.
+
+    Raises YamlError with the line, for keys that stand twice too.
+    """
+    lines: dict[tuple, int] = {}
+    try:
+        for keys, line in _lines(yaml.compose(text, _Loader)):
+            if keys in lines:
+                raise YamlError(f"{keys[-1]} stands twice", where=f"{path}:{line}", hint="Keep one of them.")
+            if not all(isinstance(key, (str, int)) for key in keys):
+                raise YamlError("a key is not a word", where=f"{path}:{line}")
+            lines[keys] = line
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        what = str(getattr(failure, "problem", None) or failure).splitlines()[0]
+        raise YamlError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
+    except RecursionError:
+        raise YamlError("not YAML that can be read (it contains itself)", where=path) from None
+    return content, lambda *keys: f"{path}:{lines.get(keys, 1)}"
+
+
+def check_keys(entry: dict, keys: Sequence[str], at: Callable[..., str], error: type[StudyError]) -> None:
+    """Raise `error` for the first key of a mapping that is none of these."""
+    for key in entry:
+        if key not in keys:
+            raise error(f"no key is called {key}", where=at(key), hint=nearest(key, keys))
+
+
+def write(content: object) -> str:
+    """Return plain values as a YAML file's text, in their order."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _lines(node: yaml.Node | None, keys: tuple = ()) -> Iterator[tuple[tuple, int]]:
+    """Yield every key path of a YAML document with the line (from 1) on which its key stands."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            word = key.value if key.tag == "tag:yaml.org,2002:str" else None
+            yield (*keys, word), key.start_mark.line + 1
+            yield from _lines(value, (*keys, word))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*keys, index), value.start_mark.line + 1
+            yield from _lines(value, (*keys, index))

@@ -1,0 +1,118 @@
+"""Datasets in MNIST's form: images (n, 28, 28) of uint8 and labels (n,) of int32, in three splits."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from study.base.errors import DataError
+from study.data import builtin
+from study.data.mnist import mnist_file
+from study.data.npz import ARRAYS, file_sha256, own_path, read_arrays
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (n, height, width) of uint8 with their labels (n,) of int32."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits of one set of labelled images, and what identifies it.
+
+    `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the file, or of the arrays
+    where there is no file; `substitute_for` says why these are not the data that were wanted.
+    """
+
+    name: str
+    spec: str
+    sha256: str
+    classes: int
+    train: Split
+    validation: Split
+    test: Split
+    substitute_for: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name as it stands over pictures, which says so where these are not the data that were wanted."""
+        return f"{self.name} (a substitute for MNIST)" if self.substitute_for else self.name
+
+    def without_test(self) -> "Dataset":
+        """Return the dataset with no test rows, for those who are to choose: they cannot look."""
+        return replace(self, test=Split(self.test.images[:0], self.test.labels[:0]))
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of an image, in pixels."""
+        return self.train.images.shape[1:]
+
+
+def load_dataset(spec: str, validation: str = "auto") -> Dataset:
+    """Return the dataset that `spec` names, its last `validation` training rows split off.
+
+    `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
+    y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
+    fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %.
+
+    Raises DataError that says what is wrong with the data, and where.
+    """
+    substitute_for = None
+    if spec == "auto":
+        try:
+            spec, path = "mnist", mnist_file()
+        except DataError as failure:
+            spec, substitute_for = "digits", f"MNIST, which could not be had ({str(failure).rstrip('.')})"
+    elif spec == "mnist":
+        path = mnist_file()
+    elif spec not in builtin.BUILTIN:
+        path = own_path(spec)
+
+    if spec in builtin.BUILTIN:
+        name, arrays = spec, builtin.BUILTIN[spec]()
+        sha256 = hashlib.sha256(b"".join(arrays[key].tobytes() for key in ARRAYS)).hexdigest()
+    else:
+        name, arrays = ("mnist" if spec == "mnist" else path.stem), read_arrays(path)
+        sha256 = file_sha256(path)
+
+    rows = len(arrays["y_train"])
+    kept = rows - _validation_rows(validation, rows, where=spec)
+    images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
+    return Dataset(
+        name=name,
+        spec=spec if spec == "mnist" or spec in builtin.BUILTIN else str(path.resolve()),
+        sha256=sha256,
+        classes=int(labels.max()) + 1,
+        train=Split(images[:kept], labels[:kept]),
+        validation=Split(images[kept:], labels[kept:]),
+        test=Split(arrays["x_test"], arrays["y_test"].astype(np.int32)),
+        substitute_for=substitute_for,
+    )
+
+
+def _validation_rows(validation: str, rows: int, *, where: str) -> int:
+    if validation == "auto":
+        wanted = min(5_000, round(0.15 * rows))
+    else:
+        wanted = int(validation) if validation.isdigit() else round(float(validation) * rows)
+    if not 1 <= wanted < rows:
+        raise DataError(
+            f"validation={validation} leaves no rows to {'validate' if wanted < 1 else 'train'} on",
+            where=where,
+            expected=f"a count from 1 to {rows - 1}, or a fraction of the {rows} training rows",
+        )
+    return wanted
+
+
+# --- MNIST ------------------------------------------------------------------------------------------
+
+
+# --- a file of one's own ----------------------------------------------------------------------------

@@ -1,0 +1,209 @@
+"""Ablations: a question, a baseline, and arms that differ from it in named fields; every arm with the same seeds."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from study.base import yaml_file
+from study.base.errors import AblationError, ConfigError, nearest, shown
+from study.data.dataset import Dataset
+from study.training.config import TrialConfig, settings_text
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+KEYS = ("question", "known", "baseline", "arms", "seeds", "figures")
+# The figures that a report draws for a task beside those that every report has (study/extras.py).
+FIGURES = (
+    "gap", "size", "stopping", "norms", "gradient_noise", "units", "first_layer", "distributions", "loss_by_step",
+    "val_loss_by_step", "heat_maps", "interaction",
+)  # fmt: skip
+DEFAULT_SEEDS = 7
+MOST_SEEDS = 1_000
+# These have parameters of their own, and would compare trials on different data or with themselves.
+NOT_VARIED = ("data", "validation", "seed")
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial to be run: its name, the arm it belongs to, and its config."""
+
+    arm: str
+    config: TrialConfig
+
+    @property
+    def name(self) -> str:
+        """The name of the trial's run."""
+        return f"{self.arm} · seed {self.config.seed}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A name and the settings in which it differs from the baseline."""
+
+    name: str
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is asked, from where, in which arms, and over how many seeds.
+
+    `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
+    listed arms. `figures` are those of FIGURES that show best what the task is about.
+    """
+
+    task: str
+    question: str
+    known: str
+    baseline: TrialConfig
+    arms: tuple[Arm, ...]
+    seeds: int
+    factors: Mapping[str, tuple[object, ...]]
+    figures: tuple[str, ...]
+
+    @property
+    def reference(self) -> Arm:
+        """The arm that the others are compared with: the one that is the baseline itself, or else the first."""
+        for arm in self.arms:
+            if self.baseline.replace(arm.settings) == self.baseline:
+                return arm
+        return self.arms[0]
+
+    def comparisons(self, pairs: bool = False) -> list[tuple[str, str]]:
+        """Return the names of the arms to compare, (arm, against): each with the reference, or each with each."""
+        names = [arm.name for arm in self.arms]
+        if pairs:
+            return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
+        return [(name, self.reference.name) for name in names if name != self.reference.name]
+
+    def cells(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
+        """Return a trial for each arm and of so many seeds, seed by seed, so that what is done can be compared."""
+        common = {"data": dataset.spec, "validation": len(dataset.validation)}
+        return [
+            TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": seed}))
+            for seed in range(first_seed, first_seed + seeds)
+            for arm in self.arms
+        ]
+
+    def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
+        """Return the ablation around another baseline; raises ConfigError for what its arms vary themselves."""
+        for name in settings:
+            if name in NOT_VARIED and where == "set":
+                raise ConfigError(
+                    f"{name} is not changed here",
+                    where=where,
+                    hint=_own_parameter(name),
+                )
+            if any(name in arm.settings for arm in self.arms):
+                raise ConfigError(
+                    f"{name} is what the arms of {self.task} differ in", where=where,
+                    hint="Copy the catalogue's YAML file, change its arms, and give its path as the task.",
+                )  # fmt: skip
+        changed = self.baseline.replace(settings, where=where)
+        return replace(self, baseline=changed)
+
+    def as_yaml(self) -> str:
+        """Return the ablation as the text of a YAML file that `parse` reads back."""
+        grid = {field: list(values) for field, values in self.factors.items()}
+        content = {
+            "question": self.question,
+            "known": self.known,
+            "baseline": self.baseline.changes(),
+            "arms": {"grid": grid} if grid else {"list": [{"name": arm.name, **arm.settings} for arm in self.arms]},
+            "seeds": self.seeds,
+            "figures": list(self.figures),
+        }
+        return yaml_file.write(content)
+
+
+def _own_parameter(name: str) -> str:
+    return f"Use the parameter {'seeds' if name == 'seed' else name}."
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def catalogue() -> list[str]:
+    """Return the names of the tasks that come with the project."""
+    return yaml_file.names(CATALOGUE)
+
+
+def load_ablation(task: str) -> Ablation:
+    """Return the ablation that `task` names: one of the catalogue, or a YAML file of the same form.
+
+    Raises AblationError, ConfigError or YamlError with the file, the line and the nearest name that exists.
+    """
+    path = yaml_file.find(task, CATALOGUE, "task", AblationError)
+    return parse_ablation(yaml_file.read(path), path.stem, path)
+
+
+def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
+    """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
+
+    Raises AblationError, ConfigError or YamlError, as `load` does.
+    """
+    content, at = yaml_file.parse(text, path)
+    if not isinstance(content, dict):
+        raise AblationError("not an ablation", where=path, expected=f"a mapping with {', '.join(KEYS)}")
+    yaml_file.check_keys(content, KEYS, at, AblationError)
+    for key in ("question", "arms"):
+        if not content.get(key):
+            raise AblationError(f"{key} is missing", where=path)
+
+    settings = content.get("baseline") or {}
+    if not isinstance(settings, dict):
+        raise AblationError("baseline is not a mapping", where=at("baseline"), expected="field: value")
+    baseline = _checked(TrialConfig(), settings, ("seed",), lambda name: at("baseline", name))
+    arms, configs = [], set()
+    for arm, where in _arms(content["arms"], at):
+        arms.append(arm)
+        configs.add(_checked(baseline, arm.settings, NOT_VARIED, where))
+    if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
+        names = ", ".join(arm.name for arm in arms) or "none"
+        raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
+    seeds = content.get("seeds", DEFAULT_SEEDS)
+    if not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
+        raise AblationError(
+            f"seeds cannot be {shown(seeds)}", where=at("seeds"), expected=f"a whole number from 1 to {MOST_SEEDS}"
+        )
+    figures = content.get("figures") or []
+    if not isinstance(figures, list):
+        raise AblationError("figures is not a list", where=at("figures"), expected="[name, name]")
+    for index, figure in enumerate(figures):
+        if figure not in FIGURES:
+            hint = nearest(str(figure), FIGURES)
+            raise AblationError(f"no figure is called {shown(figure)}", where=at("figures", index), hint=hint)
+    grid = content["arms"].get("grid", {})
+    factors = {field: tuple(values) for field, values in grid.items()}
+    question, known = (" ".join(str(content.get(key) or "").split()) for key in ("question", "known"))
+    return Ablation(task, question, known, baseline, tuple(arms), seeds, factors, tuple(figures))
+
+
+def _checked(
+    base: TrialConfig, settings: Mapping[str, object], fixed: tuple[str, ...], where: Callable[[str], str]
+) -> TrialConfig:
+    """Return `base` with the settings, each checked for itself, so that an error names its line."""
+    for name in settings:
+        if name in fixed:
+            raise AblationError(f"{name} is not set here", where=where(name), hint=_own_parameter(name))
+    return base.replace_each(settings, where)
+
+
+def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callable[[str], str]]]:
+    """Yield each arm, and for its fields where they stand in the file."""
+    grid = content.get("grid") if isinstance(content, dict) and set(content) == {"grid"} else None
+    listed = content.get("list") if isinstance(content, dict) and set(content) == {"list"} else None
+    if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values, strict=True))
+            yield Arm(settings_text(settings), settings), lambda name: at("arms", "grid", name)
+    elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
+        for index, arm in enumerate(listed):
+            settings = {name: value for name, value in arm.items() if name != "name"}
+            name = " ".join(str(arm["name"]).split()) if "name" in arm else settings_text(settings) or "baseline"
+            if not (name and name.isprintable()):
+                raise AblationError(f"name cannot be {shown(name)}", where=at("arms", "list", index, "name"))
+            yield Arm(name, settings), lambda name, index=index: at("arms", "list", index, name)
+    else:
+        expected = "grid: {field: [value, value]} or list: [{field: value}]"
+        raise AblationError("the arms are neither a grid nor a list", where=at("arms"), expected=expected)

@@ -1,0 +1,71 @@
+"""Search: a space, and how good points of it are to be found; everything that is fixed once it has begun."""
+
+from dataclasses import dataclass
+
+from study.base import yaml_file
+from study.base.errors import StudyError
+from study.design.search_space import SearchSpace, parse_space
+from study.training.config import TrialConfig
+
+METRICS = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
+SAMPLERS = ("tpe", "random", "qmc", "cmaes", "grid")
+PRUNERS = ("hyperband", "median", "none")
+TASK = "search"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched and how.
+
+    The space's baseline has the data, the split, the epochs and the seed of every trial; `metric` is one of METRICS, of
+    the weights that a trial keeps.
+    """
+
+    space: SearchSpace
+    metric: str
+    sampler: str
+    pruner: str
+
+    @property
+    def baseline(self) -> TrialConfig:
+        """The config of the first trial."""
+        return self.space.baseline
+
+    @property
+    def direction(self) -> str:
+        """``minimize`` or ``maximize``."""
+        return METRICS[self.metric]
+
+    @property
+    def words(self) -> str:
+        """What is searched and how, in a line."""
+        fields = ", ".join(dimension.field for dimension in self.space.dimensions)
+        how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
+        epochs = f"{self.baseline.epochs} epoch{'s' if self.baseline.epochs > 1 else ''}"
+        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs})"
+
+    def better(self, one: float, other: float) -> bool:
+        """Return whether a value of the metric is better than another."""
+        return one < other if self.direction == "minimize" else one > other
+
+    def as_yaml(self) -> str:
+        """Return the search as text that `parse` reads back."""
+        how = {"metric": self.metric, "sampler": self.sampler, "pruner": self.pruner, "name": self.space.name}
+        return yaml_file.write(how) + "---\n" + self.space.as_yaml()
+
+
+def parse_search(text: str, path: object) -> Search:
+    """Return the search that `as_yaml` has written; raises StudyError for other text."""
+    how, _, space = text.partition("---\n")
+    words, _ = yaml_file.parse(how, path)
+    if not (isinstance(words, dict) and words.keys() == {"metric", "sampler", "pruner", "name"}):
+        raise StudyError("not a search", where=path, expected="what a search has written: how, a line ---, its space")
+    return Search(parse_space(space, words.pop("name"), path), **words)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a search is to go on: until it has so many `trials` in all, or for so many `minutes`; or either."""
+
+    trials: int | None
+    minutes: float | None

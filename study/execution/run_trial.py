@@ -1,0 +1,165 @@
+"""One trial, from its config to a finished MLflow run: train, score, record."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from study.data.dataset import SPLITS, Dataset
+from study.reports.plots import style, trial
+from study.tracking import runs
+from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
+from study.training import diagnostics, loop, network
+from study.training.config import TrialConfig
+from study.training.loop import Epoch, TrialResult
+from study.training.metrics import Evaluation, evaluate
+
+
+def run_trial(
+    config: TrialConfig, dataset: Dataset, record: runs.Run, name: str, on_epoch: Callable[[Epoch], bool | None]
+) -> TrialResult:
+    """Train the config's network, writing each epoch and in the end everything about it to `record`, and end that.
+
+    The run is FINISHED for a complete or pruned trial and FAILED for a diverged one, which keeps its curves and has
+    no model. `on_epoch` is called after each epoch and ends the training by returning True.
+    """
+
+    def log_and_pass_on(epoch: Epoch) -> bool | None:
+        record.log_epoch(epoch.number, _epoch_metrics(epoch))
+        return on_epoch(epoch)
+
+    record.log_dataset(dataset)
+    result = loop.train(config, dataset, log_and_pass_on)
+
+    title = f"{name} · {dataset.title}"
+    files, metrics = _curve_files(result, title), _time_metrics(result)
+    if result.state != "diverged":
+        metrics |= _best_epoch(result)
+    if result.state == "complete":
+        model = network.build(config, dataset.image_shape, dataset.classes)
+        model.set_weights(result.weights)
+        scored_files, scores = score(model, config, dataset, title)
+        files |= scored_files | {"weights.csv": _weights_table(model)}
+        metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
+        record.log_model(model, dataset.image_shape, dataset.classes)
+    record.log_files(files)
+    record.log_summary(metrics)
+    record.set_tags({"state": result.state})
+    record.end("FAILED" if result.state == "diverged" else "FINISHED", result.reason)
+    return result
+
+
+def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
+    """Return what a trained model makes of the splits that have rows: confusion files and predictions, and metrics."""
+    splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a study that chooses has no test rows
+    outputs = {split: loop.logits(model, getattr(dataset, split).images) for split in splits}
+    scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
+    files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
+    if "test" in outputs:
+        smallest = np.min_scalar_type(dataset.classes - 1)
+        files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
+    return files, _score_metrics(scores, loop.l2_penalty(model, config.l2))
+
+
+def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
+    return {name: getattr(epoch, name) for name in CURVES} | {
+        "val_cross_entropy": epoch.val_cross_entropy,
+        "generalization_gap": epoch.accuracy - epoch.val_accuracy,
+        "epoch_seconds": epoch.seconds,
+    }
+
+
+def _time_metrics(result: TrialResult) -> dict[str, float]:
+    return {
+        "epochs_trained": len(result.epochs),
+        "train_seconds": result.train_seconds,
+        "compile_seconds": result.compile_seconds,
+    }
+
+
+def _best_epoch(result: TrialResult) -> dict[str, float]:
+    best = result.epochs[result.best_epoch - 1]
+    return {
+        "best_epoch": best.number,
+        "best_val_loss": best.val_loss,
+        "best_val_accuracy": best.val_accuracy,
+    }
+
+
+def _model_epoch(result: TrialResult) -> dict[str, float]:
+    kept = result.epochs[result.model_epoch - 1]
+    return {
+        "model_epoch": kept.number,
+        "model_val_loss": kept.val_loss,
+        "model_val_accuracy": kept.val_accuracy,
+    }
+
+
+def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, float]:
+    train, validation = scores["train"], scores["validation"]
+    metrics = {
+        # The training rows again, without dropout and with the weights that were kept: comparable with the others.
+        "model_train_accuracy": train.accuracy,
+        "model_train_cross_entropy": train.loss,
+        "model_val_cross_entropy": validation.loss,
+        "model_val_cross_entropy_se": validation.loss_error,
+        "model_generalization_gap": train.accuracy - validation.accuracy,
+        "val_macro_f1": validation.macro_f1,
+    }
+    if test := scores.get("test"):
+        metrics |= {
+            "test_loss": test.loss + penalty,
+            "test_cross_entropy": test.loss,
+            "test_accuracy": test.accuracy,
+            "test_macro_f1": test.macro_f1,
+        }
+        recalls = enumerate(test.recall)
+        metrics |= {f"test_recall_{label}": float(recall) for label, recall in recalls if np.isfinite(recall)}
+    return metrics
+
+
+def _inspection_metrics(model, dataset: Dataset) -> dict[str, float]:
+    layers = diagnostics.activity(model, dataset.validation.images)
+    shares = {
+        f"{share}_{number}": getattr(layer, share)
+        for number, layer in enumerate(layers, start=1)
+        for share in ("dead", "saturated")
+    }
+    norms = [kernel.norm for kernel in diagnostics.weights(model)]
+    return {"parameters": diagnostics.parameters(model), "weight_norm": float(np.linalg.norm(norms))} | shares
+
+
+def _weights_table(model) -> str:
+    header = ("layer", "shape", "mean", "sd", "least", "most", "norm")
+    rows = (
+        (kernel.layer, "×".join(map(str, kernel.shape)), *(f"{getattr(kernel, name):.6g}" for name in header[2:]))
+        for kernel in diagnostics.weights(model)
+    )
+    return csv_text(header, rows)
+
+
+def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
+    curves = {name: [getattr(epoch, name) for epoch in result.epochs] for name in CURVES}
+    losses = np.concatenate([epoch.step_losses for epoch in result.epochs])
+    steps = len(result.epochs[0].step_losses)
+    numbered = ((index // steps + 1, index + 1, f"{loss:.6g}") for index, loss in enumerate(losses))
+    looks = [(steps * (epoch.number - 1) + step, value) for epoch in result.epochs for step, value in epoch.val_losses]
+    files: dict[str, bytes | str] = {
+        "learning_curves.png": style.png(trial.learning_curves(curves, result.best_epoch, title)),
+        "step_loss.png": style.png(trial.step_losses(losses, steps, title, looks)),
+        STEP_LOSSES: csv_text(("epoch", "step", "loss"), numbered),
+    }
+    if looks:
+        files[STEP_VAL_LOSSES] = csv_text(("step", "val_loss"), ((step, f"{value:.6g}") for step, value in looks))
+    return files
+
+
+def _confusion_files(evaluations: dict[str, Evaluation], title: str) -> dict[str, bytes | str]:
+    files: dict[str, bytes | str] = {"confusion_matrices.png": style.png(trial.confusion_matrices(evaluations, title))}
+    for split, evaluation in evaluations.items():
+        classes = range(len(evaluation.confusion))
+        rows = ((label, *counts) for label, counts in zip(classes, evaluation.confusion.tolist(), strict=True))
+        files[f"confusion_{split}.csv"] = csv_text(("true class", *(f"taken for {label}" for label in classes)), rows)
+        files[f"confused_pairs_{split}.csv"] = csv_text(
+            ("true class", "taken for", "images"), evaluation.confused_pairs()
+        )
+    return files

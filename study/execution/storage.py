@@ -1,0 +1,148 @@
+"""The database in which workers meet: Optuna's storage, patient with a server that goes away and strict with SQLite."""
+
+import contextlib
+import re
+import time
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import optuna
+
+# Before TensorFlow, which a worker imports later: both bring a TLS library, and in the other order a connection with
+# TLS crashes the process.
+import psycopg  # noqa: F401
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    NoSuchModuleError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)  # fmt: skip
+
+from study.base.errors import ConfigError, WorkerError, first_line, shown
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+HEARTBEAT_SECONDS = 5
+GRACE_SECONDS = 20
+PATIENCE_SECONDS = 180  # with a database server that does not answer
+OPENING_SECONDS = 10  # in which what hinders at the beginning passes
+FAULTS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+
+_LOST = (OperationalError, PendingRollbackError)
+
+
+def _patient(method: Callable) -> Callable:
+    """Let a method of the storage wait for a database server that has gone away, as it does when it is restarted."""
+
+    @wraps(method)
+    def call(self, *given, **named):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return method(self, *given, **named)
+            except FAULTS as failure:
+                lost = failure if isinstance(failure, SQLAlchemyError) else failure.__cause__
+                # Optuna asks for the trials once more, in the lost transaction, after any OperationalError.
+                connection = getattr(lost, "connection_invalidated", False) or isinstance(lost, _LOST)
+                # SQLite has no server; it has waited for other writers already.
+                if self.on_sqlite or not connection or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    return call
+
+
+class Storage(RDBStorage):
+    """Optuna's storage in a database; `on_stale` is called with the trials whose worker's heartbeats have stopped."""
+
+    def __init__(self, url: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]):
+        self.on_sqlite = url.startswith("sqlite")
+        super().__init__(
+            url,
+            engine_kwargs={"connect_args": {"timeout": 60} if self.on_sqlite else {}, "pool_pre_ping": True},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=on_stale,
+        )
+        if self.on_sqlite:
+            # A worker takes a trial by reading that it waits and writing that it runs. SQLite has no SELECT FOR UPDATE
+            # and takes its lock at the first write, so that two workers could read the same; now at the first read.
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        # In a thread of Optuna's, which would print a traceback and end: a beat that is missed is only that.
+        with contextlib.suppress(*FAULTS):
+            super().record_heartbeat(trial_id)
+
+
+for _name in (
+    "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
+    "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
+    "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
+    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
+    "_get_stale_trial_ids",
+):  # fmt: skip
+    setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:
+    """Return the storage at this address, its tables made where there are none; raises WorkerError."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    deadline = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            return Storage(storage, on_stale)
+        except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
+            # Of processes that make a new database's tables at the same moment some fail; then the tables are there.
+            # And a server that is being restarted says so.
+            passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
+            if not passing or time.monotonic() > deadline:
+                what = f"the queue cannot be opened ({first_line(failure)})"
+                raise WorkerError(what, where=without_password(storage)) from failure
+        time.sleep(0.5)
+
+
+def check_storage(storage: str, *, exists: bool = False) -> None:
+    """Raise ConfigError where processes cannot meet at this address; with `exists` a SQLite file has to be there."""
+    expected = "sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        url = make_url(storage)
+        kind = url.get_backend_name()
+    except (ArgumentError, ValueError, NoSuchModuleError):
+        kind = None
+    if kind not in ("sqlite", "postgresql"):
+        raise ConfigError(f"storage cannot be {shown(without_password(storage))}", expected=expected)
+    if kind == "postgresql":
+        return
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError("storage is in the memory of one process, where no other finds it", expected=expected)
+    path = Path(url.database)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError("there is no such folder", where=f"storage {path.parent}")
+    if exists and is_absent(storage):
+        raise ConfigError("there is no such file", where=f"storage {path}", expected="the file of the study's command")
+
+
+def is_absent(storage: str) -> bool:
+    """Return whether this is the address of a SQLite file that is not there."""
+    url = make_url(storage)
+    return url.get_backend_name() == "sqlite" and not Path(url.database).exists()
+
+
+def without_password(storage: str) -> str:
+    """Return a database's address as it may be shown."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # no address, but there may be a password in it
+        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", storage)
+
+
+def has_password(storage: str) -> bool:
+    """Return whether a database's address has a password in it."""
+    return without_password(storage) != storage and ":***@" in without_password(storage)

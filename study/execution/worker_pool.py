@@ -1,0 +1,114 @@
+"""Worker processes on this machine, watched while they run a queue's trials."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from study.base.errors import WorkerError
+from study.execution.queue import Progress, Queue, progress
+from study.tracking import store
+
+POLL_SECONDS = 0.5
+STOP_SECONDS = 15
+
+
+class WorkerPool:
+    """Worker processes on this machine, as a context: they end when it does, or when this process dies.
+
+    They start at once, and import what they need while this process prepares what `assign` then gives them to do.
+    """
+
+    def __init__(self, count: int):
+        root = str(Path(__file__).resolve().parents[2])
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+            "MLFLOW_TRACKING_URI": store.tracking_uri(),
+        }
+        # Standard input is a pipe that closes when this process ends, however it ends; a worker ends with it.
+        self._processes = [
+            # A process group of its own keeps a terminal's Ctrl-C from it: this process decides what is to be ended.
+            # Not a session: Linux shares the machine among sessions, and this process would wait behind its workers.
+            subprocess.Popen(
+                [sys.executable, "-m", "study.execution.worker"],
+                stdin=subprocess.PIPE,
+                env=environment,
+                process_group=0,
+            )
+            for _ in range(count)
+        ]
+
+    def assign(self, storage: str, name: str, spec: str | None = None) -> None:
+        """Let the workers run the trials of the queue of this name; `spec` names the data, if not as the queue does."""
+        for process in self._processes:
+            with contextlib.suppress(BrokenPipeError):  # one that has died already; `watch` will tell
+                process.stdin.write(json.dumps([storage, name, spec]).encode() + b"\n")
+                process.stdin.flush()
+
+    @property
+    def names(self) -> list[str]:
+        """What the workers are called in the progress of their trials."""
+        return [f"{socket.gethostname()}:{process.pid}" for process in self._processes]
+
+    def working(self) -> bool:
+        """Return whether any worker still works."""
+        return any(process.poll() is None for process in self._processes)
+
+    def failed(self) -> bool:
+        """Return whether all workers have ended, and none of them well."""
+        return all(process.poll() not in (None, 0) for process in self._processes)
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers, and with them what they are at."""
+        for process in self._processes:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+    def watch(self, queue: Queue, epochs: int = 0) -> Iterator[list[Progress]]:
+        """Yield every trial's progress about twice a second, until all have ended, or the queue was ended.
+
+        Whoever takes it may enqueue more meanwhile. `epochs` is what a trial of a search trains. Raises WorkerError
+        when no worker is left to end them, KeyboardInterrupt when the program that started this one is gone (`mlflow
+        run` does not pass its own end on).
+        """
+        parent = os.getppid()
+        while True:
+            alive = self.working()
+            queue.put_back_forgotten()
+            trials = progress(queue, epochs)
+            yield trials
+            if queue.ended or all(trial.finished for trial in trials):
+                trials = progress(queue, epochs)  # whoever took them may have enqueued more
+                running = any(trial.state == "RUNNING" for trial in trials)
+                if all(trial.finished for trial in trials) or (queue.ended and not running):
+                    yield trials
+                    return
+            if not alive:
+                codes = sorted({process.returncode for process in self._processes})
+                raise WorkerError(
+                    f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
+                    got=f"{sum(trial.finished for trial in trials)} of {len(trials)} trials",
+                    hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
+                )
+            if os.getppid() != parent:
+                raise KeyboardInterrupt
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,357 @@
+"""A page on loopback: a person draws a digit, and several stored networks read it while it is drawn.
+
+The page asks again and again. A network that is not open yet is opened by a thread of its own, so that nobody waits
+for it: until then its answer is that it is loading.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import uvicorn
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.responses import HTMLResponse, JSONResponse
+from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
+
+from study.analysis.ablation_results import ACCURACY
+from study.base.errors import StudyError, in_one_line, shown
+from study.inference import novelty, preprocessing
+from study.inference.preprocessing import ImageError
+from study.tracking import records, store
+from study.tracking.records import RunRecord
+
+if TYPE_CHECKING:  # imports TensorFlow
+    from study.inference.model import Reader
+
+ADDRESS = "127.0.0.1"
+PAGE = Path(__file__).with_name("page.html")
+MOST_BYTES = 1_000_000  # of a request; a drawing has 5,000
+MOST_MODELS = 12  # chosen at a time, and open at a time
+SECONDS_LISTED = 30  # for which the list of trials is good: reading 400 of them takes a second or two
+LEAST_SIDE = 5  # pixels; what is smaller is no picture of a digit
+GIVEN = "given"  # the id of the model that is given by its address, mostly the champion
+HEADERS = {
+    # Nothing from elsewhere, and no other page around this one.
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class PlaygroundError(StudyError):
+    """A page that cannot be served, or a model that cannot read a drawing."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on offer: the id that the page asks for, and what a person knows it by; `accuracy` is by validation."""
+
+    id: str
+    name: str
+    arm: str
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Models that belong together, such as a study's trials, and a note on those that are left out."""
+
+    name: str
+    models: tuple[Model, ...]
+    note: str = ""
+
+
+class Question(BaseModel):
+    """What the page asks: a drawing as base64 of a picture file, and the ids of the models that are to read it."""
+
+    image: str
+    models: list[str] = Field(max_length=MOST_MODELS)
+
+
+# --- the models on offer ----------------------------------------------------------------------------
+
+
+def check(address: str) -> None:
+    """Make sure that there is a model at `address`, or of the trial with this run ID; raises TrackingError."""
+    with TemporaryDirectory() as folder:
+        records.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
+
+
+class Playground:
+    """What the page offers and what it answers: the model at `address`, if any, and the trials of the store.
+
+    Those of the run `study`, if any, come first. Raises TrackingError where there is no such run, and
+    PlaygroundError where that has no trials or nothing at all is on offer.
+    """
+
+    def __init__(self, client: store.MlflowClient, address: str | None, study: str | None):
+        self._client, self._address, self._study = client, address, study
+        self._shelf = Shelf()
+        self._groups: list[Group] = []
+        self._listed = float("-inf")
+        if study and not any(group.models for group in by_study(records.find_trials(client, study, None), study)):
+            hint = "`mlflow ui` shows the studies' run IDs."
+            raise PlaygroundError("the run has no finished trials that read pictures", where=study, hint=hint)
+        if not any(group.models for group in self.groups()):
+            hint = "`mlflow run . -e ablation` trains some."
+            raise PlaygroundError("there is neither a champion nor a finished trial", hint=hint)
+
+    def groups(self) -> list[Group]:
+        """Return the models on offer: the champion, then each study's trials, the newest study first."""
+        if time.monotonic() - self._listed > SECONDS_LISTED:
+            of_study = records.find_trials(self._client, self._study, None) if self._study else []
+            trials = {trial.run_id: trial for trial in [*of_study, *records.find_trials(self._client, None, None)]}
+            self._groups = by_study(trials.values(), self._study)
+            if self._address:
+                given = Model(GIVEN, self._address.removeprefix("models:/"), GIVEN, None)
+                name = "champion" if self._address.endswith("@champion") else "the model that was asked for"
+                self._groups.insert(0, Group(name, (given,)))
+            self._listed = time.monotonic()
+        return self._groups
+
+    def chosen(self) -> list[str]:
+        """Return the ids of the models that a page begins with: the champion, and one of each arm of the study."""
+        models = [model for group in self.groups() for model in group.models]
+        if not self._study:
+            return [models[0].id]
+        own = self._groups[1 if self._address else 0].models
+        one_of_each_arm = {model.arm: model.id for model in reversed(own)}
+        return [*([GIVEN] if self._address else []), *reversed(one_of_each_arm.values())][:MOST_MODELS]
+
+    def read(self, question: Question) -> dict:
+        """Return what the networks see of the drawing, (28, 28), and what each of them makes of it.
+
+        That is its probabilities, label and doubt, or that it is loading, or an error. Raises HTTPException.
+        """
+        # The list as it was last read: a drawing does not wait for it to be read again.
+        offered = {model.id for group in self._groups for model in group.models}
+        for model in question.models:
+            if model not in offered:
+                raise HTTPException(404, f"There is no model {shown(model)} here.")
+        try:
+            seen = preprocessing.read(base64.b64decode(question.image, validate=True))
+        except (binascii.Error, ValueError):
+            raise HTTPException(400, "image is not base64.") from None
+        except ImageError as failure:
+            raise HTTPException(400, f"image: {failure}") from None
+        answers = [{"id": model, **self._answer(model, seen)} for model in question.models]
+        return {"seen": seen.tolist(), "models": answers}
+
+    def _answer(self, model: str, seen: np.ndarray) -> dict:
+        future = self._shelf.get(self._address if model == GIVEN else model)
+        if not future.done():
+            return {"state": "loading"}
+        try:
+            return {"state": "read", **future.result().read(seen)}
+        except Exception as failure:  # of one model: the others still answer
+            return {"state": "failed", "error": in_one_line(failure)}
+
+
+def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
+    """Return trials grouped by the study that they belong to: the study `first`, then the newest first."""
+    groups: dict[str | None, list[RunRecord]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.started):
+        groups.setdefault(records.parent_of(trial), []).append(trial)
+    newest_first = sorted(groups, key=lambda study: (study != first, -groups[study][0].started))
+    return [_group(study, groups[study]) for study in newest_first]
+
+
+def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
+    name = trials[0].tags.get("study", f"study {study[:8]}") if study else "trained by hand"
+    pictures = [trial for trial in trials if trial.tags.get("dataset") != "synthetic"]
+    arms = list(dict.fromkeys(trial.tags.get("arm", trial.name) for trial in pictures))
+    models = [
+        Model(trial.run_id, trial.name, trial.tags.get("arm", trial.name), trial.metrics.get(ACCURACY.metric))
+        for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
+    ]
+    note = "" if pictures else "Its networks read points of a plane, which nobody can draw."
+    return Group(name, tuple(models), note)
+
+
+def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
+    return arms.index(trial.tags.get("arm", trial.name)), int(trial.tags.get("seed", 0))
+
+
+# --- the networks that are open ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A network that is ready to read, with what is usual among its training images, where that is stored."""
+
+    reader: "Reader"
+    reference: novelty.Reference | None
+
+    def read(self, seen: np.ndarray) -> dict:
+        """Return the probabilities, the label and the doubt of a digit in MNIST's form (28, 28).
+
+        The doubt is None where nothing says what is usual. Raises PlaygroundError.
+        """
+        image = scaled(seen, self.reader.image_shape)[None]
+        probabilities = self.reader.probabilities(image)[0]
+        if not np.isfinite(probabilities).all():
+            raise PlaygroundError("its answer is not a number")
+        doubts, reasons = novelty.score(self.reference, image) if self.reference else ([None], [""])
+        return {
+            "probabilities": [round(float(value), 6) for value in probabilities],
+            "label": int(probabilities.argmax()),
+            "doubt": None if doubts[0] is None else round(float(doubts[0]), 4),
+            "reason": reasons[0],
+        }
+
+
+def scaled(seen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a digit (28, 28) of uint8 in the size that a network reads; raises PlaygroundError where that is none."""
+    if len(shape) != 2 or min(shape) < LEAST_SIDE:
+        raise PlaygroundError(f"it reads {'×'.join(map(str, shape))} numbers, which are no picture")
+    if shape == seen.shape:
+        return seen
+    return np.asarray(Image.fromarray(seen).resize(shape[::-1], Image.Resampling.BILINEAR))
+
+
+def open_network(address: str) -> Opened:
+    """Return the network at `address`, or of the trial with this run ID; raises TrackingError."""
+    from study.inference.model import open_model  # imports TensorFlow: ten seconds, while the page is there already
+
+    found = open_model(address)
+    return Opened(found, novelty.Reference.from_bytes(found.reference) if found.reference else None)
+
+
+class Shelf:
+    """The networks that are open, at most MOST_MODELS of them; the one not asked for longest makes room."""
+
+    def __init__(self):
+        self._futures: OrderedDict[str, Future[Opened]] = OrderedDict()
+        self._waiting: SimpleQueue[tuple[str, Future[Opened]]] = SimpleQueue()
+        self._lock = threading.Lock()
+        # A daemon: the end of the program does not wait for TensorFlow's import.
+        threading.Thread(target=self._work, name="opens models", daemon=True).start()
+
+    def get(self, address: str) -> "Future[Opened]":
+        """Return the network at `address`, now or in a while: it is opened if it is not yet."""
+        with self._lock:
+            if address not in self._futures:
+                self._futures[address] = Future()
+                self._waiting.put((address, self._futures[address]))
+            self._futures.move_to_end(address)
+            while len(self._futures) > MOST_MODELS:
+                self._futures.popitem(last=False)[1].cancel()
+            return self._futures[address]
+
+    def _work(self) -> None:
+        while True:
+            address, future = self._waiting.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(open_network(address))
+            except Exception as failure:
+                future.set_exception(failure)
+
+
+# --- the server -------------------------------------------------------------------------------------
+
+
+def application(playground: Playground) -> FastAPI:
+    """Return the page and what it asks for: ``GET /``, ``GET /models``, ``POST /read``; errors are ``{"detail": …}``.
+
+    Other names than 127.0.0.1 and localhost are refused: a page elsewhere could have its name point here.
+    """
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False)
+
+    @app.exception_handler(StudyError)
+    def say(request: Request, failure: StudyError) -> JSONResponse:
+        return JSONResponse({"detail": str(failure)}, status_code=503)  # the store is gone
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(PAGE.read_text("utf-8"), headers=HEADERS)
+
+    @app.get("/models")
+    def models() -> dict:
+        return {"groups": playground.groups(), "chosen": playground.chosen(), "most": MOST_MODELS}
+
+    @app.post("/read")
+    def read(question: Annotated[Question, Depends(_question)]) -> dict:
+        return playground.read(question)
+
+    return app
+
+
+async def _question(request: Request) -> Question:
+    # Not FastAPI's own reading, which takes a body of any size and complains in lists.
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"A request has at most {MOST_BYTES:,} bytes.")
+    try:
+        return Question.model_validate_json(body)
+    except ValidationError as failure:
+        problem = failure.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the request"
+        raise HTTPException(422, f"{where}: {problem['msg']}.") from None
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on loopback, on this port or, for 0, on a free one; raises PlaygroundError."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port is free at once after the last server
+    try:
+        listener.bind((ADDRESS, port))
+        listener.listen()
+    except OSError as failure:
+        listener.close()
+        hint = "Take another one, or port=auto for a free one."
+        raise PlaygroundError(f"the port cannot be had ({failure.strerror})", where=f"port {port}", hint=hint) from None
+    return listener
+
+
+def browse(address: str) -> None:
+    """Open the person's browser at `address`, if there is a screen to show one on."""
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        return  # a browser in the terminal would take it over
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some return when they are closed
+
+
+def server(playground: Playground) -> uvicorn.Server:
+    """Return the server, not yet running; setting its `should_exit` ends it."""
+    config = uvicorn.Config(
+        application(playground), log_config=None, access_log=False, lifespan="off", server_header=False,
+        timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def serve(playground: Playground, listener: socket.socket) -> None:
+    """Answer on the listening socket until Ctrl-C, SIGTERM or the end of the `mlflow run` that has started it."""
+    running = server(playground)
+    if "MLFLOW_RUN_ID" in os.environ:
+        threading.Thread(target=_end_with_parent, args=(running, os.getppid()), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order and then raises the signal again
+        running.run(sockets=[listener])
+
+
+def _end_with_parent(running: uvicorn.Server, parent: int) -> None:
+    # `mlflow run` does not pass its own end on.
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    running.should_exit = True

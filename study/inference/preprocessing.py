@@ -1,0 +1,368 @@
+"""Any picture of one handwritten digit, made into what MNIST would have made of it: (28, 28) of uint8, light on dark.
+
+`read` takes a file's bytes, in two steps: `decode` makes a luminance picture (h, w) of them, `normalize` finds the
+digit in it. MNIST's form is from LeCun et al. (1998), section III.A: the digit's box scaled into 20×20 with its aspect
+kept, its centre of mass in the middle of 28×28.
+"""
+
+import contextlib
+import io
+import itertools
+import os
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from study.base.errors import StudyError
+
+SIDE, BOX = 28, 20  # of MNIST's pictures, and of the digit in them
+MIDDLE = 14.0  # where MNIST has the centre of mass, counted in pixels from 0; always within 0.51 of it
+WIDTHS = (2.5, 3.3)  # of MNIST's strokes, in its pixels; half of its test images have 2.0 to 2.8
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+WANTED = "a PNG, JPEG, GIF, BMP or WebP picture"
+MOST_BYTES = 20_000_000
+MOST_PIXELS = 25_000_000
+LEAST_SIDE = 3
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
+ORIENTATION = 0x0112  # of EXIF: how the camera was held
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+FINE, COARSE, DETAIL = 1_000, 150, 80  # pixels of a long side: where strokes are measured, found, and drawn anew
+FAINTEST = 0.05  # contrast that may still be ink, where 1 is black on white
+EDGE = 0.45  # of the ink's contrast: where a stroke ends
+SOFT = 3.0  # pixels of the detail over which it ends, which leaves about as many pixels saturated as MNIST has
+
+
+class ImageError(StudyError):
+    """A picture that cannot be had or read."""
+
+
+def read_file(path: str | Path) -> np.ndarray:
+    """Return the digit in a picture file in MNIST's form (28, 28) of uint8; ImageError names the file."""
+    path = Path(os.path.expanduser(path))
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ImageError("no such file", where=path, expected=WANTED) from None
+    except IsADirectoryError:
+        raise ImageError("a folder", where=path, expected=WANTED) from None
+    except (OSError, ValueError) as failure:  # ValueError: a zero byte in the path
+        raise ImageError(f"cannot be read ({getattr(failure, 'strerror', failure)})", where=path) from None
+    return normalize(_decode(content, where=path))
+
+
+def read(content: bytes) -> np.ndarray:
+    """Return the digit in a picture file's bytes in MNIST's form (28, 28) of uint8; raises ImageError."""
+    return normalize(decode(content))
+
+
+def naive(picture: np.ndarray) -> np.ndarray:
+    """Return (h, w) of luminance squeezed to (28, 28) of uint8, turned over where its border is light.
+
+    What most programs do; here only to compare `normalize` with.
+    """
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    small = np.asarray(Image.fromarray(np.asarray(picture, np.float32)).resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.clip(np.rint(255 - small if border.mean() > 127 else small), 0, 255).astype(np.uint8)
+
+
+# --- from bytes to luminance ------------------------------------------------------------------------
+
+# Python's filter of warnings belongs to the whole process, so only one thread at a time may change it.
+_filtering = threading.Lock()
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Return a picture file's luminance (h, w) of float32 from 0 to 255, upright, transparency filled in.
+
+    Of an animation the first picture is taken. Where colours differ much more than their luminance does (yellow on
+    white), their difference stands in for it. Raises ImageError.
+    """
+    return _decode(content, where=None)
+
+
+def _decode(content: bytes, where: object) -> np.ndarray:
+    if not content:
+        raise ImageError("an empty file", where=where, expected=WANTED)
+    if len(content) > MOST_BYTES:
+        raise ImageError("too many bytes for one digit", where=where, expected=f"at most {MOST_BYTES / 1e6:.0f} MB")
+    with _filtering, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of what is odd in a file: either it can be read, or it cannot
+        try:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check_size(*image.size, where)
+                return _luminance(_upright(image))
+        except ImageError:
+            raise
+        except Image.DecompressionBombError:
+            raise ImageError("too many pixels", where=where, expected=f"at most {MOST_PIXELS:,}") from None
+        except Image.UnidentifiedImageError:
+            raise ImageError("not a picture that can be read", where=where, expected=WANTED) from None
+        except Exception:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error, …
+            raise ImageError("a damaged picture, or not all of one", where=where, expected=WANTED) from None
+
+
+def _check_size(width: int, height: int, where: object) -> None:
+    got = f"{width} × {height}"
+    if width * height > MOST_PIXELS:
+        raise ImageError("too many pixels", where=where, expected=f"at most {MOST_PIXELS:,}", got=got)
+    if min(width, height) < LEAST_SIDE:
+        raise ImageError("too few pixels", where=where, expected=f"at least {LEAST_SIDE} × {LEAST_SIDE}", got=got)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = None
+    with contextlib.suppress(Exception):  # damaged EXIF data do not make a picture unreadable
+        orientation = image.getexif().get(ORIENTATION)
+    image.load()
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _luminance(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's own conversion would cut off at 255
+        return np.clip(np.asarray(image, np.float32) / 257, 0, 255)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        return _on_paper(_grey(image.convert("RGB"), alpha > 0), alpha)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"), np.float32)
+    return _grey(image.convert("RGB"), True)
+
+
+def _grey(image: Image.Image, visible: np.ndarray | bool) -> np.ndarray:
+    """Return the luminance (h, w) of colours, or the axis on which the visible ones differ if that shows much more."""
+    colours = np.asarray(image)
+    stride = (slice(None, None, max(1, max(image.size) // 200)),) * 2
+    sample = colours[stride][np.broadcast_to(visible, colours.shape[:2])[stride]].astype(np.float32)
+    if len(sample) > 1:
+        axis = np.linalg.eigh(np.cov(sample, rowvar=False))[1][:, -1].astype(np.float32)
+        axis /= np.abs(axis).sum()
+        axis *= np.sign(axis @ LUMINANCE) or 1
+        if (sample @ axis).std() > 2.5 * (sample @ LUMINANCE).std():
+            return np.clip(colours @ axis - 255 * np.minimum(axis, 0).sum(), 0, 255)
+    return np.asarray(image.convert("L"), np.float32)
+
+
+def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return a picture laid on paper that shows it: under ink alone of the other shade, else of the picture's own."""
+    visible = grey[alpha > 127] if (alpha > 127).any() else grey[alpha > 0]
+    if not visible.size:
+        return np.full_like(grey, 255)
+    low, middle, high = np.percentile(visible, (5, 50, 95)).astype(np.float32)
+    if high - low < 64 or visible.size < 0.25 * grey.size:
+        middle = np.float32(255 if middle < 128 else 0)
+    return middle + (grey - middle) * (alpha / np.float32(255))
+
+
+# --- from luminance to MNIST's form -----------------------------------------------------------------
+
+
+def normalize(picture: np.ndarray) -> np.ndarray:
+    """Return the digit in a luminance picture (h, w), from 0 to 255, in MNIST's form: (28, 28) of uint8.
+
+    Paper may be lighter or darker than the ink, and unevenly lit. Without ink the result is all zeros; a picture that
+    is in MNIST's form already is returned as it is.
+    """
+    picture = np.asarray(picture, np.float32)
+    if picture.ndim != 2 or 0 in picture.shape or not np.isfinite(picture).all():
+        raise ImageError("not a luminance picture", expected="an array (height, width) of numbers", got=picture.shape)
+    if _is_mnists(picture):
+        return np.rint(picture).astype(np.uint8)
+    fine = _reduced(picture, FINE)
+    found = _find(fine)
+    if found is None:
+        return np.zeros((SIDE, SIDE), np.uint8)
+    ink = _even_strokes(_detail(fine, found))
+    return np.zeros((SIDE, SIDE), np.uint8) if ink is None else _place(ink)
+
+
+def _is_mnists(picture: np.ndarray) -> bool:
+    if picture.shape != (SIDE, SIDE) or not 128 < picture.max() <= 255 or picture.min() != 0:
+        return False
+    rows, columns = _box(picture > 0)
+    centre = np.array(ndimage.center_of_mass(picture))
+    return max(rows.stop - rows.start, columns.stop - columns.start) == BOX and np.abs(centre - MIDDLE).max() < 0.6
+
+
+def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return the picture averaged over squares, so that its longer side has at most `side` pixels."""
+    factor = -(-max(picture.shape) // side)
+    return picture if factor == 1 else np.asarray(Image.fromarray(picture).reduce(factor))
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and the columns of the smallest box around all that is set."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the ink is, on a coarse grid: the paper's luminance and a mask of the digit (h, w), and the polarity.
+
+    `bias` is the contrast that paper has by its grain.
+    """
+
+    paper: np.ndarray
+    mask: np.ndarray
+    dark_ink: bool
+    bias: float
+
+
+def _find(fine: np.ndarray) -> Found | None:
+    """Return where in the picture the ink of the digit is; None where there is none."""
+    coarse = _reduced(fine, COARSE)
+    dark_ink = _ink_is_dark(coarse)
+    papers = [_paper(coarse, share, dark_ink) for share in (0.1, 0.2, 0.4)]
+    # Wide strokes need a wide window. Where a narrower one shows as much ink, it follows the light more closely.
+    full = 0.65 * papers[-1][1].max()
+    amounts = [(contrast > full).sum() for _, contrast in papers]
+    enough = [narrow > 0.98 * wide for narrow, wide in itertools.pairwise(amounts)]
+    paper, contrast = papers[[*enough, True].index(True)]
+    low, middle = np.percentile(contrast, (10, 35))
+    noise = (middle - low) / 0.90  # of a normal distribution, whatever the upper half of the pixels holds
+    bias = middle + 0.39 * noise
+    contrast = contrast - bias
+    few = min(20, contrast.size // 16)
+    strongest = np.partition(contrast, -few - 1, axis=None)[-few - 1]
+    if strongest < max(FAINTEST, 5 * noise):
+        return None
+    # Light that fades looks like ink at the darkest border, but has no edge.
+    smooth = ndimage.gaussian_filter(contrast, 1.5)
+    steps = (np.abs(smooth[3:] - smooth[:-3]), np.abs(smooth[:, 3:] - smooth[:, :-3]))
+    if max(step.max(initial=0) for step in steps) < 0.2 * strongest:
+        return None
+    strength = np.median(contrast[contrast >= strongest / 2])
+    mask = _digit(contrast, max(0.3 * strength, 3 * noise), 0.55 * strength)
+    return None if mask is None else Found(paper, mask, dark_ink, bias)
+
+
+def _paper(coarse: np.ndarray, share: float, dark_ink: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the luminance of the paper under the ink and the contrast to it, each (h, w)."""
+    # A closing fills what is darker than its surroundings and narrower than the window, a `share` of the longer side:
+    # strokes. Shadows, slopes and vignettes are wider and stay in the paper.
+    window = (max(3, round(share * max(coarse.shape))),) * 2
+    paper = (ndimage.grey_closing if dark_ink else ndimage.grey_opening)(coarse, window, mode="nearest")
+    return paper, _contrast(coarse, paper, dark_ink)
+
+
+def _contrast(picture: np.ndarray, paper: np.ndarray, dark_ink: bool) -> np.ndarray:
+    # Ink takes away a share of the light that falls on it, so in a shadow it is the quotient that stays the same.
+    return (paper - picture) / np.maximum(paper, 32) if dark_ink else (picture - paper) / 255
+
+
+def _ink_is_dark(coarse: np.ndarray) -> bool:
+    """Return whether the ink is darker than its paper.
+
+    Most of the border is paper; where that is of one shade, the rest is compared with it. In uneven light, whichever
+    of dark and light comes in narrower strokes is the ink.
+    """
+    border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
+    low, paper, high = np.percentile(border, (25, 50, 75))
+    # Cubes, because a few strong pixels are ink and many weak ones are grain.
+    if high - low < 0.05 * np.ptp(coarse):
+        return bool(((coarse - paper) ** 3).sum() <= 0)
+    half = _reduced(coarse, COARSE // 2)
+    windows = [max(3, round(share * max(half.shape))) for share in (0.04, 0.08, 0.16, 0.32)]
+    dark = np.array([((ndimage.grey_closing(half, (size, size)) - half) ** 3).sum() for size in windows]) + 1e-9
+    light = np.array([((half - ndimage.grey_opening(half, (size, size))) ** 3).sum() for size in windows]) + 1e-9
+    if not 1 / 8 < dark[-1] / light[-1] < 8:
+        return bool(dark[-1] > light[-1])
+    return bool((dark / dark[-1]).sum() >= (light / light[-1]).sum())
+
+
+def _digit(contrast: np.ndarray, low: float, high: float) -> np.ndarray | None:
+    """Return a mask of the digit: of all patches above `low` that reach `high`, the main one and what belongs to it."""
+    labels, count = ndimage.label(contrast > low, np.ones((3, 3)))
+    reaching = np.zeros(count + 1, bool)
+    reaching[labels[contrast > high]] = True
+    mass = np.bincount(labels.ravel(), contrast.ravel(), count + 1) * reaching
+    mass[0] = 0  # all that is in no patch
+    if not mass.any():
+        return None
+    touching = np.zeros(count + 1, bool)
+    touching[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    # Lines, shadows and table edges come from outside; a digit does only where the picture is cut too narrow.
+    main = int((mass * np.where(touching, 0.2, 1)).argmax())
+    boxes = [None, *ndimage.find_objects(labels)]
+    reach = 0.12 * max(side.stop - side.start for side in boxes[main])
+    kept = np.zeros(count + 1, bool)
+    for number in np.flatnonzero(mass > 0.02 * mass[main]):
+        apart = max(max(a.start - b.stop, b.start - a.stop) for a, b in zip(boxes[main], boxes[number], strict=True))
+        belongs = apart <= reach or mass[number] > 0.25 * mass[main]
+        kept[number] = number == main or (belongs and touching[number] <= touching[main])
+    return kept[labels]
+
+
+def _detail(fine: np.ndarray, found: Found) -> np.ndarray:
+    """Return the digit's contrast cut out, its longer side drawn on 80 pixels, with a margin of zeros."""
+    factor = -(-max(fine.shape) // COARSE)
+    near = ndimage.binary_dilation(found.mask, np.ones((3, 3)), iterations=1)
+    rows, columns = _box(near)
+    left, top = columns.start * factor, rows.start * factor
+    right, bottom = min(columns.stop * factor, fine.shape[1]), min(rows.stop * factor, fine.shape[0])
+    coarse_box = (
+        columns.start,
+        rows.start,
+        columns.start + (right - left) / factor,
+        rows.start + (bottom - top) / factor,
+    )
+    size = (right - left, bottom - top)
+    paper = np.asarray(Image.fromarray(found.paper).resize(size, Image.Resampling.BILINEAR, coarse_box))
+    contrast = _contrast(fine[top:bottom, left:right], paper, found.dark_ink) - np.float32(found.bias)
+    belongs = np.asarray(Image.fromarray(near).resize(size, Image.Resampling.NEAREST, coarse_box))
+    scale = DETAIL / max(size)
+    small = tuple(max(1, round(side * scale)) for side in size)
+    method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    detail = Image.fromarray(np.where(belongs, contrast, 0).astype(np.float32)).resize(small, method)
+    return np.pad(np.asarray(detail), 12)
+
+
+def _even_strokes(detail: np.ndarray) -> np.ndarray | None:
+    """Return the digit's ink from 0 to 1, its strokes as wide as MNIST has them, with soft edges."""
+    detail = ndimage.gaussian_filter(detail, 0.8)
+    if detail.max() <= 0:
+        return None
+    strongest = np.percentile(detail[detail > 0.5 * detail.max()], 60)
+    mask = detail > EDGE * strongest
+    inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
+    distance = np.where(mask, inside - 0.5, 0.5 - outside)  # to the edge, which runs between the pixels
+    rows, columns = _box(mask)
+    pixel = max(rows.stop - rows.start, columns.stop - columns.start) / BOX
+    # Across a stroke the distance to its edge rises from 0 to half its width: the width is 4 times its mean.
+    width = 4 * distance[mask].mean()
+    wanted = np.clip(width, WIDTHS[0] * pixel, WIDTHS[1] * pixel)
+    # Thinning has to leave the thin places of a stroke.
+    growth = max((wanted - width) / 2, -0.3 * width, -0.9 * inside.max())
+    return np.clip((distance + growth) / SOFT + 0.5, 0, 1).astype(np.float32)
+
+
+def _place(ink: np.ndarray) -> np.ndarray:
+    """Return the ink's box scaled into 20×20, its centre of mass in the middle of (28, 28) if nothing gets lost."""
+    rows, columns = _box(ink > 0.5)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    scale = BOX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    box = (columns.start, rows.start, columns.stop, rows.stop)
+    digit = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BOX, box))
+    digit = np.rint(255 * digit / digit.max()).astype(np.uint8)
+    offsets = [
+        int(np.clip(round(MIDDLE - centre), 0, SIDE - side))
+        for centre, side in zip(ndimage.center_of_mass(digit), digit.shape, strict=True)
+    ]
+    result = np.zeros((SIDE, SIDE), np.uint8)
+    result[tuple(slice(first, first + side) for first, side in zip(offsets, digit.shape, strict=True))] = digit
+    return result

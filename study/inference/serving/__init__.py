@@ -1,0 +1,1 @@
+"""The served model: what runs in the server, and how it is logged."""

@@ -1,0 +1,61 @@
+"""What the reports of ablations and searches have in common: how they are kept, and what is said of how they arose."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from study.reports.document import Document, plain
+from study.tracking import records, runs, store
+from study.tracking.records import RunRecord
+
+FOLDER = NAME = "report"
+USUAL = ("auto", "none", "false", "baseline")  # what a parameter is that nobody gave
+HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change what comes out
+
+
+def keep(
+    client: store.MlflowClient,
+    run_id: str,
+    report: Mapping[str, str],
+    others: Mapping[str, bytes | str],
+    description: str,
+) -> str:
+    """Write a report's files, others and the description into the study's run; return where the HTML page lies.
+
+    Raises TrackingError where that cannot be written.
+    """
+    run = runs.Run(client, run_id)
+    run.log_files({f"{FOLDER}/{name}": content for name, content in report.items()} | dict(others))
+    runs.describe(run, description)
+    return records.artifact_path(client, run_id, f"{FOLDER}/{NAME}.html")
+
+
+def warn_of_substitute(document: Document, tags: Mapping[str, str]) -> None:
+    """Say that the data are not those that were meant, where they are not."""
+    if substitute := tags.get("dataset_substitute_for"):
+        document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
+
+
+def provenance(document: Document, entry_point: str, record: RunRecord, trials: Sequence[RunRecord]) -> None:
+    """Add what was run, on what, by which code and where, with the command that runs it again."""
+    tags = record.tags
+    document.heading("What was run, and how to run it again")
+    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
+    command = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
+    document.text("```sh\n" + " ".join([f"mlflow run . -e {entry_point}", *command]) + "\n```")
+    facts = [
+        ("study's run", record.run_id),
+        ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
+        ("commit", commit_text(tags)),
+        ("training code", tags.get("training_code", "not recorded")),
+        ("libraries", tags.get("libraries", "not recorded")),
+        ("hosts", ", ".join(sorted({trial.tags["host"] for trial in trials if "host" in trial.tags})) or "–"),
+    ]
+    document.table(("what", "value"), facts, words=("value",))
+
+
+def commit_text(tags: Mapping[str, str]) -> str:
+    """Return the commit that a run's tags name, and whether it is all that was run."""
+    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
+    return tags.get("git_commit", "not in a git checkout") + dirty

@@ -1,0 +1,122 @@
+"""Where on an axis a field's values and a metric's lie, and what is written there."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from study.analysis.search_results import SearchStudy, slot_of
+from study.design.search_space import Dimension
+from study.reports.plots.series import Axis
+from study.tracking.records import RunRecord
+from study.training.config import brief
+
+ASIDE = -0.15  # where a field lies that a trial does not have
+STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of ticks on a logarithmic axis, from far apart to close
+FEW_TICKS, MOST_DECADES = 3, 10
+MOST_WHOLE = 8  # whole numbers that have a tick each
+APART = (0.7549, 0.5698)  # slots' multiples of these, less whole numbers, fill a square evenly (Roberts 2018)
+LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
+
+
+def value_of(study: SearchStudy, trial: RunRecord) -> float | None:
+    """Return a trial's value in the unit of the axis."""
+    value = study.value(trial)
+    return None if value is None else study.objective.scale * value
+
+
+def told(study: SearchStudy, trial: RunRecord) -> str:
+    """Return a trial in the words that the pointer brings up."""
+    value, settings = value_of(study, trial), study.settings(trial)
+    lines = [f"trial {slot_of(trial)}", *([] if value is None else [f"{study.objective.title} {value:.4g}"])]
+    return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in settings.items()])
+
+
+def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
+    """Return the axis of the metric for these values: logarithmic for losses that are far apart."""
+    there = [value for value in values if value is not None]
+    if study.objective.unit != "nats" or not there or min(there) <= 0 or max(there) < LOG_FROM * min(there):
+        return Axis(study.objective.label)
+    low, high = min(there) / 1.08, max(there) * 1.08
+    return Axis(study.objective.label, True, _log_ticks(low, high), (low, high))
+
+
+def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[float], dict[float, str]]:
+    """Return values as colours and scales without a logarithm take them, and the ticks there."""
+    axis = metric_axis(study, values)
+    if axis.log:
+        return [math.log10(value) for value in values], {math.log10(at): text for at, text in axis.ticks.items()}
+    ends = np.linspace(min(values), max(values), 5)
+    return list(values), {float(at): f"{at:.3g}" for at in ends}
+
+
+def whole_axis(title: str, first: int, last: int) -> Axis:
+    """Return the axis of whole numbers, where they are few with no tick between them."""
+    few = last - first < MOST_WHOLE
+    return Axis(title, ticks={float(number): str(number) for number in range(first, last + 1)} if few else None)
+
+
+def field_axis(dimension: Dimension) -> Axis:
+    """Return a field's axis: choices are at 0, 1, …; where 0 lies below a logarithmic range it is the low end."""
+    if dimension.choices:
+        ticks = {float(number): brief(choice) for number, choice in enumerate(dimension.choices)}
+        return Axis(dimension.field, False, ticks, (-0.5, len(ticks) - 0.5))
+    limits = place(dimension, -0.03), place(dimension, 1.03)
+    if not dimension.log:
+        return Axis(dimension.field, limits=limits)
+    least = dimension.low if dimension.zero_below is None else dimension.zero_below
+    zero = {} if dimension.zero_below is None else {dimension.low: "0"}
+    return Axis(dimension.field, True, zero | _log_ticks(least, dimension.high), limits)
+
+
+def share(dimension: Dimension, settings: Mapping[str, object]) -> float | None:
+    """Return how far up its axis a field's value lies, from 0 to 1; None where the field was not searched."""
+    if dimension.field not in settings:
+        return None
+    value = settings[dimension.field]
+    if dimension.choices:
+        return dimension.choices.index(value) / max(1, len(dimension.choices) - 1)
+    return _share_of(dimension, dimension.drawn(value))
+
+
+def _share_of(dimension: Dimension, number: float) -> float:
+    scale = math.log if dimension.log else float
+    low, high = scale(dimension.low), scale(dimension.high)
+    return (scale(number) - low) / (high - low)
+
+
+def place(dimension: Dimension, share_of_axis: float) -> float:
+    """Return the place on the field's axis that lies so far up."""
+    if dimension.choices:
+        return share_of_axis * max(1, len(dimension.choices) - 1)
+    if dimension.log:
+        return dimension.low * (dimension.high / dimension.low) ** share_of_axis
+    return dimension.low + share_of_axis * (dimension.high - dimension.low)
+
+
+def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord, step: float = APART[0]) -> float:
+    """Return the place on the field's axis where a trial stands, those of one choice a little apart."""
+    apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if dimension.choices else 0
+    return place(dimension, share(dimension, study.settings(trial))) + apart
+
+
+def share_ticks(dimension: Dimension) -> dict[float, str]:
+    """Return the ticks of a field's axis by how far up they are."""
+    ticks = field_axis(dimension).ticks
+    if ticks is None:
+        return {at: f"{place(dimension, at):.3g}" for at in (0.0, 0.25, 0.5, 0.75, 1.0)}
+    if dimension.choices:
+        return {at / max(1, len(ticks) - 1): text for at, text in ticks.items()}
+    return {_share_of(dimension, at): text for at, text in ticks.items()}
+
+
+def _log_ticks(low: float, high: float) -> dict[float, str]:
+    """Return round numbers from `low` to `high`, and how they are written."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    decades = range(first, last + 1, 1 + (last - first) // MOST_DECADES)
+    for steps in STEPS:
+        ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if 0.999 * low <= tick <= 1.001 * high]
+        if len(ticks) >= FEW_TICKS:
+            break
+    return {tick: f"{tick:g}" for tick in ticks}

@@ -1,0 +1,74 @@
+"""How far training and validation lie apart, by epoch and by size, and what early stopping saves."""
+
+from study.analysis.ablation_results import ACCURACY, Measure, Study
+from study.analysis.formatting import show
+from study.analysis.statistics import estimate
+from study.reports.document import Document
+from study.reports.plots import panels
+from study.reports.sections import common
+
+GAP = Measure("model_generalization_gap", "gap", "points", 100)
+PARAMETERS = Measure("parameters", "parameters", "")
+
+
+def gap(document: Document, study: Study) -> None:
+    document.heading("The gap between training and validation")
+    accuracy, validation = study.curves("accuracy", 100), study.curves("val_accuracy", 100)
+    gaps = {arm: values - validation[arm] for arm, values in accuracy.items()}
+    document.figures(
+        {
+            "gap_by_epoch": panels.bands(gaps, "Generalization gap by epoch", "epoch", "gap (points)"),
+            "gap_kept": panels.dots(
+                common.values(study, GAP), "Gap of the kept model", "training − validation (points)"
+            ),
+        }
+    )
+    document.text(
+        "By epoch the training accuracy is a mean over the epoch, with dropout at work. The gap of the kept model is "
+        "taken afterwards, on all training rows and without dropout; its differences, paired by seed:"
+    )
+    common.difference_table(document, study, GAP)
+
+
+def size(document: Document, study: Study) -> None:
+    document.heading("The number of parameters")
+    rows = []
+    for arm in study.arms:
+        counts = study.values(PARAMETERS, arm.name)
+        if counts:
+            gap, accuracy = (common.over_seeds(study, measure, arm.name) for measure in (GAP, ACCURACY))
+            rows.append((arm.name, f"{next(iter(counts.values())):,.0f}", show(accuracy), show(gap)))
+    document.table(("arm", "parameters", "val accuracy (%)", "gap (points)"), rows)
+    sizes = {arm: next(iter(counts)) for arm, counts in common.values(study, PARAMETERS).items()}
+    if len(set(sizes.values())) > 1:
+        document.figures(
+            {
+                f"size_{measure.metric}": panels.scatter(
+                    {arm: (size, common.over_seeds(study, measure, arm)) for arm, size in sizes.items()},
+                    f"{measure.title[0].upper()}{measure.title[1:]} by size",
+                    "parameters",
+                    f"{measure.title} ({measure.unit})",
+                    log=True,
+                )
+                for measure in (ACCURACY, GAP)
+            }
+        )
+
+
+def stopping(document: Document, study: Study) -> None:
+    document.heading("Where training stopped, and what that saved")
+    ended, kept = Measure("epochs_trained", "", ""), Measure("model_epoch", "", "")
+    seconds = Measure("train_seconds", "", "s")
+    rows = []
+    for arm in study.arms:
+        if arm.trials:
+            saved = study.differences(seconds, study.ablation.reference.name, arm.name)
+            numbers = [common.over_seeds(study, measure, arm.name) for measure in (ended, kept)]
+            rows.append((arm.name, *map(show, numbers), show(estimate(saved) if len(saved) else None)))
+    document.table(("arm", "epochs trained", "epoch of the kept model", "seconds saved a trial"), rows)
+    document.figures(
+        {
+            "stopping_epochs": panels.dots(common.values(study, ended), "Epochs trained", "epochs"),
+            "stopping_kept": panels.dots(common.values(study, kept), "Epoch of the kept model", "epoch"),
+        }
+    )

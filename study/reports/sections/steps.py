@@ -1,0 +1,153 @@
+"""Training step by step: the noise of the gradient, the loss on its way, plateaus."""
+
+import io
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.ablation_results import Study
+from study.analysis.formatting import show
+from study.analysis.statistics import estimate
+from study.reports.document import Document
+from study.reports.plots import panels
+from study.reports.sections import common
+from study.tracking import records
+from study.tracking.artifacts import STEP_LOSSES, STEP_VAL_LOSSES
+from study.training.early_stopping import Plateau
+
+WINDOWS = 50
+RULE_STEPS, RULE_DELTA = 100, 1e-5
+
+
+def _step_losses(study: Study) -> dict[str, np.ndarray]:
+    """Return for each arm the loss of every step (seeds, steps), as far as all of its seeds went."""
+    found = {}
+    for arm, trials in common.trials(study).items():
+        files = [records.read_file(study.client, trial.run_id, STEP_LOSSES) for trial in trials]
+        losses = [pd.read_csv(io.BytesIO(content))["loss"].to_numpy() for content in files if content]
+        shortest = min(map(len, losses), default=0)
+        if shortest > 1:  # a single step has neither noise nor a way
+            found[arm] = np.array([values[:shortest] for values in losses])
+    return found
+
+
+def gradient_noise(document: Document, study: Study) -> None:
+    means, noises, rows = {}, {}, []
+    by_arm = _step_losses(study)
+    if not by_arm:
+        return
+    document.heading("The noise of the gradient")
+    for arm, losses in by_arm.items():
+        windows = max(1, min(WINDOWS, losses.shape[1] // 4))
+        parts = np.array_split(losses, windows, axis=1)
+        means[arm] = np.array([part.mean(axis=1) for part in parts]).T
+        noises[arm] = np.array([part.std(axis=1, ddof=1) for part in parts]).T
+        ends = (show(estimate(values[:, -1])) for values in (means[arm], noises[arm]))
+        rows.append((arm, f"{losses.shape[1]:,}", *ends))
+    share = {arm: np.linspace(0, 100, values.shape[1] + 1)[1:] for arm, values in means.items()}
+    longest = max(share.values(), key=len)
+    document.table(("arm", "steps", "loss at the end (nats)", "sd from step to step (nats)"), rows)
+    document.text(
+        f"Each training is cut into {len(longest)} parts. The loss of a batch is an estimate of the loss of all rows; "
+        "how far it varies from step to step within a part shows how noisy the gradients are that come from it."
+    )
+    x = "training done (%)"
+    document.figures(
+        {
+            "step_mean": panels.bands(means, "Loss of the steps, mean", x, "loss (nats)", longest, log=True),
+            "step_noise": panels.bands(
+                noises, "Loss of the steps, sd within a part", x, "sd (nats)", longest, log=True
+            ),
+        }
+    )
+
+
+def loss_by_step(document: Document, study: Study) -> None:
+    means, spreads, by_arm = {}, {}, _step_losses(study)
+    if not by_arm:
+        return
+    document.heading("The loss by step")
+    # Parts that grow with the step: the first ten steps matter as much as the last thousand.
+    steps = min(losses.shape[1] for losses in by_arm.values())
+    edges = np.unique(np.geomspace(1, steps + 1, WINDOWS + 1).astype(int)) - 1
+    parts = list(itertools.pairwise(edges))
+    for arm, losses in by_arm.items():
+        means[arm] = np.array([losses[:, first:last].mean(axis=1) for first, last in parts]).T
+        if len(losses) > 1:
+            sds = losses.std(axis=0, ddof=1)
+            spreads[arm] = np.array([[sds[first:last].mean() for first, last in parts]])
+    x = edges[1:].astype(float)
+    drawn = {"loss_by_step": panels.bands(means, "Training loss by step", "step", "loss (nats)", x, log=True)}
+    if spreads:
+        drawn["loss_sd_by_step"] = panels.bands(
+            spreads, "Sd of the loss over the seeds", "step", "sd over the seeds (nats)", x, log=True, counts=False
+        )
+    for figure in drawn.values():
+        figure.axes[0].set_xscale("log")
+    document.figures(drawn)
+    document.text("Both axes are logarithmic; each point is a mean over the steps since the last one.")
+
+
+def val_loss_by_step(document: Document, study: Study) -> None:
+    curves, rows, by_arm = {}, [], _looks(study)
+    if not by_arm:
+        return
+    document.heading("The validation loss on the way")
+    for arm, looks in by_arm.items():
+        steps = looks[0]["step"].to_numpy()
+        losses = np.array([look["val_loss"].to_numpy()[: len(steps)] for look in looks])
+        curves[arm] = (100 * steps / steps[-1], losses)
+        chance = math.log(len(np.unique(study.test_set[0]))) if study.test_set else losses[0, 0]
+        below = losses < 0.9 * chance
+        left = [steps[np.argmax(row)] if row.any() else None for row in below]
+        spread = losses[:, -max(2, len(steps) // 10) :].std(axis=1, ddof=1)
+        stops = [_rule(steps, row) for row in losses]
+        there = np.array([row[stop] for row, stop in zip(losses, stops, strict=True)])
+        ends = (show(estimate(values)) for values in (losses[:, -1], spread, there))
+        rows.append((arm, f"{steps[-1]:,}", _median(left), *ends, _median([steps[stop] for stop in stops])))
+    header = (
+        "arm", "steps", "left the plateau at step", "val loss at the end", "its sd over the last tenth",
+        "val loss where the rule stops", "and at which step",
+    )  # fmt: skip
+    document.table(header, rows)
+    document.text(
+        "The plateau is left where val_loss first falls below 90 % of chance, ln(classes); steps are medians over the "
+        f"seeds. The rule: no val_loss lower by {RULE_DELTA:g} over {RULE_STEPS} steps, as patience_steps={RULE_STEPS} "
+        "would apply it; it was worked out afterwards, the trainings went on."
+    )
+    points = np.linspace(0, 100, 201)[1:]
+    drawn = {
+        arm: np.array([np.interp(points, places, row) for row in losses]) for arm, (places, losses) in curves.items()
+    }
+    figure = panels.bands(drawn, "Validation loss", "training done (%)", "val loss (nats)", points)
+    document.figures({"val_loss_by_step": figure})
+
+
+def _looks(study: Study) -> dict[str, list[pd.DataFrame]]:
+    found = {}
+    for arm, trials in common.trials(study).items():
+        files = [records.read_file(study.client, trial.run_id, STEP_VAL_LOSSES) for trial in trials]
+        if tables := [pd.read_csv(io.BytesIO(content)) for content in files if content]:
+            shortest = min(map(len, tables))
+            found[arm] = [table[:shortest] for table in tables]
+    return found
+
+
+def _rule(steps: np.ndarray, losses: np.ndarray) -> int:
+    """Return at which look (from 0) the rule would have stopped a training; the last where it would not have."""
+    rule = Plateau(RULE_STEPS, RULE_DELTA)
+    for look, (taken, loss) in enumerate(zip(np.diff(steps, prepend=0), losses, strict=True)):
+        rule.update(taken, loss)
+        if rule.stop:
+            return look
+    return len(steps) - 1
+
+
+def _median(steps: list[int | None]) -> str:
+    reached = [step for step in steps if step is not None]
+    if not reached:
+        return "never"
+    missed = f" ({len(steps) - len(reached)} never)" if len(reached) < len(steps) else ""
+    return f"{int(np.median(reached)):,}{missed}"

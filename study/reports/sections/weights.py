@@ -1,0 +1,131 @@
+"""What the weights came to, layer by layer and unit by unit, and which units still answer."""
+
+import io
+import math
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.ablation_results import ACCURACY, Measure, Study
+from study.analysis.formatting import show
+from study.reports.document import Document
+from study.reports.plots import panels
+from study.reports.sections import common
+from study.tracking import records
+from study.tracking.artifacts import csv_text
+
+NORM = Measure("weight_norm", "norm of the weights", "")
+UNITS_SHOWN = 16
+
+
+def norms(document: Document, study: Study) -> None:
+    document.heading("The size of the weights")
+    norms = common.values(study, NORM)
+    places = {arm: (float(np.mean(values)), common.over_seeds(study, ACCURACY, arm)) for arm, values in norms.items()}
+    document.figures(
+        {
+            "weight_norm": panels.dots(norms, "Norm of all kernels", "√Σw²"),
+            "accuracy_by_norm": panels.scatter(
+                places,
+                "Accuracy and the norm of the weights",
+                "√Σw², mean over the seeds",
+                "val accuracy (%)",
+                log=True,
+            ),
+        }
+    )
+    _layer_table(document, study)
+
+
+def _layer_table(document: Document, study: Study) -> None:
+    """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
+    rows = []
+    for arm, trials in common.trials(study).items():
+        files = [records.read_file(study.client, trial.run_id, "weights.csv") for trial in trials]
+        tables = [pd.read_csv(io.BytesIO(content)) for content in files if content]
+        for layer, part in pd.concat(tables).groupby("layer", sort=False) if tables else ():
+            numbers = part[["mean", "sd", "norm"]].mean()
+            rows.append((arm, layer, part["shape"].iloc[0], *(f"{number:.3g}" for number in numbers)))
+    document.table(("arm", "layer", "shape", "mean", "sd", "norm"), rows, words=("layer",))
+
+
+def units(document: Document, study: Study) -> None:
+    document.heading("Dead and saturated units")
+    layers = sorted({int(key.rpartition("_")[2]) for trial in study.trials for key in trial.metrics if _is_share(key)})
+    shares = {
+        (kind, layer): Measure(f"{kind}_{layer}", f"{kind}, layer {layer}", "%", 100)
+        for layer in layers
+        for kind in ("dead", "saturated")
+    }
+    rows = [
+        (arm.name, *(show(common.over_seeds(study, measure, arm.name)) for measure in shares.values()))
+        for arm in study.arms
+    ]
+    document.table(("arm", *(f"{measure.title} (%)" for measure in shares.values())), rows)
+    document.text(
+        "An answer of a unit to an image is saturated where the activation's slope is below 5 % of its steepest: a "
+        "ReLU that is off, a tanh near ±1. A unit is dead whose answers to all of 2,000 validation images are "
+        "saturated."
+    )
+    document.figures(
+        {
+            f"{kind}_{layer}": panels.dots(
+                common.values(study, measure),
+                f"{'Units that are dead' if kind == 'dead' else 'Answers that are saturated'}, layer {layer}",
+                "share (%)",
+            )
+            for (kind, layer), measure in shares.items()
+        }
+    )
+
+
+def _is_share(key: str) -> bool:
+    return key.startswith(("dead_", "saturated_"))
+
+
+def first_layer(document: Document, study: Study) -> None:
+    document.heading("The first layer's units")
+    pictures, rows, units = {}, [], []
+    shape = study.test_set[1].shape[1:] if study.test_set else ()
+    for number, (arm, trials) in enumerate(common.trials(study).items(), start=1):
+        statistics = []
+        for trial in trials:
+            kernel = next(iter(records.read_kernels(study.client, trial.run_id)))
+            statistics.append([kernel.mean(axis=0), kernel.std(axis=0), kernel.min(axis=0), kernel.max(axis=0)])
+            rows_of_units = enumerate(np.transpose(statistics[-1]), start=1)
+            units += [((arm, trial.tags["seed"], unit), row) for unit, row in rows_of_units]
+            if trial is trials[0] and len(shape) == 2 and math.prod(shape) == len(kernel) and min(shape) >= 8:
+                tiles = kernel.T[:UNITS_SHOWN].reshape(-1, *shape)
+                title = f"{arm}: the first {len(tiles)} units, seed {trial.tags['seed']}"
+                captions = [f"{np.abs(tile).max():.2f}" for tile in tiles]
+                pictures[f"units_{number}"] = panels.pictures(tiles, captions, title, signed=True)
+        rows.append((arm, *(f"{values:.4f}" for values in np.mean(statistics, axis=(0, 2)))))
+    header = ("mean", "sd", "least", "most")
+    document.table(("arm", *(f"{name} of a unit" for name in header)), rows)
+    document.text(
+        f"Means over all units and seeds; each unit's are in `first_layer_units.csv`. The weights of {UNITS_SHOWN} "
+        "units as pictures, blue below zero and red above, each to its own largest weight, which stands below it:"
+    )
+    document.figures(pictures)
+    numbers = ((*words, *(f"{number:.6g}" for number in row)) for words, row in units)
+    document.files["first_layer_units.csv"] = csv_text(("arm", "seed", "unit", *header), numbers)
+
+
+def distributions(document: Document, study: Study) -> None:
+    document.heading("The distribution of the weights, layer by layer")
+    by_layer: dict[int, dict[str, list[np.ndarray]]] = {}
+    for arm, trials in common.trials(study).items():
+        for trial in trials:
+            for number, kernel in enumerate(records.read_kernels(study.client, trial.run_id), start=1):
+                by_layer.setdefault(number, {}).setdefault(arm, []).append(kernel.ravel())
+    document.figures(
+        {
+            f"weights_{number}": panels.histograms(
+                {arm: np.concatenate(kernels) for arm, kernels in arms.items()},
+                f"Weights of {f'hidden layer {number}' if number < len(by_layer) else 'the last layer'}",
+                "weight",
+            )
+            for number, arms in by_layer.items()
+        }
+    )
+    _layer_table(document, study)

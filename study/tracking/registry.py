@@ -1,0 +1,52 @@
+"""The model registry: versions of a named model, and the aliases champion and previous."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from study.base.errors import TrackingError, first_line
+
+CHAMPION, PREVIOUS = "champion", "previous"
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model: its number, the run that made it, and its tags."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+
+
+def champion(client: MlflowClient, name: str) -> Version | None:
+    """Return the version of the model that is its champion, or None where there is none."""
+    try:
+        found = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as failure:
+        if failure.error_code in NOT_THERE:  # neither the model nor the alias has to exist
+            return None
+        raise TrackingError(first_line(failure), where=name) from failure
+    return Version(name, str(found.version), found.run_id, dict(found.tags))
+
+
+def crown(
+    client: MlflowClient, name: str, source: str, run_id: str, description: str, tags: Mapping[str, str]
+) -> Version:
+    """Register the model at `source` as the next version and make it the champion; the old one becomes previous."""
+    old = champion(client, name)
+    try:
+        client.create_registered_model(
+            name, description="Reads handwritten digits; crowned by `mlflow run . -e promote`."
+        )
+    except MlflowException as failure:
+        if failure.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise TrackingError(first_line(failure), where=name) from failure
+    made = client.create_model_version(name, source, run_id=run_id, tags=dict(tags), description=description)
+    if old:
+        client.set_registered_model_alias(name, PREVIOUS, old.number)
+    client.set_registered_model_alias(name, CHAMPION, made.version)
+    return Version(name, str(made.version), run_id, dict(tags))

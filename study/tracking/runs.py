@@ -1,0 +1,225 @@
+"""Runs that are being written: in few batches, each with what marks it."""
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
+)
+
+from study.data.dataset import Dataset
+from study.data.mnist import MNIST_URL
+from study.tracking.store import active_experiment, connect, said_clearly
+
+SECONDS_BETWEEN_WRITES = 1.0
+METRICS_A_REQUEST = 1_000  # MLflow's limit
+REASON_TAG = "reason"
+
+
+class Run:
+    """One MLflow run that is being written; epochs reach MLflow in batches, at most one a second."""
+
+    def __init__(self, client: MlflowClient, run_id: str):
+        self.client, self.run_id = client, run_id
+        self._waiting: list[Metric] = []
+        self._last_write = 0.0
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags, replacing those that are there."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log params that the run does not have yet: `mlflow run` has written some, and each is written once."""
+        there = self.client.get_run(self.run_id).data.params
+        self.client.log_batch(
+            self.run_id, params=[Param(key, value) for key, value in params.items() if key not in there]
+        )
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics, now or with the next ones."""
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(key, value, now, epoch) for key, value in metrics.items()]
+        if time.monotonic() - self._last_write >= SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def log_summary(self, metrics: Mapping[str, float]) -> None:
+        """Log figures that belong to the run as a whole, with every epoch that is still waiting."""
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(key, value, now, 0) for key, value in metrics.items()]
+        self._write()
+
+    def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:METRICS_A_REQUEST], self._waiting[METRICS_A_REQUEST:]
+            self.client.log_batch(self.run_id, metrics=batch)
+        self._last_write = time.monotonic()
+
+    def log_dataset(self, dataset: Dataset) -> None:
+        """Name the dataset as the run's input; its digest is the beginning of its SHA-256."""
+        source = MNIST_URL if dataset.spec == "mnist" else dataset.spec
+        entity = DatasetEntity(
+            name=dataset.name,
+            digest=dataset.sha256[:16],
+            source_type="http" if dataset.spec == "mnist" else "local",
+            source=json.dumps({"url" if dataset.spec == "mnist" else "uri": source}),
+            schema=json.dumps(
+                {"mlflow_tensorspec": {"features": _spec("uint8", dataset.image_shape), "targets": _spec("int32", ())}}
+            ),
+            profile=json.dumps({split: len(getattr(dataset, split)) for split in ("train", "validation", "test")}),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
+
+    def log_files(self, files: Mapping[str, bytes | str]) -> None:
+        """Store files as artifacts, by their path in the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+            self.client.log_artifacts(self.run_id, folder)
+
+    def log_model(self, model, image_shape: tuple[int, int], classes: int) -> None:
+        """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.
+
+        Signature and requirements are given, not inferred: inferring them takes up to half a minute.
+        """
+        import mlflow.tensorflow
+
+        Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.tensorflow,
+            run_id=self.run_id,
+            model=model,
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape))]),
+                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+            ),
+            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
+        )
+
+    def reopen(self) -> None:
+        """Let a run that has ended be running again."""
+        self.client.update_run(self.run_id, status="RUNNING")
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
+        try:
+            self._write()
+            if reason:
+                self.set_tags({REASON_TAG: reason[:1_000]})
+        finally:  # a store that has no room for more may still have room for this
+            self.client.set_terminated(self.run_id, status)
+
+
+def begun_run() -> str | None:
+    """Return the ID of the run that `mlflow run` has made for this process, if it did."""
+    return os.environ.get("MLFLOW_RUN_ID") or None
+
+
+def open_study_run(client: MlflowClient, name: str) -> Run:
+    """Return the run of a whole study: the one that `mlflow run` has made for this process, or a new one."""
+    run_id = begun_run()
+    with said_clearly(mlflow.get_tracking_uri()):
+        if not run_id:
+            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
+            run_id = client.create_run(active_experiment(client), run_name=name, tags=source).info.run_id
+        run = Run(client, run_id)
+        run.set_tags({MLFLOW_RUN_NAME: name})
+    return run
+
+
+def name_project_run(name: str, files: Mapping[str, str]) -> None:
+    """Give the run that `mlflow run` has made, if there is one, a telling name, and files to keep."""
+    if begun_run():
+        open_study_run(connect(), name).log_files(files)
+
+
+def note_failure(client: MlflowClient, reason: str) -> None:
+    """Write into the run that `mlflow run` has made, if there is one, why nothing came of it, and end it."""
+    run_id = begun_run()
+    if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that has begun has said it itself
+        run = Run(client, run_id)
+        run.set_tags({MLFLOW_RUN_NOTE: reason})
+        run.end("FAILED", reason)
+
+
+def start_trial_run(
+    client: MlflowClient, study_run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, object]
+) -> Run:
+    """Return a new run below the study's run, with the study's own params and tags where it has none of its own."""
+    study = client.get_run(study_run_id)
+    repeated = {
+        key: value
+        for key, value in study.data.tags.items()
+        if not key.startswith("mlflow.") or key.startswith("mlflow.source.")
+    }
+    own = {key: str(value) for key, value in tags.items()} | {MLFLOW_PARENT_RUN_ID: study_run_id, MLFLOW_USER: _user()}
+    run = client.create_run(study.info.experiment_id, run_name=name, tags=repeated | own)
+    client.log_batch(
+        run.info.run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()]
+    )
+    return Run(client, run.info.run_id)
+
+
+def describe(run: Run, markdown: str) -> None:
+    """Make `markdown` the run's description, which the MLflow UI shows first."""
+    run.set_tags({MLFLOW_RUN_NOTE: markdown[:8_000]})
+
+
+def data_tags(dataset: Dataset) -> dict[str, object]:
+    """Return what marks a run with the data that it is about: their name, SHA-256 and rows by split."""
+    tags: dict[str, object] = {
+        "dataset": dataset.name,
+        "dataset_title": dataset.title,
+        "dataset_sha256": dataset.sha256,
+    }
+    tags |= {f"{split}_rows": len(getattr(dataset, split)) for split in ("train", "validation", "test")}
+    if dataset.substitute_for:
+        tags["dataset_substitute_for"] = dataset.substitute_for
+    return tags
+
+
+def code_tags() -> dict[str, str]:
+    """Return the commit of the code that runs and whether it has been changed since; nothing outside a git checkout."""
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git_commit": commit, "git_dirty": str(bool(status)).lower()}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def _spec(dtype: str, shape: Sequence[int]) -> dict:
+    return {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}

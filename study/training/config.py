@@ -1,0 +1,179 @@
+"""TrialConfig: everything that decides the outcome of a trial, one flat and frozen record.
+
+Its fields are written once, here. They are the parameters of an MLflow run, the keys of a catalogue
+file and the names that ``set=field=value`` takes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from study.base.errors import ConfigError, nearest, shown
+
+NO_LAYERS = "none"
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _widths(value: str) -> str:
+    if value == NO_LAYERS:
+        return value
+    widths = value.split("-")
+    if not all(width.isascii() and width.isdigit() and 1 <= int(width) <= 65_536 for width in widths):
+        raise ValueError(f"expected widths between 1 and 65536 such as 128 or 20-7-5, or {NO_LAYERS}")
+    return "-".join(str(int(width)) for width in widths)
+
+
+def _validation(value: str) -> str:
+    if value == "auto":
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not (0 < number < 1 or (1 <= number < 2**31 and number == int(number))):
+        raise ValueError("expected auto, a fraction such as 0.2, or a count such as 5000")
+    return repr(number) if number < 1 else str(int(number))
+
+
+class TrialConfig(BaseModel):
+    """Data, architecture, optimisation and seed of one trial; immutable and checked when made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: str = Field("auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file")
+    validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
+        "auto",
+        description="last training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
+    )
+    hidden: Annotated[str, BeforeValidator(_text), AfterValidator(_widths)] = Field(
+        "128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
+    )
+    activation: Literal["relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu"] = Field(
+        "relu", description="activation of the hidden layers"
+    )
+    batch_norm: Literal["none", "before", "after"] = Field(
+        "none", description="batch normalization before or after the activation, or none"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
+    initializer: Literal[
+        "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+        "random_normal", "random_uniform", "small_normal", "zeros",
+    ] = Field(
+        "glorot_uniform", description="initial kernels (small_normal: sd 0.01); biases start at zero"
+    )  # fmt: skip
+    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = Field(
+        "adam", description="update rule"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="step size")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it")
+    l2: float = Field(0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
+    batch_size: int = Field(32, ge=1, description="rows a step")
+    epochs: int = Field(5, ge=1, le=100_000, description="passes over the training rows, at most")
+    patience: Annotated[int | None, BeforeValidator(_none)] = Field(
+        None, ge=0, description="epochs without a lower val_loss before stopping and restoring the best; none: never"
+    )
+    min_delta: float = Field(0.0, ge=0, description="by how much val_loss has to fall to count as lower")
+    validate_every: Annotated[int | None, BeforeValidator(_none)] = Field(
+        None, ge=1, description="steps between two looks at val_loss within an epoch; none: only at its end"
+    )
+    patience_steps: Annotated[int | None, BeforeValidator(_none)] = Field(
+        None, ge=1, description="steps without a lower val_loss, where it is looked at, before stopping; none: never"
+    )
+    seed: int = Field(1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
+        """Return the config with `values` (typed, or as text) in place of the defaults.
+
+        Raises ConfigError naming the field, what it takes and what it got.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise ConfigError(
+                    f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), cls.model_fields)
+                )
+            if isinstance(values[name], bool):  # would pass for the numbers 0 and 1
+                raise ConfigError(f"{name} cannot be {values[name]}", where=where, expected="a number or a word")
+        try:
+            return cls(**values)
+        except ValidationError as failure:
+            first = failure.errors()[0]
+            message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            raise ConfigError(
+                f"{first['loc'][0]} cannot be {shown(first['input'])}",
+                where=where,
+                expected=message.removeprefix("expected "),
+            ) from None
+
+    def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
+        """Return a config that differs from this one in `values` only, checked like a new one."""
+        return self.parse({**self.model_dump(), **values}, where=where)
+
+    def replace_each(self, values: Mapping[str, object], where: Callable[[str], object]) -> "TrialConfig":
+        """Return what `replace` does; each value is checked for itself, so that an error tells `where` its field is."""
+        config = self
+        for name, value in values.items():
+            config = config.replace({name: value}, where=where(name))
+        return config
+
+    def as_text(self) -> dict[str, str]:
+        """Return every field as one word of text, floats in full precision; `parse` reads it back."""
+        return {name: value_text(value) for name, value in self.model_dump().items()}
+
+    def changes(self) -> dict[str, str]:
+        """Return the fields that are not at their defaults, as text."""
+        usual = TrialConfig().as_text()
+        return {name: text for name, text in self.as_text().items() if text != usual[name]}
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The hidden layers' widths, in order; empty for a linear classifier."""
+        return () if self.hidden == NO_LAYERS else tuple(int(width) for width in self.hidden.split("-"))
+
+
+def value_text(value: object) -> str:
+    """Return one field's value as a person would write it: ``none``, ``0.001``, ``1e-05``, ``20-7-5``."""
+    if value is None:
+        return "none"
+    return f"{value!r}" if isinstance(value, float) else str(value)
+
+
+def brief(value: object) -> str:
+    """Return one field's value to be looked at: a float with no more than three digits that count."""
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
+
+
+def settings_text(settings: Mapping[str, object], text: Callable[[object], str] = value_text) -> str:
+    """Return settings as they are typed, one after the other: ``hidden=20-7-5 dropout=0.1``; `text` tells a value."""
+    return " ".join(f"{name}={text(value)}" for name, value in settings.items())
+
+
+def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
+    """Return ``field=value,field=value``, or ``none``, as a mapping; the values are still text.
+
+    Raises ConfigError where a part has no ``=``, or a field is given twice or does not exist.
+    """
+    settings: dict[str, str] = {}
+    if text.strip() == "none":
+        return settings
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise ConfigError("not a setting", where=where, expected="field=value,field=value", got=shown(part))
+        if name not in TrialConfig.model_fields:
+            raise ConfigError(
+                f"no hyperparameter is called {name}", where=where, hint=nearest(name, TrialConfig.model_fields)
+            )
+        if name in settings:
+            raise ConfigError(f"{name} is given twice", where=where, hint="Keep one of them.")
+        settings[name] = value
+    return settings

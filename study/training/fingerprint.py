@@ -1,0 +1,85 @@
+"""The fingerprint of a trial: one hash of everything that determines its result.
+
+Two trials with the same fingerprint end in the same bits on the same kind of machine, so a finished one is carried
+over instead of being trained again.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from study.training.config import TrialConfig
+
+# The version of what a trial's run holds. Raise it when a report needs something that older runs do not have: their
+# trials are then trained again rather than carried over.
+RECORD_VERSION = 1
+
+HERE = Path(__file__).parent
+# Everything that a result depends on: all of this package, the backend, and the split of the data.
+TRAINING_CODE = (
+    *sorted(path for path in HERE.rglob("*.py")),
+    HERE.parent / "base" / "backend.py",
+    HERE.parent / "data" / "dataset.py",
+)
+
+
+def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
+    """Return a hash (64 hex digits) of everything that determines a trial's result.
+
+    That is the config, the content of its data and the size of the split (not the path or the words that name them),
+    the code that trains, and the versions of the libraries beneath it.
+    """
+    decisive = config.model_dump(exclude={"data", "validation"})
+    decisive |= {"data_sha256": data_sha256, "validation_rows": validation_rows, "code": training_code_version()}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def training_code_version() -> str:
+    """Return a hash (64 hex digits) of the training code, the libraries that it rests on, and RECORD_VERSION."""
+    return hashlib.sha256(f"{training_libraries()} {RECORD_VERSION} {_training_code()}".encode()).hexdigest()
+
+
+@cache
+def _training_code() -> str:
+    return code_hash(path.read_text(encoding="utf-8") for path in TRAINING_CODE)
+
+
+def training_libraries() -> str:
+    """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, numpy 2.4.0``."""
+    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
+
+
+def code_hash(sources: Iterable[str]) -> str:
+    """Return a hash (64 hex digits) of what Python modules do, whatever they are called and however they are laid out.
+
+    Docstrings, comments, import statements and the help texts of fields leave it unchanged, and so does the order of
+    the modules: moving, renaming or explaining code costs nobody his trials.
+    """
+    return hashlib.sha256("\n".join(sorted(map(_stripped, sources))).encode()).hexdigest()
+
+
+def _stripped(source: str) -> str:
+    return ast.unparse(_Stripper().visit(ast.parse(source)))
+
+
+class _Stripper(ast.NodeTransformer):
+    """Takes out of a syntax tree what does not change what the code does."""
+
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        return None
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node  # a docstring, or a constant without effect
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+        if node.arg == "description":
+            return None
+        self.generic_visit(node)
+        return node

@@ -1,0 +1,222 @@
+"""Promote a champion: gather the best configurations, race them with fresh seeds, test the winner once, register it."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.analysis import selection
+from study.analysis.selection import Candidate, Decision
+from study.base.errors import ConfigError, StudyError, shown
+from study.data.dataset import Dataset, load_dataset
+from study.design.ablation import TrialSpec
+from study.execution.queue import Progress
+from study.inference import novelty
+from study.inference.serving import log_model
+from study.reports import ablation_report, model_card
+from study.reports.document import plain
+from study.tracking import records, registry, runs, store
+from study.tracking.registry import Version
+from study.training.config import TrialConfig, settings_text
+from study.training.metrics import Evaluation, evaluate
+from study.workflows import run_ablation
+from study.workflows.common import Outcome
+
+MARK, AFTER = "promotion", "champion_after"  # tags of a promotion's run: its fingerprint, and who was champion then
+
+
+@dataclass(frozen=True)
+class Race:
+    """A promotion that is ready to run: the entrants, the best by their trials first, and the champion to beat."""
+
+    client: store.MlflowClient
+    name: str
+    dataset: Dataset
+    entrants: tuple[Candidate, ...]
+    incumbent: Version | None
+    incumbent_arm: str | None
+    cells: tuple[TrialSpec, ...]
+    seeds: int
+    mark: str
+
+    @property
+    def other_data(self) -> bool:
+        """Whether the present champion was trained on other data, so that it cannot be raced against."""
+        return self.incumbent is not None and self.incumbent_arm is None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a promotion came to: the race, its decision, and its new version or the reason why the champion stays.
+
+    `rows` are the figures that speak for a new champion, in words.
+    """
+
+    outcome: Outcome
+    decision: Decision
+    version: Version | None
+    reason: str
+    rows: list[tuple[str, str]]
+
+
+def prepare(*, name: str, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
+    """Gather the trials and return the race that they call for.
+
+    `source` is the run of a study (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the
+    one that the trials are on). Raises PromotionError, TrackingError, DataError.
+    """
+    if not re.fullmatch(r"[^/:@\s][^/:@]*", name):
+        raise ConfigError(f"name cannot be {shown(name)}", expected="a name without / : @, such as mnist-mlp")
+    client = store.connect()
+    trials = [trial for trial in records.find_trials(client, source, query) if trial.tags.get("task") != selection.TASK]
+    wanted = load_dataset(spec).sha256 if spec else None
+    chosen = selection.one_dataset(trials, wanted)
+    last = chosen[-1]
+    dataset = load_dataset(spec or last.params["data"], last.tags["validation_rows"])
+    if dataset.sha256 != last.tags["dataset_sha256"]:
+        raise selection.PromotionError(
+            "the data have changed since the trials were run", where=dataset.spec,
+            expected=f"SHA-256 {last.tags['dataset_sha256'][:12]}…", got=f"{dataset.sha256[:12]}…",
+        )  # fmt: skip
+    candidates = selection.rank(chosen, top)
+    incumbent, defending = registry.champion(client, name), None
+    if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
+        defending = TrialConfig.parse(_settings(incumbent))
+    absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
+    entrants = selection.named([*candidates, *absent])
+    ablation = selection.race(entrants, seeds)
+    first_seed = selection.fresh_seed(records.used_seeds(client, dataset.sha256), seeds)
+    return Race(
+        client=client,
+        name=name,
+        dataset=dataset,
+        entrants=entrants,
+        incumbent=incumbent,
+        incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
+        cells=tuple(ablation.cells(seeds, dataset, first_seed)),
+        seeds=seeds,
+        mark=selection.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
+    )
+
+
+def done_before(race: Race) -> str | None:
+    """Return the ID of the run in which this very race was run and after which the champion is what it is now."""
+    now = race.incumbent.number if race.incumbent else "none"
+    for record in records.find_tagged(race.client, MARK, race.mark):
+        if record.tags.get(AFTER) == f"{race.name} {now}":
+            return record.run_id
+    return None
+
+
+def run(
+    race: Race,
+    *,
+    params: dict[str, str],
+    worker_count: int,
+    observe: Callable[[list[Progress]], None],
+    force: bool,
+) -> Promotion:
+    """Run the race, and crown its winner if it beats the champion by more than the interval, or by force.
+
+    The test set is opened once, for the winner. Raises what `conduct.conduct` raises, and StudyError for failed trials.
+    """
+    outcome = run_ablation.run_ablation(
+        selection.race(race.entrants, race.seeds),
+        race.cells,
+        race.dataset,
+        params=params,
+        worker_count=worker_count,
+        observe=observe,
+        title="promote",
+        open_test=False,
+    )
+    run = runs.Run(race.client, outcome.study.record.run_id)
+    try:
+        if outcome.failures:
+            first = outcome.failures[0]
+            raise StudyError(
+                f"{len(outcome.failures)} trials of the race failed; the first: {first.name}, {first.reason}"
+            )
+        decision = selection.decide(outcome.study, race.incumbent_arm)
+        reason = _why_not(race, decision)
+        if reason and not force:
+            promotion = Promotion(outcome, decision, None, reason, [])
+        else:
+            promotion = _crown(race, run, outcome, decision)
+        number = registry.champion(race.client, race.name).number
+        run.set_tags({MARK: race.mark, AFTER: f"{race.name} {number}"})
+    except BaseException as failure:
+        run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", str(failure))
+        raise
+    return promotion
+
+
+def _why_not(race: Race, decision: Decision) -> str | None:
+    """Return why the champion stays, or None where the winner has beaten it, or there is no champion."""
+    now = registry.champion(race.client, race.name)
+    if (now and now.number) != (race.incumbent and race.incumbent.number):
+        return "another has been crowned while this race was run"
+    if race.incumbent is None:
+        return None
+    who = f"{race.name} version {race.incumbent.number}"
+    if race.other_data:
+        return f"{who} was trained on other data, so that the two cannot be compared"
+    if decision.winner == race.incumbent_arm:
+        return f"{who} has the configuration that won"
+    if decision.over_champion is None or not decision.over_champion.low > 0:
+        return f"the winner is not better than {who} beyond the interval"
+    return None
+
+
+def _crown(race: Race, run: runs.Run, outcome: Outcome, decision: Decision) -> Promotion:
+    content = records.read_model(race.client, decision.run_id)
+    test = _test(content, race.dataset)
+    rows = model_card.evidence(decision, race.entrants, test)
+    winner = next(one for one in race.entrants if one.name == decision.winner)
+    tags = outcome.study.record.tags
+    facts = [
+        ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
+        ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
+                 f"{len(race.dataset.validation):,} validated on"),
+        ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
+        ("commit", f"`{tags.get('git_commit', 'unknown')}`, training code `{tags['training_code']}`"),
+    ]  # fmt: skip
+    card = model_card.model_card(rows, test, facts)
+    reference = novelty.fit(race.dataset.train.images, race.dataset.train.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        keras_file = Path(folder, "model.keras")
+        keras_file.write_bytes(content)
+        source = log_model.log_digit_model(race.client, run.run_id, keras_file, reference.to_bytes())
+    run.log_files({"model_card.md": card})
+    run.log_summary({"test_accuracy": test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
+    own = {
+        f"config.{name}": text for name, text in winner.config.as_text().items() if name not in selection.NOT_ITS_OWN
+    }
+    version = registry.crown(
+        race.client,
+        race.name,
+        source,
+        run.run_id,
+        card,
+        own | {"data_sha256": race.dataset.sha256, "dataset": race.dataset.name, "trial": decision.run_id},
+    )
+    runs.describe(run, f"**{race.name} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}")
+    return Promotion(outcome, decision, version, "", rows)
+
+
+def _table(outcome: Outcome) -> str:
+    return f"{plain(outcome.study.ablation.question)}\n\n{ablation_report.summary(outcome.study)}"
+
+
+def _settings(version: Version) -> dict[str, str]:
+    prefix = "config."
+    return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
+
+
+def _test(content: bytes, dataset: Dataset) -> Evaluation:
+    """Return how the model of a ``.keras`` file does on the test images: the one time that they are looked at."""
+    from study.base.backend import from_bytes
+    from study.training import loop  # imports TensorFlow
+
+    return evaluate(loop.logits(from_bytes(content), dataset.test.images), dataset.test.labels)

@@ -1,0 +1,60 @@
+"""The run of a program that makes one run, and what goes into it: one network, trained by hand."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from study.data.dataset import Dataset
+from study.tracking import records
+from study.training.config import TrialConfig
+from study.training.fingerprint import fingerprint, training_code_version, training_libraries
+from study.workflows.common import own_run
+
+if TYPE_CHECKING:  # imports TensorFlow
+    from study.training.loop import Epoch, TrialResult
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training one network came to, its run as MLflow keeps it, and its model's URI; None where it diverged."""
+
+    result: "TrialResult"
+    record: records.RunRecord
+    model_uri: str | None
+
+
+def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Epoch"], None]) -> Trained:
+    """Train the config's network in this process, recorded in this program's own run as a study's trial is in its own.
+
+    `on_epoch` is called after each epoch. A diverged training ends the run as FAILED, with its reason. Raises
+    TrackingError, and Interrupted when the person, or the end of `mlflow run`, stops it.
+    """
+    config = config.replace({"data": dataset.spec, "validation": len(dataset.validation)})
+    tags = {
+        "task": "train",
+        "seed": config.seed,
+        "fingerprint": fingerprint(config, dataset.sha256, len(dataset.validation)),
+        "training_code": training_code_version()[:16],
+        "libraries": training_libraries(),
+    }
+    parent = os.getppid()
+
+    def watch_parent_and_pass_on(epoch: "Epoch") -> None:
+        on_epoch(epoch)
+        if os.getppid() != parent:  # `mlflow run` does not pass its own end on
+            raise KeyboardInterrupt
+
+    with own_run(name_of(config), config.as_text(), dataset, tags) as run:
+        from study.execution import run_trial  # imports TensorFlow: ten seconds, spent only when the rest is in order
+
+        result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)
+    model_uri = f"runs:/{run.run_id}/model" if result.state == "complete" else None
+    return Trained(result, records.read_run(run.client, run.run_id), model_uri)
+
+
+def name_of(config: TrialConfig) -> str:
+    """Return what a training's run is called: ``train hidden=300 learning_rate=0.003 · seed 1``."""
+    own = {name: text for name, text in config.changes().items() if name not in ("data", "validation", "seed")}
+    changed = (f"{name}={text}" for name, text in own.items())
+    return f"{' '.join(('train', *changed))} · seed {config.seed}"

@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from factories import written
+from factories.written import Trial
+
+from study.analysis import ablation_results
+from study.analysis.ablation_results import ACCURACY, MEASURES
+from study.analysis.statistics import estimate
+from study.analysis.verdicts import Kind
+from study.base.errors import TrackingError
+from study.tracking import runs, store
+
+LIST = "question: Why?\narms:\n  list:\n    - {name: plain}\n    - {name: more, l2: 0.1}\n    - {name: most, l2: 0.2}\n"
+GRID = "question: Why?\narms:\n  grid: {l2: [0.0, 0.01], batch_norm: [none, after, before]}\n"
+
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Three arms over seeds 1 to 3; `most` has diverged once, has one trial under way, and another was pruned."""
+    trials = [
+        Trial("more", 2, (0.5, 0.92), predicted=[0, 0, 1, 1, 2, 0]),
+        Trial("plain", 2, (0.90,), predicted=[0, 0, 1, 0, 0, 0]),
+        Trial("plain", 1, (0.80, 0.91), predicted=[0, 0, 1, 0, 2, 0]),
+        Trial("more", 1, (0.94,), predicted=[0, 1, 1, 1, 2, 0]),
+        Trial("plain", 3, (0.92,)),
+        Trial("most", 1, (0.5,), state="diverged"),
+        Trial("most", 2, (0.6,), state="running"),
+        Trial("most", 3, (0.7,), state="pruned"),
+    ]
+    return written.read(written.write(LIST, trials))
+
+
+def test_arms_come_in_the_ablations_order_with_failures_counted_apart(study):
+    assert [(arm.name, arm.trials, arm.failed) for arm in study.arms] == [
+        ("plain", 3, 0),
+        ("more", 2, 0),
+        ("most", 0, 1),
+    ]
+
+
+def test_an_arm_sums_up_its_completed_trials_in_the_units_of_the_table(study):
+    plain, more, most = study.arms
+    assert plain.values["model_val_accuracy"] == estimate(np.array([0.91, 0.90, 0.92]) * 100)
+    assert more.values["test_accuracy"].mean == pytest.approx(92)
+    assert more.values["train_seconds"] == estimate(np.array([3.0, 3.0]))
+    assert set(most.values) == {measure.metric for measure in MEASURES} and set(most.values.values()) == {None}
+
+
+def test_differences_are_paired_by_the_seeds_that_both_have(study):
+    assert study.differences(ACCURACY, "more", "plain") == pytest.approx([3, 2])  # seeds 1 and 2; plain's 3 is alone
+    assert study.differences(ACCURACY, "most", "plain").shape == (0,)
+
+
+def test_curves_are_as_long_as_the_longest_and_end_where_a_trial_does(study):
+    curves = study.curves("val_accuracy", 100)
+    assert list(curves) == ["plain", "more"]
+    np.testing.assert_array_equal(curves["plain"], [[80, 91], [90, np.nan], [92, np.nan]])
+
+
+def test_verdicts_compare_with_the_baseline_or_each_with_each(study):
+    assert [(one.arm, one.against, one.kind) for one in study.verdicts] == [
+        ("more", "plain", Kind.UNTESTED), ("most", "plain", Kind.UNTESTED),
+    ]  # fmt: skip
+    pairs = written.read(study.record.run_id, "pairs")
+    assert [(one.arm, one.against) for one in pairs.verdicts] == [
+        ("more", "plain"),
+        ("most", "plain"),
+        ("most", "more"),
+    ]
+
+
+def test_what_is_compared_is_what_the_study_was_asked_for():
+    run_id = written.write(LIST, [], params={"compare": "pairs"})
+    assert written.read(run_id).pairs and not written.read(run_id, "baseline").pairs
+
+
+def test_seven_seeds_with_one_sign_are_an_effect():
+    noise = [0.0, 0.001, -0.001, 0.002, 0.0, -0.002, 0.001]
+    trials = [Trial("plain", seed, (0.97 + part,)) for seed, part in enumerate(noise)]
+    trials += [Trial("more", seed, (0.95 + part + seed / 10_000,)) for seed, part in enumerate(noise)]
+    trials += [Trial("most", seed, (0.97 + part,)) for seed, part in enumerate(noise)]
+    hurts, same = written.read(written.write(LIST, trials)).verdicts
+    assert hurts.kind == Kind.HURTS
+    assert hurts.effect.mean == pytest.approx(-2 + 0.03)
+    assert hurts.p == pytest.approx(2 * 2 / 2**7)
+    assert (same.kind, same.effect.mean) == (Kind.NO_EFFECT, 0)
+
+
+def test_effects_of_a_grid_are_contrasts_with_the_baselines_level():
+    # 90 + 2 for l2, + 1 for after, + 3 for before, + 4 more where l2 meets before; seed 2 is 0.5 higher throughout.
+    cell = {
+        (0.0, "none"): 90, (0.0, "after"): 91, (0.0, "before"): 93,
+        (0.01, "none"): 92, (0.01, "after"): 93, (0.01, "before"): 99,
+    }  # fmt: skip
+    trials = [
+        Trial(f"l2={l2} batch_norm={norm}", seed, ((value + seed / 2) / 100,))
+        for (l2, norm), value in cell.items()
+        for seed in (1, 2)
+    ]
+    extra = Trial("l2=0.0 batch_norm=none", 3, (0.1,))  # a seed that the others lack changes nothing
+    effects = written.read(written.write(GRID, [*trials, extra])).effects
+    assert [(effect.name, effect.interaction) for effect in effects] == [
+        ("l2=0.01", False), ("batch_norm=after", False), ("batch_norm=before", False),
+        ("l2=0.01 × batch_norm=after", True), ("l2=0.01 × batch_norm=before", True),
+    ]  # fmt: skip
+    assert [effect.points.mean for effect in effects] == pytest.approx([2 + 4 / 3, 1, 3 + 2, 0, 4])
+    assert [effect.points.half_width for effect in effects] == pytest.approx([0] * 5, abs=1e-9)
+
+
+def test_a_grid_of_which_an_arm_is_missing_has_no_effects():
+    assert written.read(written.write(GRID, [Trial("l2=0.0 batch_norm=none", 1)])).effects == []
+
+
+def test_listed_arms_have_no_effects(study):
+    assert study.effects == []
+
+
+def test_the_ledger_is_that_of_the_stored_predictions(study):
+    assert list(study.predictions) == ["plain", "more"]
+    assert list(study.predictions["plain"]) == [1, 2]  # seed 3 has stored none
+    book = study.ledger
+    assert (book.images, book.trials) == (6, 4)
+    (flips,) = book.flips  # of `most` there is nothing
+    # By majority: plain is right on 0, 1, 2 (4 is a tie), more on 0, 2, 3, 4 (1 is a tie).
+    assert (flips.fixed.tolist(), flips.broken.tolist()) == ([3, 4], [1])
+    assert book.never_right.tolist() == [5]
+    assert book.taken_for[5] == 0 and book.taken_for[0] == -1
+
+
+def test_a_study_without_predictions_has_no_ledger():
+    assert written.read(written.write(LIST, [Trial("plain", 1)])).ledger is None
+
+
+def test_a_run_that_is_none_or_no_ablation_is_refused_with_a_way_on(study):
+    client = store.connect()
+    with pytest.raises(TrackingError, match=r"run: .*abc123"):
+        ablation_results.read(client, "abc123")
+    trial = study.trials[0].run_id
+    with pytest.raises(
+        TrackingError, match=f"'more · seed 2' is not that of an ablation. .* run={study.record.run_id}"
+    ):
+        ablation_results.read(client, trial)
+    other = runs.open_study_run(client, "something else")
+    with pytest.raises(TrackingError, match=r"'something else' is not that of an ablation\. `mlflow ui`"):
+        ablation_results.read(client, other.run_id)

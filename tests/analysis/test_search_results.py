@@ -1,0 +1,205 @@
+import math
+
+import pytest
+from factories import written, written_search
+from factories.written_search import ONE_FIELD, Trial
+
+from study.analysis import search_results
+from study.analysis.search_results import slot_of
+from study.base.errors import TrackingError
+from study.tracking.store import connect
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def search(*trials: Trial, **how) -> search_results.SearchStudy:
+    return written_search.read(written_search.write(trials, **how))
+
+
+def twelve() -> list[Trial]:
+    """Complete trials whose value is how far log10(learning_rate) is from −2.5, and hardly anything else."""
+    rates = [10 ** (-4 + number / 4) for number in range(12)]
+    return [
+        Trial(slot, (2.0, 0.1 + abs(math.log10(rate) + 2.5)), {"learning_rate": rate, "batch_size": (16, 32)[slot % 2]})
+        for slot, rate in enumerate(rates)
+    ]
+
+
+@pytest.fixture(scope="module")
+def mixed(store):
+    """Of eight slots: three complete, two pruned, one diverged, one failed; one run died, and one is running."""
+    error = {"model_val_cross_entropy_se": 0.02}
+    return search(
+        Trial(4, (0.9, 0.3), {"learning_rate": 0.09, "batch_size": 128, "dropout": 0.0}, error),
+        Trial(0, (0.9, 0.31), {"l2": 1e-5}, error),
+        Trial(1, (1.1,), state="pruned"),
+        Trial(2, (math.inf,), state="diverged", tags={"reason": "the loss was not finite"}),
+        Trial(3, (0.8,), state="KILLED"),
+        Trial(3, (0.9, 0.31)),
+        Trial(5, (), state="FAILED", tags={"reason": "no room"}),
+        Trial(6, (0.1,), state="RUNNING"),
+        Trial(7, (1.2,), state="pruned"),
+    )
+
+
+# --- which runs are its trials ----------------------------------------------------------------------
+
+
+def test_trials_stand_by_slot_and_by_how_they_ended(mixed):
+    assert [slot_of(trial) for trial in mixed.trials] == [0, 1, 2, 3, 4, 5, 7]
+    assert [slot_of(trial) for trial in mixed.complete] == [0, 3, 4]
+    assert [slot_of(trial) for trial in mixed.pruned] == [1, 7]
+    assert [slot_of(trial) for trial in mixed.failed] == [2, 5]
+
+
+def test_of_a_trial_that_was_tried_again_only_the_last_try_counts():
+    study = search(
+        Trial(0, (0.2,)), Trial(1, (0.9,), state="FAILED"), Trial(1, (0.4,)), Trial(0, (0.1,), state="KILLED")
+    )
+    assert [study.value(trial) for trial in study.trials] == [0.2, 0.4]
+    assert not study.failed
+
+
+def test_only_a_searchs_run_is_one(mixed):
+    client = connect()
+    ablation = written.write("question: Q?\narms: {list: [{name: one}, {name: two, l2: 0.1}]}\n", [])
+    assert search_results.is_search(client, mixed.record.run_id)
+    assert not search_results.is_search(client, ablation)
+    with pytest.raises(TrackingError, match="is not that of a search"):
+        search_results.read(client, ablation)
+    with pytest.raises(TrackingError, match=f"its study is run={mixed.record.run_id}"):
+        search_results.read(client, mixed.best.run_id)
+
+
+# --- values -----------------------------------------------------------------------------------------
+
+
+def test_the_best_is_the_least_and_of_equal_ones_the_first(mixed):
+    assert [slot_of(trial) for trial in mixed.ranked] == [4, 0, 3]
+    assert mixed.value(mixed.best) == 0.3 and mixed.error(mixed.best) == 0.02
+    assert mixed.behind(mixed.ranked[1]) == pytest.approx(0.01)
+    assert mixed.value(mixed.pruned[0]) is None and mixed.error(mixed.ranked[2]) is None
+
+
+def test_of_accuracies_the_best_is_the_greatest_and_its_error_the_binomial_one():
+    study = search(Trial(0, (0.9,)), Trial(1, (0.96,)), Trial(2, (0.95,)), metric="val_accuracy")
+    assert [slot_of(trial) for trial in study.top] == [1, 2, 0]
+    assert study.error(study.best) == pytest.approx(math.sqrt(0.96 * 0.04 / 100))
+    assert study.objective.label == "val accuracy (%)" and study.objective.scale == 100
+
+
+def test_ten_are_at_the_top():
+    study = search(*twelve())
+    assert len(study.top) == 10 and len(study.ranked) == 12
+    assert [slot_of(trial) for trial in study.top[:3]] == [6, 5, 7]
+
+
+def test_a_complete_trial_without_a_value_has_no_rank():
+    study = search(Trial(0, ()), Trial(1, (math.nan,)), Trial(2, (0.4,)))
+    assert len(study.complete) == 3 and [slot_of(trial) for trial in study.ranked] == [2]
+    assert [trial.state.name for trial in study.optuna_study.trials] == ["FAIL", "FAIL", "COMPLETE"]
+
+
+def test_settings_are_typed_and_those_that_were_searched():
+    yaml = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+"""
+    study = search(Trial(0), Trial(1, settings={"optimizer": "momentum", "momentum": 0.7}), yaml=yaml)
+    assert study.settings(study.trials[0]) == {"optimizer": "adam"}
+    assert study.settings(study.trials[1]) == {"optimizer": "momentum", "momentum": 0.7}
+    assert [trial.params for trial in study.optuna_study.trials] == [study.settings(trial) for trial in study.trials]
+
+
+# --- edges ------------------------------------------------------------------------------------------
+
+
+def test_a_best_value_at_an_end_is_told(mixed):
+    assert [(edge.field, edge.end, edge.bound) for edge in mixed.edges] == [
+        ("learning_rate", "upper", 0.1),
+        ("batch_size", "upper", 128),
+    ]
+    assert mixed.edges[0].words == "learning_rate=0.09 lies at the upper end of what was searched (0.1)"
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({}, []),
+        ({"learning_rate": 1.2e-4}, [("learning_rate", "lower")]),
+        ({"learning_rate": 1e-3, "batch_size": 16}, [("batch_size", "lower")]),
+        ({"l2": 0.0, "dropout": 0.0}, []),  # nothing lies below
+        ({"l2": 1.1e-7}, []),  # below it lies 0, which was searched
+        ({"l2": 9e-3, "dropout": 0.59}, [("l2", "upper"), ("dropout", "upper")]),
+    ],
+)
+def test_edges_are_those_beyond_which_there_is_something(settings, expected):
+    study = search(Trial(0, settings=settings))
+    assert [(edge.field, edge.end) for edge in study.edges] == expected
+
+
+def test_words_and_two_choices_have_no_ends():
+    yaml = "fields: {activation: {choices: [relu, tanh, gelu]}, batch_size: {choices: [32, 64]}}"
+    assert search(Trial(0), yaml=yaml).edges == []
+
+
+# --- importances and Optuna -------------------------------------------------------------------------
+
+
+def test_what_decides_is_the_most_important_by_both():
+    study = search(*twelve())
+    assert study.importances[0].field == "learning_rate"
+    assert {each.field for each in study.importances} == {"learning_rate", "batch_size", "l2", "dropout"}
+    first = study.importances[0]
+    assert first.ped_anova > 0.6 and first.fanova > 0.6
+    assert sum(each.ped_anova for each in study.importances) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "trials, how, reason",
+    [
+        ([], {}, "0 complete trials are too few"),
+        ([Trial(0)], {}, "1 complete trial is too few"),
+        ([Trial(slot) for slot in range(10)], {}, "all complete trials came to the same"),
+        (twelve(), {"yaml": ONE_FIELD}, "only one field was searched"),
+    ],
+)
+def test_where_there_are_no_importances_the_reason_is_told(trials, how, reason):
+    study = search(*trials, **how)
+    assert study.importances == [] and study.no_importances.startswith(reason)
+
+
+def test_a_field_that_not_every_trial_has_is_unknown_to_fanova():
+    yaml = """
+fields:
+  learning_rate: {range: [1.0e-4, 1.0e-1], log: true}
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+"""
+    trials = [
+        Trial(slot, (0.1 * slot + 0.1,), {"optimizer": ("adam", "momentum")[slot % 2], "momentum": 0.5 + slot / 100})
+        for slot in range(12)
+    ]
+    by_field = {each.field: each for each in search(*trials, yaml=yaml).importances}
+    assert by_field["momentum"].fanova is None and by_field["optimizer"].fanova is not None
+
+
+def test_fanova_knows_nothing_where_what_all_trials_have_never_varied():
+    yaml = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+"""
+    (importance,) = search(*(Trial(slot, (0.1 + slot,)) for slot in range(12)), yaml=yaml).importances
+    assert importance.field == "optimizer" and importance.fanova is None
+
+
+def test_the_optuna_study_has_states_values_and_curves(mixed):
+    trials = mixed.optuna_study.trials
+    assert [trial.user_attrs["slot"] for trial in trials] == [0, 1, 2, 3, 4, 5, 7]
+    names = [trial.state.name for trial in trials]
+    assert names == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE", "FAIL", "PRUNED"]
+    assert mixed.optuna_study.best_value == 0.3 and trials[0].intermediate_values == {1: 0.9, 2: 0.31}
+    assert trials[4].params["l2"] == 1e-8  # 0 is drawn at the low end
+    assert trials[0].distributions["learning_rate"].log

@@ -1,0 +1,41 @@
+import numpy as np
+from scipy.ndimage import zoom
+from sklearn.datasets import load_digits
+
+from study.data import builtin
+
+
+def test_digits_have_mnists_form(digits):
+    assert [len(split) for split in (digits.train, digits.validation, digits.test)] == [1222, 216, 359]
+    for split in (digits.train, digits.validation, digits.test):
+        assert split.images.shape == (len(split), 28, 28) and split.images.dtype == np.uint8
+        assert split.labels.shape == (len(split),) and split.labels.dtype == np.int32
+        assert set(split.labels) == set(range(10))
+    assert digits.image_shape == (28, 28)
+
+
+def test_digits_lie_inside_mnists_box(digits):
+    images = np.concatenate([digits.train.images, digits.validation.images, digits.test.images])
+    border = np.ones((28, 28), bool)
+    border[4:24, 4:24] = False
+    assert images[:, border].max() == 0
+    assert images.max() == 255
+
+
+def test_digits_are_scikit_learns_drawn_out(digits):
+    source = load_digits()
+    np.testing.assert_array_equal(digits.test.labels, source.target[4::5])
+    for number in (0, 100, 358):
+        drawn = zoom(source.images[4::5][number], 20 / 8, order=1) * 255 / 16
+        np.testing.assert_allclose(digits.test.images[number, 4:24, 4:24], drawn, atol=0.5 + 1e-9)
+
+
+def test_synthetic_points_lie_in_quarters_with_three_labels_in_a_hundred_turned_over():
+    sets = builtin.synthetic()
+    points = np.concatenate([sets["x_train"], sets["x_test"]])[:, 0]
+    labels = np.concatenate([sets["y_train"], sets["y_test"]])
+    assert (points.shape, points.dtype, labels.dtype) == ((1_800, 2), np.uint8, np.uint8)
+    assert len(sets["y_test"]) == 600
+    turned = labels != ((points[:, 0] >= 128) == (points[:, 1] >= 128))
+    assert abs(turned.mean() - 0.03) < 4 * np.sqrt(0.03 * 0.97 / 1_800)
+    assert abs(points.mean() - 127.5) < 4 * 256 / np.sqrt(12 * points.size)

@@ -1,0 +1,341 @@
+import hashlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from study.base.errors import DataError
+from study.data import mnist, npz
+from study.data.dataset import load_dataset
+from study.data.mnist import download
+
+DIGITS_SHA256 = "8aa96df836b493ce955a0b1181a377494a8b9028204b724ab826c61d6da1b0ed"
+SYNTHETIC_SHA256 = "1765e90ed3f316984ba6cf0c17585c0266062370a935c23aba445b3b60055dfa"
+CONTENT = bytes(range(256)) * 1_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def arrays(rows=20, height=4, width=3, **changed) -> dict:
+    """A valid dataset of three classes, with `changed` arrays in place of its own; None leaves one out."""
+    random = np.random.default_rng(1)
+    whole = {
+        "x_train": random.integers(0, 256, (rows, height, width), np.uint8),
+        "y_train": np.arange(rows) % 3,
+        "x_test": random.integers(0, 256, (6, height, width), np.uint8),
+        "y_test": np.arange(6) % 3,
+    } | changed
+    return {key: array for key, array in whole.items() if array is not None}
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    """The path of a valid .npz file."""
+    np.savez(tmp_path / "own.npz", **arrays())
+    return tmp_path / "own.npz"
+
+
+def message(call, *args, **kwargs) -> str:
+    with pytest.raises(DataError) as error:
+        call(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- the sets that need no download -----------------------------------------------------------------
+
+
+def test_digits_are_the_same_bytes_everywhere(digits):
+    assert digits.sha256 == DIGITS_SHA256
+    assert (digits.name, digits.spec, digits.classes, digits.substitute_for) == ("digits", "digits", 10, None)
+
+
+def test_synthetic_points_are_the_same_bytes_everywhere():
+    points = load_dataset("synthetic")
+    assert points.sha256 == SYNTHETIC_SHA256
+    assert (points.name, points.spec, points.classes, points.image_shape) == ("synthetic", "synthetic", 2, (1, 2))
+    assert [len(split) for split in (points.train, points.validation, points.test)] == [1020, 180, 600]
+
+
+# --- MNIST ------------------------------------------------------------------------------------------
+
+
+def test_mnist_is_read_from_a_file(mnist):
+    assert [len(split) for split in (mnist.train, mnist.validation, mnist.test)] == [55_000, 5_000, 10_000]
+    assert (mnist.name, mnist.image_shape, mnist.classes) == ("mnist", (28, 28), 10)
+    assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert mnist.train.images.mean() / 255 == pytest.approx(0.1307, abs=2e-4)
+
+
+# --- a file of one's own ----------------------------------------------------------------------------
+
+
+def test_a_file_is_identified_by_its_content_and_full_path(own_file, monkeypatch):
+    monkeypatch.chdir(own_file.parent)
+    dataset = load_dataset("own.npz")
+    assert (dataset.name, dataset.spec) == ("own", str(own_file))
+    assert dataset.sha256 == hashlib.sha256(own_file.read_bytes()).hexdigest()
+    assert (dataset.classes, dataset.image_shape, dataset.substitute_for) == (3, (4, 3), None)
+
+
+def test_a_path_may_begin_with_the_home_folder(own_file, monkeypatch):
+    monkeypatch.setenv("HOME", str(own_file.parent))
+    assert load_dataset("~/own.npz").spec == str(own_file)
+
+
+def test_the_last_training_rows_are_the_validation_rows(own_file):
+    dataset, source = load_dataset(str(own_file), "4"), arrays()
+    np.testing.assert_array_equal(dataset.train.images, source["x_train"][:16])
+    np.testing.assert_array_equal(dataset.train.labels, source["y_train"][:16])
+    np.testing.assert_array_equal(dataset.validation.images, source["x_train"][16:])
+    np.testing.assert_array_equal(dataset.validation.labels, source["y_train"][16:])
+    np.testing.assert_array_equal(dataset.test.images, source["x_test"])
+    np.testing.assert_array_equal(dataset.test.labels, source["y_test"])
+    assert dataset.test.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "rows, validation, kept",
+    [
+        (20, "auto", 3), (20, "1", 1), (20, "19", 19), (20, "0.2", 4), (20, "0.03", 1), (20, "0.97", 19),
+        (33_333, "auto", 5_000), (33_300, "auto", 4_995), (40_000, "auto", 5_000),
+    ],
+)  # fmt: skip
+def test_validation_is_a_count_or_a_fraction(tmp_path, rows, validation, kept):
+    np.savez(tmp_path / "own.npz", **arrays(rows, 1, 1))
+    dataset = load_dataset(str(tmp_path / "own.npz"), validation)
+    assert (len(dataset.train), len(dataset.validation)) == (rows - kept, kept)
+
+
+@pytest.mark.parametrize(
+    "validation, what", [("20", "train"), ("5000", "train"), ("0.98", "train"), ("0.02", "validate"), ("0", "validate")]
+)
+def test_validation_leaves_rows_on_both_sides(own_file, validation, what):
+    assert message(load_dataset, str(own_file), validation) == (
+        f"{own_file}: validation={validation} leaves no rows to {what} on; "
+        "expected a count from 1 to 19, or a fraction of the 20 training rows."
+    )
+
+
+@pytest.mark.parametrize("changed, text", [
+    ({"y_train": None, "x_test": None}, "{}: y_train, x_test missing; "
+                                        "expected x_train, y_train, x_test, y_test, got x_train, y_test."),
+    (dict.fromkeys(npz.ARRAYS), "{}: x_train, y_train, x_test, y_test missing; "
+                                 "expected x_train, y_train, x_test, y_test, got nothing."),
+    ({"x_train": np.zeros((20, 12), np.uint8)},
+     "{}: x_train: wrong shape; expected (n, height, width), got (20, 12)."),
+    ({"x_test": np.zeros((6, 4, 3, 1), np.uint8)},
+     "{}: x_test: wrong shape; expected (n, height, width), got (6, 4, 3, 1)."),
+    ({"x_train": np.zeros((20, 4, 3))}, "{}: x_train: wrong type; expected uint8 pixels from 0 to 255, got float64. "
+                                        "Values from 0 to 1 have to be multiplied by 255 first."),
+    ({"x_test": np.zeros((6, 4, 3), np.int64)},
+     "{}: x_test: wrong type; expected uint8 pixels from 0 to 255, got int64. "
+     "Values from 0 to 1 have to be multiplied by 255 first."),
+    ({"x_test": np.zeros((6, 3, 4), np.uint8)},
+     "{}: x_test: images of another size than in x_train; expected (4, 3), got (3, 4)."),
+    ({"x_test": np.zeros((0, 4, 3), np.uint8), "y_test": np.zeros(0, int)},
+     "{}: x_test: empty; expected at least one image, got (0, 4, 3)."),
+    ({"x_train": np.zeros((20, 0, 3), np.uint8)},
+     "{}: x_train: empty; expected at least one image, got (20, 0, 3)."),
+    ({"x_train": np.zeros((1, 4, 3), np.uint8), "y_train": np.ones(1, int)},
+     "{}: x_train: too few rows; expected at least 2, got 1."),
+    ({"y_train": np.arange(19) % 3}, "{}: y_train: wrong shape; expected (20,), one label an image, got (19,)."),
+    ({"y_test": np.eye(6, dtype=int)}, "{}: y_test: wrong shape; expected (6,), one label an image, got (6, 6)."),
+    ({"y_train": np.zeros(20)}, "{}: y_train: wrong type; expected whole numbers, got float64."),
+    ({"y_test": np.array(list("012012"))}, "{}: y_test: wrong type; expected whole numbers, got <U1."),
+    ({"y_train": np.arange(20) - 1}, "{}: y_train: labels out of range; expected 0 to 999, got -1 to 18."),
+    ({"y_train": np.arange(20) * 100}, "{}: y_train: labels out of range; expected 0 to 999, got 0 to 1900."),
+    ({"y_train": np.zeros(20, int)}, "{}: y_train: one class only; expected labels 0 and 1 at least."),
+    ({"y_test": np.arange(6)},
+     "{}: y_test: a label that the training rows never show; expected 0 to 2, got 5."),
+    ({"y_test": np.array([0, 1, 2, 0, 1, None])},
+     "{}: y_test: pickled Python objects, which can run code when they are read; expected a plain array of numbers."),
+])  # fmt: skip
+def test_arrays_that_are_no_dataset_are_refused(tmp_path, changed, text):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays(**changed))
+    assert message(load_dataset, str(path)) == text.format(path)
+
+
+def damage(path, kind):
+    whole = path.read_bytes()
+    match kind:
+        case "absent":
+            path.unlink()
+        case "folder":
+            path.unlink()
+            path.mkdir()
+        case "single array":
+            with open(path, "wb") as file:  # np.save would append .npy to the path
+                np.save(file, np.zeros(3))
+        case "text":
+            path.write_text("label,pixel\n3,0\n")
+        case "empty":
+            path.write_bytes(b"")
+        case "half":
+            path.write_bytes(whole[: len(whole) // 2])
+        case "one bit":
+            place = whole.index(arrays()["x_test"].tobytes())
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+
+NO_NPZ = "{}: not an .npz file, or not all of one; expected an .npz file with x_train, y_train, x_test, y_test."
+
+
+@pytest.mark.parametrize("kind, text", [
+    ("absent", "{}: no such file. data= takes auto, mnist, digits, synthetic, or the path of an .npz file."),
+    ("folder", "{}: a folder; expected an .npz file."),
+    ("text", NO_NPZ), ("empty", NO_NPZ), ("half", NO_NPZ),
+    ("single array", "{}: a single array; expected an .npz file with x_train, y_train, x_test, y_test."),
+    ("one bit", "{}: x_test: damaged (Bad CRC-32 for file 'x_test.npy'). Fetch or write the file again."),
+])  # fmt: skip
+def test_a_file_that_is_no_npz_is_refused(own_file, kind, text):
+    damage(own_file, kind)
+    assert message(load_dataset, str(own_file)) == text.format(own_file)
+
+
+# --- fetching ---------------------------------------------------------------------------------------
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with the server's `content`: all of it, half of it, or after it is too late."""
+
+    def do_GET(self):
+        if self.path == "/missing":
+            return self.send_error(404)
+        if self.path == "/silent":
+            return self.server.over.wait()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.content)))
+        self.end_headers()
+        half = len(self.server.content) // 2
+        self.wfile.write(self.server.content[:half])
+        if self.path == "/stalls":
+            self.server.over.wait()
+        elif self.path != "/drops":
+            self.wfile.write(self.server.content[half:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """An HTTP server on this machine; `server.url` is its address."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.content, server.over = CONTENT, threading.Event()
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def dead_url(monkeypatch):
+    """An address on this machine where nobody listens."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}/mnist.npz"
+
+
+@pytest.fixture
+def cached_mnist(tmp_path, monkeypatch):
+    """Where mnist.npz is cached, in a folder that is this test's own."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras" / "datasets" / "mnist.npz"
+
+
+def test_a_download_arrives_whole(server, tmp_path):
+    path = tmp_path / "new" / "folders" / "file"
+    download(f"{server.url}/whole", path, SHA256)
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+FAILURES = [
+    ("/altered", "the download is not the file it should be; expected SHA-256 000000000000…, got "),
+    ("/drops", "the connection broke off; expected "),
+    ("/missing", "the download failed (Not Found)."),
+    ("/silent", "the download failed (timed out)."),
+    ("/stalls", "the download failed (timed out)."),
+]
+
+
+@pytest.mark.parametrize("path, text", FAILURES)
+def test_a_download_that_fails_leaves_nothing(server, tmp_path, path, text):
+    sha256 = "0" * 64 if path == "/altered" else SHA256
+    began = time.monotonic()
+    said = message(download, server.url + path, tmp_path / "cache" / "file", sha256, timeout=0.5)
+    assert said.startswith(f"{server.url}{path}: {text}")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("path", ["/drops", "/silent", "/whole"])
+def test_a_download_replaces_a_file_only_by_a_whole_one(server, tmp_path, path):
+    file = tmp_path / "file"
+    file.write_bytes(b"before")
+    if path == "/whole":
+        download(server.url + path, file, SHA256)
+    else:
+        message(download, server.url + path, file, SHA256, timeout=0.5)
+    assert file.read_bytes() == (CONTENT if path == "/whole" else b"before")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_download_without_a_server_says_so(dead_url, tmp_path):
+    said = message(download, dead_url, tmp_path / "file", SHA256, timeout=0.5)
+    assert said.startswith(f"{dead_url}: the download failed (") and "refused" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spec", ["mnist", "auto"])
+def test_mnist_is_fetched_once_and_then_read_from_the_cache(spec, server, own_file, cached_mnist, monkeypatch):
+    server.content = own_file.read_bytes()
+    monkeypatch.setattr(mnist, "MNIST_SHA256", hashlib.sha256(server.content).hexdigest())
+    monkeypatch.setattr(mnist, "MNIST_URL", f"{server.url}/whole")
+    first = load_dataset(spec)
+    monkeypatch.setattr(mnist, "MNIST_URL", f"{server.url}/drops")
+    second = load_dataset(spec)
+    assert cached_mnist.read_bytes() == server.content
+    for dataset in (first, second):
+        assert (dataset.name, dataset.spec, dataset.substitute_for) == ("mnist", "mnist", None)
+        assert dataset.sha256 == mnist.MNIST_SHA256
+
+
+def test_auto_without_a_network_is_the_digits_and_says_so(dead_url, cached_mnist, monkeypatch):
+    monkeypatch.setattr(mnist, "MNIST_URL", dead_url)
+    dataset = load_dataset("auto")
+    assert (dataset.name, dataset.spec, dataset.sha256) == ("digits", "digits", DIGITS_SHA256)
+    assert dataset.substitute_for.startswith(f"MNIST, which could not be had ({dead_url}: the download failed (")
+    assert list(cached_mnist.parent.iterdir()) == []
+
+
+def test_mnist_without_a_network_is_an_error(dead_url, cached_mnist, monkeypatch):
+    monkeypatch.setattr(mnist, "MNIST_URL", dead_url)
+    assert message(load_dataset, "mnist").startswith(f"{dead_url}: the download failed (")
+
+
+def test_a_cached_file_of_other_content_is_not_used(dead_url, own_file, cached_mnist, monkeypatch):
+    monkeypatch.setattr(mnist, "MNIST_URL", dead_url)
+    cached_mnist.parent.mkdir(parents=True)
+    own_file.rename(cached_mnist)
+    assert load_dataset("auto").name == "digits"
+    assert message(load_dataset, "mnist").startswith(f"{dead_url}: the download failed (")
+
+
+def test_a_cache_that_cannot_be_made_is_an_error_for_mnist_and_none_for_auto(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "a_file"))
+    (tmp_path / "a_file").touch()
+    assert message(load_dataset, "mnist") == (
+        f"{tmp_path}/a_file/datasets/mnist.npz: MNIST cannot be kept in Keras's cache (Not a directory)."
+    )
+    assert load_dataset("auto").name == "digits"

@@ -1,0 +1,178 @@
+"""A dataset's numbers, each worked out by hand."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from study.data import profile
+from study.data.dataset import Dataset, Split
+from study.data.profile import Overlap, Pair
+from study.reports import dataset_report
+
+CHECKED = np.indices((8, 8)).sum(axis=0) % 2 == 0
+
+
+def images(*shades, side=8):
+    """Images of one shade each."""
+    return np.array([np.full((side, side), shade) for shade in shades], np.uint8)
+
+
+def split(shades, labels, side=8):
+    return Split(images(*shades, side=side), np.array(labels, np.int32))
+
+
+@pytest.fixture
+def dataset():
+    """Shades 0, 51, 0 and 255 to train on; 51 again in validation; 0, 54, 120 and 120 in the test, one misnamed."""
+    return Dataset(
+        name="shades", spec="shades.npz", sha256=64 * "a", classes=3,
+        train=split([0, 51, 0, 255], [0, 1, 0, 1]),
+        validation=split([51], [1]),
+        test=split([0, 54, 120, 120], [1, 0, 0, 0]),
+    )  # fmt: skip
+
+
+def test_counts_pixels_and_ink(dataset):
+    found = profile.profile(dataset, 1, 2)
+    assert {name: counts.tolist() for name, counts in found.counts.items()} == {
+        "train": [2, 2, 0], "validation": [0, 1, 0], "test": [3, 1, 0],
+    }  # fmt: skip
+    assert {value: found.pixels[value] for value in np.flatnonzero(found.pixels)} == {0: 128, 51: 64, 255: 64}
+    mean, sd = found.mean_and_sd
+    assert (mean, sd) == pytest.approx((76.5, np.std([0, 0, 51, 255])))
+    np.testing.assert_allclose(found.ink[1], [0.24, 0.4, 0.6, 0.8, 0.96])  # between 0.2 and 1
+    assert np.isnan(found.ink[2]).all()
+    assert found.never_inked == 0
+
+
+def test_places_that_no_training_image_inks_are_counted(dataset):
+    bordered = dataset.train.images.copy()
+    bordered[:, 0] = 0
+    found = profile.profile(replace(dataset, train=Split(bordered, dataset.train.labels)), 1, 2)
+    assert found.never_inked == 8
+
+
+def test_a_portrait_is_mean_and_sd_by_pixel():
+    portrait = profile.portrait(images(10, 30))
+    np.testing.assert_array_equal(portrait.mean, np.full((8, 8), 20))
+    np.testing.assert_array_equal(portrait.sd, np.full((8, 8), 10))
+    assert profile.portrait(images(1)[:0]).mean is None
+
+
+def test_samples_are_of_their_class_and_the_seeds():
+    labels = np.array([0, 1] * 50 + [2])
+    drawn = profile.samples(labels, 4, 5, seed=1)
+    assert [len(rows) for rows in drawn] == [5, 5, 1, 0]
+    assert all((labels[rows] == label).all() and len(set(rows)) == len(rows) for label, rows in enumerate(drawn))
+    again, other = profile.samples(labels, 4, 5, seed=1), profile.samples(labels, 4, 5, seed=2)
+    assert all(np.array_equal(one, two) for one, two in zip(drawn, again, strict=True))
+    assert not all(np.array_equal(one, two) for one, two in zip(drawn, other, strict=True))
+
+
+def test_exact_duplicates_are_found_within_and_between_the_splits(dataset):
+    assert profile.profile(dataset, 1, 2).exact == (
+        Pair("train", 2, 0, "train", 0, 0, 0.0),
+        Pair("validation", 0, 1, "train", 1, 1, 0.0),
+        Pair("test", 0, 1, "train", 0, 0, 0.0),
+        Pair("test", 3, 0, "test", 2, 0, 0.0),
+    )
+
+
+def test_nearest_are_by_distance_without_those_that_are_the_same(dataset):
+    found = profile.profile(dataset, 1, 2)
+    assert [(pair.row, pair.of_row, pair.distance) for pair in found.nearest] == [(1, 1, 3.0), (2, 1, 69), (3, 1, 69)]
+    assert found.near == (Pair("test", 1, 0, "train", 1, 1, 3.0),)
+
+
+def test_overlaps_count_images_and_those_that_contradict(dataset):
+    assert profile.overlaps(profile.profile(dataset, 1, 2)) == (
+        Overlap("train", "train", 1, 0, None, None),
+        Overlap("validation", "train", 1, 0, 0, 0),
+        Overlap("validation", "validation", 0, 0, None, None),
+        Overlap("test", "train", 1, 1, 1, 1),
+        Overlap("test", "validation", 0, 0, None, None),
+        Overlap("test", "test", 1, 0, None, None),
+    )
+
+
+def test_the_distance_is_that_of_all_pixels_not_of_the_cells():
+    # A chessboard of 8 grey levels up and down: the fields' means hide it in part, the pixels do not.
+    board = np.where(CHECKED, 108, 92).astype(np.uint8)[None]
+    (pair,) = profile.nearest_pairs("test", Split(board, np.array([0])), "train", split([100, 255], [0, 1]))
+    assert (pair.of_row, pair.distance) == (0, 8.0)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (8, 13), (1, 2), (3, 40)])
+def test_the_distance_of_the_cells_is_never_more_than_that_of_the_pixels(shape):
+    one, two = np.random.default_rng(1).integers(0, 256, (2, 20, *shape)).astype(np.uint8)
+    cells = np.sqrt(np.square(profile.cells(one) - profile.cells(two)).sum(axis=1))
+    assert (cells <= profile.rms(one, two) * (1 + 1e-5)).all()
+    flat = np.full((1, *shape), 200, np.uint8)
+    assert np.square(profile.cells(flat)).sum() == pytest.approx(200**2)
+    assert profile.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
+
+
+def test_blocks_of_queries_join_without_a_seam(digits, monkeypatch):
+    monkeypatch.setattr(profile, "QUERIES", 100)
+    pairs = list(profile.nearest_pairs("test", digits.test, "train", digits.train))
+    assert [pair.row for pair in pairs] == list(range(len(digits.test)))
+    queries, others = profile.cells(digits.test.images), profile.cells(digits.train.images)
+    plainly = np.square(queries[:, None] - others).sum(axis=2)
+    chosen = plainly[np.arange(len(pairs)), [pair.of_row for pair in pairs]]
+    np.testing.assert_allclose(chosen, plainly.min(axis=1), rtol=1e-3)
+
+
+def test_pictures_that_are_too_small_are_not_compared_nor_shown(dataset):
+    small = replace(
+        dataset, train=split([0, 51, 0, 255], [0, 1, 0, 1], side=2), validation=split([51], [1], side=2),
+        test=split([54], [0], side=2),
+    )  # fmt: skip
+    found = profile.profile(small, 1, 2)
+    assert found.nearest is None and found.near == () and len(found.exact) == 2
+    assert all(row.near is None for row in profile.overlaps(found))
+    assert set(dataset_report.write(found, small, 1).pictures) == {"shares", "ink", "pixels"}
+
+
+def test_a_page_shows_a_class_without_images_and_what_is_there_twice(dataset):
+    document = dataset_report.write(profile.profile(dataset, 1, 2), dataset, 1)
+    pictures = {"shares", "ink", "samples", "means", "sds", "pixels", "twice", "closest", "contradicting"}
+    assert set(document.pictures) == pictures
+    assert "2 · –" in document.pictures["samples"] and "test 0: 1 | 0: 0" in document.pictures["twice"]
+    assert "There twice (5 of 5)" in document.pictures["twice"]
+    assert "mlflow run . -e explore -P data=shades.npz -P validation=1 -P seed=1" in document.markdown()
+
+
+def test_what_is_wrong_is_said_in_short(dataset):
+    assert dataset_report.in_short(profile.profile(dataset, 1, 2)) == (
+        "No training images of class 2. No validation images of classes 0, 2. No test images of class 2. Images that "
+        "equal one before them: 4, of which 2 stand in two splits and 1 have another label than their equal. Images of "
+        "validation or test that nearly equal one of train: 1, of which 1 have another label."
+    )
+
+
+def test_the_tables_name_every_class_and_every_pair(dataset):
+    found = profile.profile(dataset, 1, 2)
+    counts = list(csv.DictReader(io.StringIO(dataset_report.class_counts_csv(found))))
+    assert [(row["class"], row["train"], row["test"], row["ink_q50"]) for row in counts] == [
+        ("0", "2", "3", "0"), ("1", "2", "1", "0.6"), ("2", "0", "0", "nan"),
+    ]  # fmt: skip
+    pairs = list(csv.DictReader(io.StringIO(dataset_report.duplicates_csv(found))))
+    assert [row["kind"] for row in pairs] == ["exact"] * 4 + ["near"]
+    assert pairs[-1] == {
+        "kind": "near", "split": "test", "row": "1", "label": "0", "of_split": "train", "of_row": "1", "of_label": "1",
+        "distance": "3", "contradicts": "true",
+    }  # fmt: skip
+    assert dataset_report.class_cells(found)[2] == ("2", "0", "0", "0", "0.00", "–")
+
+
+def test_many_classes_are_cut_off_in_the_table_and_said_to_be():
+    labels = np.arange(60, dtype=np.int32) % 30
+    rows = Split(np.random.default_rng(1).integers(0, 256, (60, 2, 3)).astype(np.uint8), labels)
+    many = Dataset(name="many", spec="many.npz", sha256=64 * "b", classes=30, train=rows, validation=rows, test=rows)
+    found = profile.profile(many, 1, 2)
+    cells = dataset_report.class_cells(found)
+    assert len(cells) == 22 and cells[20][0] == "… 10 more" and cells[21][:2] == ("all", "60")
+    assert "the first 20 of 30" in dataset_report.write(found, many, 1).html()

@@ -1,0 +1,52 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from entrypoints import display
+from study.execution.queue import Progress
+
+
+def printed(width: int, show) -> str:
+    text = io.StringIO()
+    show(Console(file=text, width=width))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 1_000])
+def test_no_number_of_a_table_is_cut_and_words_fold(width):
+    columns = ("arm", "trials", "val accuracy (%)", "verdict")
+    rows = [
+        ("lin | ear [red]x[/red] and more", "6", "97.62 ± 0.11", "hurts by 0.23 ± 0.10 points"),
+        ("boom", "0 (2 failed)", "–", "not tested"),
+    ]
+    text = printed(width, lambda console: display.print_table(console, columns, rows, words=("verdict",)))
+    assert all(number in text for number in ("97.62 ± 0.11", "0 (2 failed)"))
+    assert "…" not in text
+    assert "[red]x[/red]" in text or width < 100
+
+
+def test_every_trial_has_one_line_when_it_ends():
+    class Clock:
+        def after(self, elapsed, trials):
+            return 0.0
+
+    def trial(seed, state, reason=None):
+        return Progress(f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
+
+    def show(console):
+        with display.Display(console, Clock()) as observe:
+            observe([trial(1, "RUNNING"), trial(2, "WAITING")])
+            observe([trial(1, "COMPLETE"), trial(2, "RUNNING")])
+            observe([trial(1, "COMPLETE"), trial(2, "FAIL", "the loss was not finite")])
+
+    first, second = printed(1_000, show).splitlines()
+    assert first.startswith("1/2") and first.endswith("a=[b] · seed 1  done    epoch 3  val_loss 0.2500")
+    assert second.endswith("a=[b] · seed 2  failed  epoch 3  val_loss 0.2500  (the loss was not finite)")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (200, "3:20"), (3_723, "1:02:03")]
+)
+def test_duration_is_said_as_a_person_would(seconds, text):
+    assert display.duration(seconds) == text

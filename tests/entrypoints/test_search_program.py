@@ -1,0 +1,110 @@
+"""The search's noun, and its entry points as programs."""
+
+import re
+from functools import partial
+
+import pytest
+from mlflow import MlflowClient
+
+from entrypoints import report, search, worker
+from study.design.search import METRICS, Search, parse_search
+from study.design.search_space import load_space
+from study.execution.queue import create_queue
+from study.tracking import records, store
+
+SPACE = """
+baseline: {hidden: 8}
+fields:
+  learning_rate: {range: [1.0e-3, 1.0e-1], log: true}
+  batch_size: {choices: [32, 64]}
+"""
+QUICK = ("--data", "digits", "--space", "mine.yaml", "--epochs", "3", "--trials", "4", "--workers", "1")
+
+
+@pytest.fixture
+def call(call_program, tmp_path):
+    (tmp_path / "mine.yaml").write_text(SPACE)
+    return partial(call_program, search.main)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_search_is_read_back_and_knows_what_is_better(metric):
+    asked = Search(load_space("wide"), metric, "tpe", "median")
+    assert parse_search(asked.as_yaml(), "search.yaml") == asked
+    assert asked.better(0.9, 0.1) == (metric == "val_accuracy")
+    assert asked.words.startswith(("minimize val_", "maximize val_accuracy"))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--space", "defualt"], "space: no space is called defualt. Did you mean default?"),
+    (["--sampler", "TPE"], "sampler cannot be 'TPE'; expected tpe or random or qmc or cmaes or grid. Did you"),
+    (["--pruner", "mean"], "pruner cannot be 'mean'; expected hyperband or median or none."),
+    (["--metric", "accuracy"], "metric cannot be 'accuracy'"),
+    (["--sampler", "grid"], "sampler cannot be 'grid' where learning_rate has too many values"),
+    (["--trials", "0"], "trials cannot be '0'; expected a whole number from 1 to 100000, or auto."),
+    (["--minutes", "soon"], "minutes cannot be 'soon'; expected a number above 0, up to 100000, or none."),
+    (["--minutes", "-1"], "minutes cannot be '-1'"),
+    (["--minutes", "nan"], "minutes cannot be 'nan'"),
+    (["--epochs", "0"], "epochs cannot be '0'"),
+    (["--seed", "x"], "seed cannot be 'x'"),
+    (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
+    (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
+    (["--study", ""], "study cannot be this name"),
+    (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
+    (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected sqlite:///FILE.db, or postgresql"),
+])  # fmt: skip
+def test_bad_input_is_one_line_that_says_what_to_do(call, arguments, message):
+    status, _, errors = call("--data", "digits", *arguments)
+    assert status != 0
+    assert message in errors
+    assert "Traceback" not in errors and "secret" not in errors
+    assert [line for line in errors.strip().splitlines() if not line.startswith("WARNING")][1:] == []
+
+
+def test_plan_shows_the_space_and_runs_nothing(call, tmp_path):
+    status, output, errors = call(*QUICK, "--plan", "true")
+    assert (status, errors) == (0, "")
+    assert re.search(r"learning_rate +0\.001 … 0\.1 \(log\) +0\.001", output)
+    assert "Nothing was run." in output and not (tmp_path / "optuna.db").exists()
+
+
+def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
+    status, output, errors = call(*QUICK)
+    assert (status, errors) == (0, "")
+    assert output.startswith("search mine-digits: minimize val_cross_entropy over learning_rate, batch_size (tpe, ")
+    assert re.search(r"^1/4 +\d+ s  trial 0  done +[\d.]+  best +learning_rate=0.001 batch_size=32$", output, re.M)
+    run_id = re.search(r"^Run (\w+):", output, re.M)[1]
+    client = store.connect()
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert {trial.tags["state"] for trial in records.read_trials(client, run_id)} <= {"complete", "pruned"}
+    assert {"search.yaml", "trials.csv", "report/report.html"} <= set(records.read_files(client, run_id))
+
+    status, again, errors = call(*QUICK, "--trials", "5")
+    assert (status, errors) == (0, "")
+    assert f"Run {run_id}:" in again and len(records.read_trials(client, run_id)) == 5
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+    status, _, errors = call(*QUICK, "--sampler", "random")
+    assert status == 1
+    assert "study: the study mine-digits exists, with another sampler; expected tpe, got random." in errors
+    assert call(*QUICK, "--sampler", "random", "--plan", "true")[::2] == (status, errors)
+
+    status, fewer, errors = call(*QUICK, "--trials", "2")
+    assert (status, errors) == (0, "")
+    assert re.search(r"^5/5 ", fewer, re.M) and "mine-digits had 5 trials already" in fewer
+
+    MlflowClient().delete_run(run_id)
+    status, _, errors = call(*QUICK, "--trials", "6")
+    assert status == 1 and f"{run_id}: the study's run was deleted. `mlflow runs restore --run-id" in errors
+    MlflowClient().restore_run(run_id)
+
+    status, shown, errors = call_program(report.main, "--run", run_id)
+    assert (status, errors) == (0, "") and "Report: " in shown
+
+
+def test_a_worker_says_what_it_cannot_join(call, call_program, few_digits):
+    status, _, errors = call_program(worker.main)
+    assert (status, "study is missing" in errors) == (1, True)
+    create_queue("sqlite:///optuna.db", "night")
+    status, _, errors = call_program(worker.main, "--study", "nigth")
+    assert (status, "no study is called 'nigth'. Did you mean night?" in errors) == (1, True)

@@ -1,0 +1,203 @@
+"""The queue by itself, with many takers."""
+
+import threading
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from study.base import processes
+from study.design.ablation import TrialSpec
+from study.execution.queue import (
+    RETRIES,
+    Assignment,
+    Queue,
+    QueueEmpty,
+    QueueError,
+    create_queue,
+    equal_point,
+    load_queue,
+    progress,
+    requeue,
+)
+from study.training.config import TrialConfig
+
+NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
+
+
+@pytest.fixture
+def storage(tmp_path) -> str:
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+def cells(number: int) -> list[TrialSpec]:
+    return [TrialSpec("arm", TrialConfig(seed=seed)) for seed in range(1, number + 1)]
+
+
+def filled(storage: str, name: str, number: int) -> Queue:
+    queue, new = create_queue(storage, name)
+    assert new
+    queue.add_cells(cells(number))
+    queue.assign(NOWHERE)
+    return queue
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
+    filled(storage, "many takers", 12)
+    taken: list[str] = []
+    together = threading.Barrier(4)
+
+    def take():
+        study = load_queue(storage, "many takers")
+        together.wait()
+        with pytest.raises(QueueEmpty):
+            while True:
+                study.optimize(lambda trial: taken.append(trial.user_attrs["name"]) or 0.0, n_trials=1)
+
+    takers = [threading.Thread(target=take) for _ in range(4)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join()
+    assert sorted(taken) == sorted(cell.name for cell in cells(12))
+    study = optuna.load_study(study_name="many takers", storage=storage)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 12
+
+
+def test_config_comes_through_the_queue_unchanged(storage):
+    config = TrialConfig(learning_rate=0.1 + 0.2, hidden="20-7-5", patience=None, l2=1e-7)
+    study, _ = create_queue(storage, "text")
+    study.add_cells([TrialSpec("arm", config)])
+    assert TrialConfig.parse(study.trials[0].user_attrs["config"]) == config
+
+
+def test_progress_tells_state_epoch_and_reason(storage):
+    study = filled(storage, "progress", 3)
+
+    def first(trial):
+        trial.report(0.5, 1)
+        trial.report(0.25, 2)
+        return 0.25
+
+    def second(trial):
+        trial.set_user_attr("reason", "the loss was not finite")
+        raise ValueError
+
+    study.optimize(first, n_trials=1)
+    study.optimize(second, n_trials=1, catch=(Exception,))
+    done, failed, waiting = progress(study)
+    assert (done.name, done.state, done.epoch, done.epochs, done.value) == ("arm · seed 1", "COMPLETE", 2, 5, 0.25)
+    assert (failed.state, failed.reason) == ("FAIL", "the loss was not finite")
+    assert (waiting.state, waiting.finished, done.finished, failed.finished) == ("WAITING", False, True, True)
+
+
+def test_queue_that_does_not_exist_is_an_error_that_names_those_that_do(storage):
+    filled(storage, "dropout", 1)
+    with pytest.raises(QueueError, match=r"no study is called 'dropuot'.*Did you mean dropout"):
+        load_queue(storage, "dropuot")
+
+
+def test_the_second_to_create_a_queue_finds_it_assigned(storage):
+    first, new = create_queue(storage, "together")
+    found = []
+    second = threading.Thread(target=lambda: found.append(create_queue(storage, "together")))
+    second.start()
+    first.assign(NOWHERE)
+    second.join()
+    assert new and found[0][1] is False and found[0][0].assignment == NOWHERE
+
+
+def test_optunas_tools_call_the_metric_by_its_name(storage):
+    create_queue(storage, "named", "maximize", "val_accuracy")
+    study = optuna.load_study(study_name="named", storage=storage)
+    assert (study.metric_names, study.direction.name) == (["val_accuracy"], "MAXIMIZE")
+
+
+def test_a_trial_that_is_put_back_goes_first_and_keeps_its_slot_and_params(storage):
+    queue, _ = create_queue(storage, "slots")
+    queue.add_slots(3, [{"dropout": 0.25}])
+
+    def die(trial):
+        trial.suggest_float("dropout", 0, 1)
+        trial.set_user_attr("worker", {"host": "elsewhere", "pid": "1"})
+        requeue(queue, queue.frozen(trial))
+        raise ValueError
+
+    queue.optimize(die, n_trials=1, catch=(ValueError,))
+    taken = []
+    with pytest.raises(QueueEmpty):
+        queue.optimize(lambda trial: taken.append((trial.user_attrs, trial.params)) or 0.0)
+    assert [attributes["slot"] for attributes, _ in taken] == [0, 1, 2]
+    assert taken[0] == ({"slot": 0, "name": "trial 0", "uncounted": 0}, {"dropout": 0.25})
+
+
+def test_a_trial_is_put_back_at_most_so_often(storage):
+    queue = filled(storage, "often", 1)
+
+    def die(trial):
+        requeue(queue, queue.frozen(trial), most=RETRIES)
+        raise ValueError
+
+    with pytest.raises(QueueEmpty):
+        queue.optimize(die, catch=(ValueError,))
+    assert len(queue.trials) == 1 + RETRIES
+    (trial,) = progress(queue)
+    assert (trial.state, trial.reason) == ("FAIL", "its workers died")
+
+
+def test_interruptions_do_not_count_as_tries(storage):
+    queue = filled(storage, "interrupted", 1)
+    ends = iter([False, True, False, False, True, True])
+
+    def ends_early(trial):
+        requeue(queue, queue.frozen(trial), most=RETRIES, counts=next(ends))
+        raise ValueError
+
+    with pytest.raises(QueueEmpty):
+        queue.optimize(ends_early, catch=(ValueError,))
+    assert len(queue.trials) == 6 and progress(queue)[0].state == "FAIL"
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
+def test_a_worker_that_is_gone_gives_its_trial_back_at_once(storage):
+    queue = filled(storage, "gone", 1)
+    trial = queue.ask()
+    gone = processes.this_process() | {"process_started": "1.0"}
+    trial.set_user_attr("worker", gone)
+    queue.put_back_lost()
+    assert [each.state for each in queue.trials] == [TrialState.FAIL, TrialState.WAITING]
+    again = queue.ask()
+    again.set_user_attr("worker", processes.this_process())
+    queue.put_back_lost()
+    assert queue.at_work() == [1]
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
+def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, monkeypatch):
+    queue = filled(storage, "forgotten", 3)
+    for reason in (None, None, "diverged"):
+        trial = queue.ask()
+        if reason:
+            trial.set_user_attr("reason", reason)
+        queue.tell(trial, state=TrialState.FAIL)
+    requeue(queue, queue.trials[1], most=RETRIES)  # of this one nothing is forgotten
+    queue.put_back_forgotten()
+    assert len(queue.trials) == 4  # whoever marked them may be at it
+    monkeypatch.setattr("study.execution.queue.GRACE_SECONDS", 0)
+    for _ in range(2):
+        queue.put_back_forgotten()
+        assert [each.name for each in progress(queue) if each.state == "WAITING"] == [
+            "arm · seed 1", "arm · seed 2",
+        ]  # fmt: skip
+        assert len(queue.trials) == 5
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
+def test_a_point_that_was_tried_before_is_known(storage):
+    queue, _ = create_queue(storage, "points")
+    queue.add_slots(4, [{"dropout": share} for share in (0.1, 0.2, 0.1, 0.2)])
+    trials = [queue.ask() for _ in range(4)]
+    for trial in trials:
+        trial.suggest_float("dropout", 0, 1)
+    assert [equal_point(queue, trial) for trial in trials] == [None, None, 0, 1]

@@ -1,0 +1,132 @@
+"""A finished trial is not trained again: it is carried over, whole, into whatever study asks for it."""
+
+import numpy as np
+import pytest
+
+from study.analysis import ablation_results
+from study.design.ablation import parse_ablation
+from study.execution import worker
+from study.execution.queue import create_queue, progress
+from study.execution.storage import DEFAULT_STORAGE
+from study.reports import ablation_report
+from study.tracking import records, runs
+from study.tracking.artifacts import PREDICTIONS
+from study.tracking.store import connect
+from study.training import config, fingerprint
+from study.workflows import run_ablation
+from study.workflows.common import Outcome, assignment, outcome_of
+
+YAML = """
+question: Is the same trained again?
+baseline: {hidden: 8, epochs: 2, batch_size: 64}
+arms: {grid: {learning_rate: [0.01, 0.02]}}
+seeds: 2
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone(store):
+    """In a store of the module's own, with workers that wait for nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "IDLE_SECONDS", 0)
+        yield
+
+
+def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True) -> Outcome:
+    """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
+    asked = parse_ablation(arms, "same", "same.yaml")
+    started = runs.open_study_run(connect(), "ablation same")
+    run_ablation.describe(asked, asked.cells(seeds, dataset), dataset, started, {}, open_test)
+    queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
+    queue.add_cells(asked.cells(seeds, dataset))
+    queue.assign(assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
+    worker.work(DEFAULT_STORAGE, started.run_id)
+    study = ablation_results.read(started.client, started.run_id)
+    return outcome_of(study, ablation_report.log(study), progress(queue))
+
+
+@pytest.fixture(scope="module")
+def first(few_digits) -> Outcome:
+    return run(few_digits)
+
+
+def by_name(outcome) -> dict[str, records.RunRecord]:
+    return {trial.name: trial for trial in outcome.study.trials}
+
+
+def test_more_seeds_train_the_new_ones_only(first, few_digits):
+    more = run(few_digits, seeds=3)
+    assert (first.reused, more.reused) == (0, 4)
+    new = {name for name, trial in by_name(more).items() if "reused_from" not in trial.tags}
+    assert new == {"learning_rate=0.01 · seed 3", "learning_rate=0.02 · seed 3"}
+
+
+def test_what_is_carried_over_is_whole(first, few_digits):
+    again = run(few_digits)
+    assert again.reused == 4
+    client = connect()
+    for name, trial in by_name(again).items():
+        before = by_name(first)[name]
+        assert trial.tags["reused_from"] == before.run_id
+        assert (trial.params, trial.metrics, trial.curves) == (before.params, before.metrics, before.curves)
+        assert records.read_files(client, trial.run_id) == records.read_files(client, before.run_id)
+        for one, other in zip(
+            records.read_kernels(client, trial.run_id), records.read_kernels(client, before.run_id), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+    assert again.study.verdicts == first.study.verdicts
+
+
+def test_reuse_false_trains_anyway(first, few_digits):
+    anyway = run(few_digits, reuse=False)
+    assert anyway.reused == 0
+    assert not any("reused_from" in trial.tags for trial in anyway.study.trials)
+
+
+@pytest.mark.parametrize("change", ["code", "libraries", "data", "split"])
+def test_other_code_libraries_or_data_are_not_shared(first, few_digits, monkeypatch, change):
+    config_, dataset = by_name(first)["learning_rate=0.01 · seed 1"].params, few_digits
+    trial = config.TrialConfig.parse({name: config_[name] for name in config.TrialConfig.model_fields})
+    sha256, rows = dataset.sha256, len(dataset.validation)
+    assert records.find_equal(connect(), fingerprint.fingerprint(trial, sha256, rows))
+    if change == "code":
+        monkeypatch.setattr(fingerprint, "training_code_version", lambda: "other")
+    elif change == "libraries":
+        monkeypatch.setattr(fingerprint, "training_libraries", lambda: "tensorflow 9")
+    elif change == "data":
+        sha256 = "0" * 64
+    else:
+        rows -= 1
+    assert records.find_equal(connect(), fingerprint.fingerprint(trial, sha256, rows)) is None
+
+
+def test_the_test_set_opens_and_closes_with_the_study_that_asks(few_digits):
+    arms = YAML.replace("hidden: 8", "hidden: 10")
+    blind = run(few_digits, arms=arms, seeds=1, open_test=False)
+    assert not any(name.startswith("test_") for trial in blind.study.trials for name in trial.metrics)
+    seeing = run(few_digits, arms=arms, seeds=1)
+    trained = run(few_digits, arms=arms, seeds=1, reuse=False)
+    assert seeing.reused == 2
+    client = connect()
+    for name, trial in by_name(seeing).items():
+        other = by_name(trained)[name]
+        scores = {key: value for key, value in other.metrics.items() if "seconds" not in key}
+        assert {key: trial.metrics[key] for key in scores} == pytest.approx(scores)
+        own, others = (records.read_files(client, each.run_id) for each in (trial, other))
+        assert own.keys() == others.keys() and own[PREDICTIONS] == others[PREDICTIONS]
+    blind_again = run(few_digits, arms=arms, seeds=1, open_test=False)
+    assert blind_again.reused == 2
+    for trial in blind_again.study.trials:
+        assert not any(name.startswith("test_") for name in trial.metrics)
+        files = records.read_files(client, trial.run_id)
+        assert not any("test" in name for name in files)
+
+
+def test_a_trial_whose_model_was_deleted_is_trained_again(few_digits):
+    arms = YAML.replace("hidden: 8", "hidden: 11")
+    lost = run(few_digits, arms=arms, seeds=1)
+    client = connect()
+    for trial in lost.study.trials:
+        for output in client.get_run(trial.run_id).outputs.model_outputs:
+            client.delete_logged_model(output.model_id)
+    assert run(few_digits, arms=arms, seeds=1).reused == 0

@@ -1,0 +1,43 @@
+"""The database of a queue: whether it can be opened, and what may be shown of its address."""
+
+import pytest
+
+from study.base.errors import ConfigError, WorkerError
+from study.execution.queue import create_queue, find_queue
+from study.execution.storage import check_storage, has_password, without_password
+
+
+def test_queue_that_cannot_be_opened_is_an_error():
+    with pytest.raises(WorkerError, match="the queue cannot be opened"):
+        create_queue("sqlite:////nowhere/at/all/optuna.db", "x")
+
+
+@pytest.mark.parametrize("url, message", [
+    ("optuna.db", "storage cannot be 'optuna.db'; expected sqlite:///FILE.db, or postgresql"),
+    ("", "storage cannot be ''"),
+    ("mysql://me@there/x", "storage cannot be 'mysql://me@there/x'"),
+    ("journal://x", "storage cannot be 'journal://x'"),
+    ("postgresql://me:secret@there:abc/x", r"storage cannot be 'postgresql://me:\*\*\*@there:abc/x'"),
+    ("sqlite://", "storage is in the memory of one process"),
+    ("sqlite:///nowhere/at/all.db", "nowhere/at: there is no such folder"),
+    ("sqlite:///absent.db", "absent.db: there is no such file"),
+])  # fmt: skip
+def test_an_address_where_nobody_meets_is_refused(url, message):
+    with pytest.raises(ConfigError, match=message):
+        check_storage(url, exists=True)
+
+
+def test_an_address_is_checked_without_making_anything(tmp_path):
+    check_storage(f"sqlite:///{tmp_path}/new.db")
+    check_storage("postgresql+psycopg://me@db.example/study", exists=True)
+    assert find_queue(f"sqlite:///{tmp_path}/new.db", "x") is None and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url, shown, has", [
+    ("postgresql+psycopg://me:secret@db.example:5432/study", "postgresql+psycopg://me:***@db.example:5432/study", True),
+    ("postgresql+psycopg://me@db.example/study", "postgresql+psycopg://me@db.example/study", False),
+    ("sqlite:///optuna.db", "sqlite:///optuna.db", False),
+    ("not an address", "not an address", False),
+])  # fmt: skip
+def test_no_password_is_shown(url, shown, has):
+    assert (without_password(url), has_password(url)) == (shown, has)

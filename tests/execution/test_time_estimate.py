@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import pytest
+
+from study.design.ablation import TrialSpec
+from study.execution.queue import Progress
+from study.execution.time_estimate import (
+    SECONDS_A_STEP,
+    SECONDS_A_WEIGHT_AND_ROW,
+    SECONDS_A_WEIGHT_AND_STEP,
+    SECONDS_TO_COMPILE,
+    SECONDS_TO_RECORD,
+    SECONDS_TO_START,
+    time_left,
+    total_seconds,
+    trial_seconds,
+)
+from study.training.config import TrialConfig
+
+
+def cells(arms=2, seeds=2) -> list[TrialSpec]:
+    return [TrialSpec(f"arm {arm}", TrialConfig(epochs=4, seed=seed)) for seed in range(seeds) for arm in range(arms)]
+
+
+def at(cell: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
+    return Progress(cell.name, state, epoch, cell.config.epochs, None, None)
+
+
+@pytest.mark.parametrize("hidden, batch_size, weights, steps", [
+    ("none", 32, 7_840, 39),  # 784 · 10; 1,222 rows are 38 batches of 32 and one of 6
+    ("128", 32, 101_632, 39),  # 784 · 128 + 128 · 10
+    ("20-7-5", 1, 15_905, 1_222),  # 784 · 20 + 20 · 7 + 7 · 5 + 5 · 10
+    ("128", 2_000, 101_632, 1),
+])  # fmt: skip
+def test_a_trial_costs_its_weights_rows_and_steps(digits, hidden, batch_size, weights, steps):
+    config = TrialConfig(hidden=hidden, batch_size=batch_size, epochs=3)
+    epoch = (
+        weights * 1_222 * SECONDS_A_WEIGHT_AND_ROW
+        + weights * steps * SECONDS_A_WEIGHT_AND_STEP
+        + steps * SECONDS_A_STEP
+    )
+    assert trial_seconds(config, digits) == pytest.approx(SECONDS_TO_RECORD + 3 * epoch)
+
+
+def test_the_weights_follow_the_images_and_the_classes(digits):
+    config = TrialConfig(hidden="none", epochs=1)
+    small = replace(digits, classes=2, train=replace(digits.train, images=digits.train.images[:, :14, :7]))
+    share = (trial_seconds(config, small) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP) / (
+        trial_seconds(config, digits) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP
+    )
+    assert share == pytest.approx(14 * 7 * 2 / 7_840)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_trials_share_the_workers_and_each_arm_is_compiled(digits, workers):
+    trials = 4 * trial_seconds(TrialConfig(epochs=4), digits)
+    expected = SECONDS_TO_START + trials / workers + 2 * SECONDS_TO_COMPILE
+    assert total_seconds(cells(), digits, workers) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("elapsed, left", [(0, 1.0), (0.25, 0.75), (1, 0.0), (2, 0.0)])
+def test_before_the_first_epoch_the_guess_counts(digits, elapsed, left):
+    guess = total_seconds(cells(), digits, 2)
+    waiting = [at(cell, 0, "WAITING") for cell in cells()]
+    assert time_left(cells(), digits, 2).after(elapsed * guess, waiting) == pytest.approx(left * guess)
+
+
+def test_half_way_the_guess_and_what_was_seen_count_alike(digits):
+    # Half is done after 40 s, so all of it takes 80 s by what was seen; half of what both say is left.
+    guess = total_seconds(cells(), digits, 2)
+    first, second, third, fourth = cells()
+    trials = [at(first, 4, "COMPLETE"), at(second, 2), at(third, 2), at(fourth, 0, "WAITING")]
+    assert time_left(cells(), digits, 2).after(40, trials) == pytest.approx(0.5 * (0.5 * guess + 0.5 * 80))
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
+def test_a_trial_that_ended_early_is_done(digits, state):
+    assert time_left(cells(), digits, 2).after(40, [at(cell, 1, state) for cell in cells()]) == 0

@@ -1,0 +1,1 @@
+"""What the tests are made from: stores that are written without training, servers, and programs that are watched."""

@@ -1,0 +1,329 @@
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from entrypoints import playground as entrypoint
+from study.base.errors import TrackingError
+from study.inference import novelty
+from study.inference.playground import app
+from study.inference.playground.app import GIVEN, MOST_BYTES, MOST_MODELS, PlaygroundError, Question
+from study.inference.serving import log_model
+from study.tracking import records, registry
+from study.tracking.runs import open_study_run, start_trial_run
+from study.tracking.store import connect
+from study.training import loop, network
+from study.training.config import TrialConfig
+
+CONFIG = TrialConfig(data="digits", hidden="64", learning_rate=0.003, batch_size=32, epochs=8)
+MINE = "models:/mine@champion"
+CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+
+
+@pytest.fixture(scope="module")
+def known(digits, store):
+    """A store with a study of three trials, by their names: trained, untrained and without a model; and a champion."""
+    client = connect()
+    study = open_study_run(client, "ablation mine")
+    trained = network.build(CONFIG, digits.image_shape, digits.classes)
+    untrained = network.build(CONFIG.replace({"seed": 9}), digits.image_shape, digits.classes)
+    trained.set_weights(loop.train(CONFIG, digits).weights)
+    runs = {}
+    for seed, (name, model) in enumerate({"trained": trained, "untrained": untrained, "empty": None}.items(), 1):
+        tags = {"arm": name, "seed": seed, "dataset": "digits", "study": "ablation mine 1234"}
+        run = start_trial_run(client, study.run_id, f"{name} · seed {seed}", {}, tags)
+        if model:
+            run.log_model(model, digits.image_shape, digits.classes)
+        run.log_summary({"model_val_accuracy": 0.5})
+        run.set_tags({"state": "complete"})
+        run.end("FINISHED")
+        runs[name] = run.run_id
+    study.end("FINISHED")
+    file = store / "model.keras"
+    trained.save(file)
+    reference = novelty.fit(digits.train.images, digits.train.labels)
+    source = log_model.log_digit_model(client, study.run_id, file, reference.to_bytes())
+    registry.crown(client, "mine", source, study.run_id, "", {})
+    return {"client": client, "study": study.run_id, "network": trained, "reference": reference, **runs}
+
+
+@pytest.fixture(scope="module")
+def url(known):
+    """The address of a running playground with that champion, which begins with the study."""
+    page = app.Playground(known["client"], MINE, known["study"])
+    with app.listen(0) as listener:
+        server = app.server(page)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+def fetch(address, body=None, **headers):
+    """Return status, headers and text of a request's answer."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.headers, refusal.read().decode()
+
+
+def picture(image):
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def one():
+    """Return a picture of a vertical stroke."""
+    image = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(image).line((140, 50, 140, 230), fill=0, width=18)
+    return picture(image)
+
+
+def read(url, image, *models):
+    """Return what is seen and each model's answer, when all of them have been opened."""
+    for _ in range(600):
+        status, _, text = fetch(f"{url}/read", json.dumps({"image": image, "models": models}).encode())
+        assert status == 200, text
+        answer = json.loads(text)
+        if all(model["state"] != "loading" for model in answer["models"]):
+            return np.array(answer["seen"]), answer["models"]
+        time.sleep(0.1)
+    raise AssertionError("still loading")
+
+
+def test_page_needs_nothing_from_elsewhere(url):
+    status, headers, text = fetch(url)
+    assert status == 200 and "<canvas" in text
+    assert not re.search(r"https?:|src=|@import|url\(", text)
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/models"])
+def test_another_name_that_points_here_is_refused(url, path):
+    assert fetch(url + path, Host="evil.example")[0] == 400
+    assert fetch(url + path, Host="localhost:5055")[0] == 200
+
+
+def test_champion_and_trials_are_on_offer(url, known):
+    offered = json.loads(fetch(f"{url}/models")[2])
+    champion, study = offered["groups"]
+    assert [model["id"] for model in champion["models"]] == [GIVEN]
+    assert champion["models"][0]["name"] == "mine@champion" and champion["name"] == "champion"
+    assert study["name"] == "ablation mine 1234"
+    trials = [known[name] for name in ("trained", "untrained", "empty")]
+    assert [model["id"] for model in study["models"]] == trials
+    assert study["models"][0] == {"id": trials[0], "name": "trained · seed 1", "arm": "trained", "accuracy": 0.5}
+    assert offered["chosen"] == [GIVEN, *trials]
+
+
+def test_a_drawing_is_read_by_every_model(url, known):
+    seen, (champion, trained, untrained) = read(url, one(), GIVEN, known["trained"], known["untrained"])
+    assert seen.shape == (28, 28) and seen.max() == 255 and seen[:4].max() == 0
+    logits = loop.logits(known["network"], seen[None].astype(np.uint8))[0]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    for answer in (champion, trained):
+        np.testing.assert_allclose(answer["probabilities"], expected, atol=2e-6)
+        assert answer["label"] == expected.argmax()
+    assert untrained["probabilities"] != trained["probabilities"]
+    (doubted,), (reason,) = novelty.score(known["reference"], seen[None].astype(np.uint8))
+    assert champion["doubt"] == pytest.approx(doubted, abs=1e-4) and champion["reason"] == reason
+    assert trained["doubt"] is None
+
+
+def test_a_blank_page_is_doubted(url):
+    seen, (answer,) = read(url, picture(Image.new("L", (280, 280), 255)), GIVEN)
+    assert seen.max() == 0 and answer["doubt"] == 1 and answer["reason"] == novelty.BLANK
+
+
+def test_a_model_that_cannot_be_opened_says_so_and_the_others_answer(url, known):
+    _, (empty, trained) = read(url, one(), known["empty"], known["trained"])
+    assert empty["state"] == "failed" and "\n" not in empty["error"]
+    assert trained["state"] == "read"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"{", 422, "the request: Invalid JSON: "),
+        (b"{}", 422, "image: Field required."),
+        (json.dumps({"image": "", "models": MOST_MODELS * ["x"] + ["x"]}).encode(), 422, "models: List should have"),
+        (b'{"image": "", "models": ["file:/etc"]}', 404, "There is no model 'file:/etc' here."),
+        (b'{"image": "a", "models": []}', 400, "image is not base64."),
+        ('{"image": "ä", "models": []}'.encode(), 400, "image is not base64."),
+        (b'{"image": "aaaa", "models": []}', 400, "image: not a picture that can be read"),
+        (b'{"image": "", "models": []}', 400, "image: an empty file"),
+        (bytes(MOST_BYTES + 1), 413, "A request has at most 1,000,000 bytes."),
+    ],
+)
+def test_bad_requests_are_refused_in_one_sentence(url, body, status, detail):
+    got, _, text = fetch(f"{url}/read", body)
+    assert got == status and json.loads(text)["detail"].startswith(detail)
+
+
+def test_only_so_many_networks_stay_open():
+    shelf = app.Shelf()
+    first = shelf.get("0")
+    others = [shelf.get(str(number)) for number in range(1, MOST_MODELS)]
+    assert shelf.get("0") is first  # and now the one asked for last
+    shelf.get("another")
+    assert shelf.get("0") is first
+    assert shelf.get("1") is not others[0]
+
+
+def test_other_sizes_are_scaled_and_points_are_refused():
+    seen = np.zeros((28, 28), np.uint8)
+    seen[:, 14:] = 200
+    assert app.scaled(seen, (28, 28)) is seen
+    small = app.scaled(seen, (8, 6))
+    assert small.shape == (8, 6) and small[0, 0] == 0 and small[0, 5] == 200
+    with pytest.raises(PlaygroundError, match="it reads 1×2 numbers, which are no picture"):
+        app.scaled(seen, (1, 2))
+
+
+def test_what_the_page_begins_with(known):
+    client, study = known["client"], known["study"]
+    assert app.Playground(client, None, None).chosen() == [known["trained"]]
+    assert app.Playground(client, MINE, None).chosen() == [GIVEN]
+    assert app.Playground(client, None, study).chosen()[0] == known["trained"]
+
+
+def test_studies_of_points_are_left_out_with_the_reason(known):
+    trials = records.find_trials(known["client"], known["study"], None)
+    for trial in trials:
+        trial.tags["dataset"] = "synthetic"
+    (group,) = app.by_study(trials, None)
+    assert group.models == () and "points" in group.note
+
+
+def test_a_port_in_use_is_one_line():
+    with app.listen(0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PlaygroundError, match=rf"^port {port}: .*in use.*port=auto for a free one\.$"):
+            entrypoint.main(["--port", str(port)], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--model", "models:/nobody@champion"], TrackingError, "models:/nobody@champion: .*not found"),
+        (["--model", "abc"], TrackingError, "abc"),
+        (["--from", "abc"], TrackingError, "abc"),
+        (["--from", "trial"], PlaygroundError, "no finished trials that read pictures"),
+    ],
+)
+def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):
+    arguments = [known["trained"] if argument == "trial" else argument for argument in arguments]
+    with pytest.raises(error, match=message):
+        entrypoint.main([*arguments, "--port", "auto"], standalone_mode=False)
+
+
+def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "empty")
+    with pytest.raises(PlaygroundError, match=r"neither a champion nor a finished trial.*-e ablation"):
+        entrypoint.main(["--port", "auto"], standalone_mode=False)
+    assert capsys.readouterr().out.startswith("No champion, only trials: models:/mnist-mlp@champion: ")
+
+
+def test_a_question_is_what_the_page_sends():
+    assert set(Question.model_fields) == set(re.findall(r"(image|models): ", app.PAGE.read_text()))
+
+
+# --- in a real browser ------------------------------------------------------------------------------
+
+
+@contextmanager
+def program(*arguments):
+    """Run the entry point; yield its process and address."""
+    command = [sys.executable, "-m", "entrypoints.playground", "--open", "false", "--port", "auto", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(app.__file__).parents[3])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        try:
+            address, how_to_end = process.stdout.readline().strip(), process.stdout.readline()
+            assert how_to_end == "Ctrl-C ends it.\n"
+            yield process, address
+        finally:
+            process.kill()
+
+
+@contextmanager
+def chromium():
+    """Yield a browser, driven by selenium; skips the test where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
+        pytest.skip(f"needs {CHROMIUM} and {DRIVER}")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for word in (
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync",
+    ):  # fmt: skip
+        options.add_argument(f"--{word}")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options.add_argument(f"--user-data-dir={profile}")
+        driver = webdriver.Chrome(options, Service(DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+@pytest.mark.slow
+def test_a_person_draws_a_one_and_compares_two_models(known):
+    with chromium() as driver, program("--model", MINE) as (process, address):
+        from selenium.webdriver import ActionChains
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        def found(selector):
+            return driver.find_elements("css selector", selector)
+
+        def texts(selector):
+            return [element.text for element in found(selector)]
+
+        def wait(condition):
+            WebDriverWait(driver, 60).until(lambda _: condition())
+
+        driver.get(address)
+        wait(lambda: texts(".card .sure") == ["ready"])
+        (pad,) = found("#pad")
+        side = pad.size["height"]
+        pointer = ActionChains(driver).move_to_element_with_offset(pad, 0, -side // 3).click_and_hold()
+        for _ in range(6):
+            pointer.move_by_offset(0, side // 9)
+        pointer.perform()  # the button is still held
+        wait(lambda: texts(".card .label") == ["1"])
+        ActionChains(driver).release().perform()
+        assert texts(".card .doubt")[0].startswith("doubt ") and len(found(".card li")) == 10
+
+        found("details:last-child summary")[0].click()
+        found(f"input[value='{known['untrained']}']")[0].click()
+        wait(lambda: len(found(".card")) == 2 and all(texts(".card .label")))
+        assert texts(".card .label")[0] == "1"
+        assert driver.current_url.endswith(f"#models={GIVEN},{known['untrained']}")
+
+        driver.refresh()  # the choice is remembered, the drawing is not
+        wait(lambda: texts(".card .sure") == ["ready", "ready"])
+        assert driver.get_log("browser") == []
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

@@ -1,0 +1,181 @@
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from factories import written
+from factories.written import Trial
+from mlflow.artifacts import download_artifacts, load_text
+
+from study.reports import ablation_report
+from study.tracking import records
+
+YAML = """
+question: Does a | pipe help?
+known: Nobody knows <b>.
+arms:
+  list:
+    - {name: plain}
+    - {name: "l2 | 0.1", l2: 0.1}
+    - {name: thrown, learning_rate: 1.0e+20, optimizer: sgd}
+"""
+PREDICTED = {"plain": [0, 0, 1, 1, 2, 0], "l2 | 0.1": [0, 1, 1, 1, 2, 0]}
+
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Seven seeds of two arms, of which the second is two points worse, and an arm that was thrown off."""
+    trials = []
+    for seed in range(1, 8):
+        wobble = seed / 10_000
+        trials.append(Trial("plain", seed, (0.90, 0.97 + wobble), predicted=PREDICTED["plain"]))
+        trials.append(Trial("l2 | 0.1", seed, (0.80, 0.95 - wobble), predicted=PREDICTED["l2 | 0.1"]))
+        trials.append(Trial("thrown", seed, (0.1,), state="diverged"))
+    how = {"workers": "3", "storage": "postgresql+psycopg://db/study", "reuse": "true"}
+    return written.read(written.write(YAML, trials, params={"data": "my data.npz", "set": "hidden=64"} | how))
+
+
+@pytest.fixture(scope="module")
+def files(study):
+    return ablation_report.write(study)
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+def test_the_table_of_arms(study):
+    plain, penalty, thrown = ablation_report.cells(study.arms)
+    # 97.01 … 97.07: s = 0.0216, t(6) = 2.447.
+    assert plain == ("plain", "7", "97.040 ± 0.020", "0.02960 ± 0.00020", "96.040 ± 0.020", "2", "3")
+    assert penalty[2] == "94.960 ± 0.020"
+    assert thrown == ("thrown", "0 (7 failed)", "–", "–", "–", "–", "–")
+    assert len(ablation_report.COLUMNS) == len(plain)
+
+
+def test_the_table_of_verdicts(study):
+    assert ablation_report.verdict_cells(study.verdicts) == [
+        ("l2 | 0.1", "plain", "−2.080 ± 0.040", "0.0312", "▼ hurts by 2.08 ± 0.04 points"),
+        ("thrown", "plain", "–", "–", "· not tested: no seed finished in both arms"),
+    ]
+
+
+def test_the_csv_files_have_every_digit(study):
+    plain, _, thrown = csv.DictReader(io.StringIO(ablation_report.arms_csv(study.arms)))
+    assert float(plain["model_val_accuracy_mean"]) == pytest.approx(0.9704, abs=1e-12)
+    assert (plain["trials"], thrown["failed"], thrown["test_accuracy_mean"]) == ("7", "7", "")
+    hurts, nothing = csv.DictReader(io.StringIO(ablation_report.verdicts_csv(study.verdicts)))
+    assert float(hurts["difference"]) == pytest.approx(-2.08) and float(hurts["p"]) == 0.03125
+    assert (hurts["seeds"], hurts["kind"], nothing["seeds"], nothing["p"]) == ("7", "hurts", "0", "")
+
+
+def test_in_short_the_verdicts_stand_by_their_kind(study):
+    expected = (
+        "Against plain, in points of validation accuracy: hurts: l2 \\| 0.1 (−2.080 ± 0.040); not tested: thrown."
+    )
+    assert ablation_report.in_short(study) == expected
+    pairs = ablation_report.in_short(written.read(study.record.run_id, "pairs"))
+    assert pairs.startswith("In points of validation accuracy: ")
+    assert "thrown against plain" in pairs and "thrown against l2 \\| 0.1" in pairs
+
+
+# --- the document -----------------------------------------------------------------------------------
+
+
+def test_the_sections_stand_in_their_order(files):
+    assert re.findall(r"^## (.*)$", files["report.md"], re.M) == [
+        "Plan", "Arms", "Verdicts", "Curves", "What is taken for what", "Flip ledger",
+        "What was run, and how to run it again",
+    ]  # fmt: skip
+
+
+def test_markdown_and_page_say_the_same(files):
+    page, text = files["report.html"], files["report.md"]
+    assert "mine: Does a | pipe help?" in page and "Nobody knows &lt;b&gt;." in page
+    for piece in ("97.040 ± 0.020", "hurts by 2.08 ± 0.04 points", "0 (7 failed)"):
+        assert piece in page and piece in text
+    pictures = re.findall(r"!\[.*?\]\((figures/\w+\.svg)\)", text)
+    assert pictures and set(pictures) == {name for name in files if name.endswith(".svg")}
+    assert page.count("<figure>") == len(pictures)
+
+
+def test_the_plan_names_the_baseline_and_what_the_arms_change(files):
+    text = files["report.md"]
+    assert "3 arms × 7 seeds, 21 trials (14 complete, 7 diverged), on made-up: 1,000 rows to train on" in text
+    assert "| l2 \\| 0.1 | l2=0.1 |" in text and "| plain | nothing |" in text
+    assert "epochs=5" in text
+
+
+def test_the_line_that_runs_it_again_has_what_was_given_and_no_more(files):
+    assert "\nmlflow run . -e ablation -P task=mine -P 'data=my data.npz' -P set=hidden=64\n" in files["report.md"]
+
+
+def test_provenance_names_run_data_and_commit(files, study):
+    text = files["report.md"]
+    assert study.record.run_id in text and "SHA-256 5ee0" in text and 40 * "c" in text
+
+
+def test_the_ledger_is_told(files):
+    assert "| l2 \\| 0.1 | plain | 0 | 1 | 1.00 | 1 | 0 |" in files["report.md"]
+    assert "1 of 6, in 14 trials of all arms." in files["report.md"]
+    assert "figures/flips_1_breaks.svg" in files and "figures/never_right.svg" in files
+    assert "2 → 0" in files["figures/never_right.svg"]
+
+
+def test_confusions_are_those_of_the_best_and_the_worst_arm(files):
+    assert "best arm by validation: plain" in files["figures/confusion_best.svg"]
+    assert "worst arm by validation: l2 | 0.1" in files["figures/confusion_worst.svg"]
+
+
+def test_a_substitute_is_said_first():
+    run_id = written.write(YAML, [Trial("plain", 1)], dataset_substitute_for="MNIST, which could not be had")
+    text = ablation_report.write(written.read(run_id))["report.md"]
+    assert text.index("> **Not on MNIST.**") < text.index("## Plan")
+
+
+@pytest.mark.parametrize("trials", [[], [Trial("plain", 1, state="diverged")], [Trial("plain", 1, state="running")]])
+def test_a_study_of_which_nothing_has_finished_has_a_report(trials):
+    files = ablation_report.write(written.read(written.write(YAML + "figures: [gap, size]\n", trials)))
+    assert "## Curves" not in files["report.md"] and "## Flip ledger" not in files["report.md"]
+    assert "not tested: no seed finished in both arms" in files["report.html"]
+
+
+def test_one_seed_gives_numbers_and_no_intervals():
+    run_id = written.write(YAML, [Trial("plain", 1, (0.97,)), Trial("l2 | 0.1", 1, (0.96,))])
+    text = ablation_report.write(written.read(run_id))["report.md"]
+    assert "| −1 | – | · not tested: p cannot reach 0.05 with 1 seed, with 7 it can |" in text
+
+
+def test_the_report_is_logged_into_the_studys_run(study, files, store):
+    page = ablation_report.log(study)
+    run_id = study.record.run_id
+    assert not Path(page).is_absolute() and (store / page).read_text() == load_text(
+        f"runs:/{run_id}/report/report.html"
+    )
+    folder = Path(download_artifacts(f"runs:/{run_id}/report"))
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
+    assert load_text(f"runs:/{run_id}/verdicts.csv") == ablation_report.verdicts_csv(study.verdicts)
+    assert Path(download_artifacts(f"runs:/{run_id}/arms.png")).read_bytes()[:4] == b"\x89PNG"
+    note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
+    assert note.startswith("**Does a \\| pipe help?**") and "▼ hurts by 2.08" in note and "![" not in note
+
+
+def test_a_report_rendered_again_is_the_same(study, files):
+    assert ablation_report.write(written.read(study.record.run_id)) == files
+
+
+def test_the_summary_has_no_pictures_and_both_tables(study):
+    text = ablation_report.summary(study)
+    assert "![" not in text and "## Verdicts" in text and "## Arms" in text
+
+
+def test_the_best_arm_is_chosen_by_validation_alone():
+    trials = [
+        Trial("plain", 1, (0.90,), {"test_accuracy": 0.99}, predicted=PREDICTED["plain"]),
+        Trial("l2 | 0.1", 1, (0.95,), {"test_accuracy": 0.50}, predicted=PREDICTED["l2 | 0.1"]),
+    ]
+    files = ablation_report.write(written.read(written.write(YAML, trials)))
+    assert "best arm by validation: l2 | 0.1" in files["figures/confusion_best.svg"]

@@ -1,0 +1,257 @@
+import csv
+import io
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from factories import written_search
+from factories.pages import Page
+from factories.written_search import ONE_FIELD, Trial
+from mlflow.artifacts import download_artifacts, load_text
+from rich.console import Console
+
+from entrypoints import display
+from study.design.search_space import SPACES
+from study.reports import search_report
+from study.reports.plots.search import drawing
+from study.tracking import records
+
+pytestmark = pytest.mark.usefixtures("store")
+
+SECTIONS = ["The best configurations", "How the search went", "What mattered", "What was searched",
+            "What was run, and how to run it again"]  # fmt: skip
+WIDE = (SPACES / "wide.yaml").read_text()
+CONDITIONAL = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+"""
+ERROR = {"model_val_cross_entropy_se": 0.02}
+
+
+@pytest.fixture(scope="module")
+def study(store):
+    """Twelve complete trials, the eleventh the best and at an end of its range; one pruned, one diverged."""
+    trials = [
+        Trial(slot, (2.0, 1.0, 0.30 - 0.01 * slot), {"learning_rate": 10 ** (-3.5 + slot / 5), "l2": 0.0}, ERROR)
+        for slot in range(11)
+    ]
+    trials += [
+        Trial(11, (2.0, 1.0, 0.5), {"learning_rate": 5e-4, "l2": 1e-4}, name="mine | <b>"),
+        Trial(12, (3.0,), {"dropout": 0.3}, state="pruned"),
+        Trial(13, (5.0, math.inf), state="diverged", tags={"reason": "the loss was not finite"}),
+    ]
+    params = {"space": "mine.yaml", "sampler": "tpe", "plan": "false", "set": "none"}
+    return written_search.read(written_search.write(trials, params=params))
+
+
+@pytest.fixture(scope="module")
+def files(study):
+    return search_report.write(study)
+
+
+def plots(page: str) -> dict[str, tuple[list, dict]]:
+    """Return the data and the layout of a page's figures by their names."""
+    calls = re.findall(r'Plotly\.newPlot\("plot_(\w+)",(\[.*?\]),(\{.*?\}),\{"displayModeBar"', page)
+    return {name: (json.loads(data), json.loads(layout)) for name, data, layout in calls}
+
+
+# --- words and tables -------------------------------------------------------------------------------
+
+
+def test_the_ten_best_with_their_errors_and_distances(study):
+    rows = search_report.cells(study)
+    assert len(rows) == 10 and len(search_report.columns(study)) == len(rows[0])
+    assert rows[0] == ("trial 10", "0.200 ± 0.020", "the best", "learning_rate=0.0316 batch_size=32 l2=0 dropout=0")
+    assert (rows[1][2], rows[3][2]) == ("0.50 (within)", "1.50")
+    assert [row[0] for row in rows] == [f"trial {slot}" for slot in range(10, 0, -1)]
+
+
+def test_an_error_that_is_not_known_is_a_dash():
+    study = written_search.read(written_search.write([Trial(0, (0.4,)), Trial(1, (0.5,))]))
+    assert [row[1:3] for row in search_report.cells(study)] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
+
+
+def test_accuracies_are_percentages():
+    study = written_search.read(written_search.write([Trial(0, (0.9,)), Trial(1, (0.96,))], metric="val_accuracy"))
+    assert search_report.columns(study)[1] == "val accuracy (%) ± standard error"
+    assert search_report.cells(study)[0][1] == "96.0 ± 2.0"
+
+
+def test_in_short_is_what_came_of_it(study):
+    found, trials, mattered, *edges = search_report.in_short(study)
+    assert found.startswith("The best val cross-entropy (nats) is 0.200 ± 0.020 (standard error), of trial 10: ")
+    assert trials == "14 trials: 12 complete, 1 pruned, 1 failed."
+    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials): learning_rate ")
+    assert edges == []
+
+
+def test_an_edge_is_a_warning():
+    study = written_search.read(written_search.write([Trial(0, settings={"learning_rate": 0.09})]))
+    warning = "learning_rate=0.09 lies at the upper end of what was searched (0.1): a better one may lie beyond."
+    assert search_report.edge_lines(study) == [warning] and warning in search_report.in_short(study)
+
+
+def test_the_csv_file_has_every_trial_in_full_precision(study):
+    rows = list(csv.DictReader(io.StringIO(search_report.trials_csv(study))))
+    assert len(rows) == 14
+    assert float(rows[10]["val_cross_entropy"]) == pytest.approx(0.2, abs=1e-15)
+    assert rows[1]["learning_rate"] == repr(10**-3.3) and rows[1]["standard_error"] == "0.02"
+    pruned, diverged = rows[12:]
+    assert (pruned["state"], pruned["val_cross_entropy"], pruned["epochs_trained"]) == ("pruned", "", "1")
+    assert (diverged["state"], diverged["reason"]) == ("diverged", "the loss was not finite")
+
+
+def test_the_terminal_has_the_best_what_mattered_and_the_caution(study, capsys):
+    console = Console(width=140, file=io.StringIO())
+    display.print_search(console, study)
+    text = " ".join(console.file.getvalue().split())
+    assert "0.200 ± 0.020" in text and "What mattered most" in text and "trained with one seed" in text
+    assert capsys.readouterr().err == ""
+
+
+# --- the document -----------------------------------------------------------------------------------
+
+
+def test_sections_and_pictures(files):
+    text = files["report.md"]
+    assert re.findall(r"^## (.*)$", text, re.M) == SECTIONS
+    pictures = re.findall(r"!\[.*?\]\((figures/\w+\.svg)\)", text)
+    names = ["history", "curves", "distribution", "importances", "slice_learning_rate", "slice_batch_size", "slice_l2",
+             "slice_dropout", "parallel", "contour"]  # fmt: skip
+    assert pictures == [f"figures/{name}.svg" for name in names]
+    assert set(files) == {"report.html", "report.md", *pictures}
+
+
+def test_each_figure_is_on_the_page_once_and_so_is_the_library(files):
+    page = files["report.html"]
+    assert page.count(drawing.library()) == 1
+    outside = page.replace(drawing.library(), "")
+    assert len(page) < 8e6 and not re.findall(r'(?:src|href)="(?!#)', outside)
+    assert set(plots(outside)) == {Path(name).stem for name in files if name.endswith(".svg")}
+    assert outside.count('<figure class="live">') == outside.count('class="paper"') == outside.count("<svg") == 10
+
+
+def test_figures_say_what_was_measured(files):
+    drawn = plots(files["report.html"].replace(drawing.library(), ""))
+    history, layout = drawn["history"]
+    by_name = {trace["name"]: trace for trace in history}
+    assert layout["yaxis"]["type"] == "log" and layout["yaxis"]["title"]["text"] == "val cross-entropy (nats)"
+    assert by_name["best so far"]["y"][-1] == pytest.approx(0.2)
+    assert by_name["the best's standard error"]["y"] == pytest.approx([0.22, 0.22])
+    assert by_name["pruned, its last value"]["x"] == [12]
+    assert drawn["curves"][1]["xaxis"]["ticktext"] == ["1", "2", "3"]  # and no epoch 1.5
+    assert "ticktext" not in layout["xaxis"]
+    assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}
+    assert drawn["slice_learning_rate"][1]["xaxis"]["type"] == "log"
+    assert drawn["slice_l2"][0][0]["x"].count(1e-8) == 11  # drawn at the low end …
+    assert drawn["slice_l2"][1]["xaxis"]["ticktext"][0] == "0"  # … and called what it is
+    assert "<br>l2=0<br>" in drawn["slice_l2"][0][0]["text"][0]
+    assert [trace["name"] for trace in drawn["importances"][0]] == ["PED-ANOVA", "fANOVA"]
+    assert drawn["importances"][0][0]["y"][0] == "learning_rate"
+    (lines,) = drawn["parallel"][0]
+    values = lines["dimensions"][0]["values"]
+    assert values[lines["line"]["color"].index(11)] == min(values)  # of 0 … 11 the greatest is drawn on top
+    axes = [axis["label"] for axis in lines["dimensions"]]
+    assert axes == ["val cross-entropy (nats)", "learning_rate", "batch_size", "l2", "dropout"]
+
+
+def test_text_of_people_is_escaped(files):
+    outside = files["report.html"].replace(drawing.library(), "")
+    assert "mine | &lt;b&gt;" not in files["report.md"] and "<b>" not in outside
+    study = written_search.read(
+        written_search.write([Trial(0, name="</script><b>")], study="</script><script>alert(1)", dataset_title="a | b")
+    )
+    page = search_report.write(study)["report.html"].replace(drawing.library(), "")
+    assert "alert(1)" in page and "<script>alert" not in page and "<b>" not in page
+    assert "a | b" in " ".join(Page(page).said("p"))
+
+
+def test_what_is_run_again_is_what_was_given(files, study):
+    text = files["report.md"]
+    assert "mlflow run . -e search -P study=mine -P trials=50 -P space=mine.yaml -P sampler=tpe\n" in text
+    assert f"`mlflow run . -e promote -P from={study.record.run_id}`" in text
+    assert study.record.run_id in text and "SHA-256 5ee" in text and 40 * "c" in text
+    assert "| l2 | 1e-07 … 0.01 (log) or 0 | 0 |" in text
+
+
+def test_a_name_with_a_space_is_one_word_of_the_command():
+    run_id = written_search.write([Trial(0)], params={"study": "night and day"})
+    text = search_report.write(written_search.read(run_id))["report.md"]
+    assert "mlflow run . -e search -P 'study=night and day' -P trials=50\n" in text
+
+
+def test_the_report_is_in_the_searchs_run(study, files, store):
+    page = search_report.log(study)
+    run_id = study.record.run_id
+    assert (store / page).read_text() == files["report.html"]
+    folder = Path(download_artifacts(f"runs:/{run_id}/report"))
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
+    assert load_text(f"runs:/{run_id}/trials.csv") == search_report.trials_csv(study)
+    note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
+    assert note.startswith("**minimize val_cross_entropy over") and "0.200 ± 0.020" in note and "![" not in note
+    assert search_report.write(written_search.read(run_id)) == files
+
+
+# --- odd searches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trials, how, figures",
+    [
+        ([], {}, set()),
+        ([Trial(0)], {}, {"history", "curves", "distribution", "slice_l2"}),
+        ([Trial(0, (), state="FAILED")], {}, set()),
+        ([Trial(0, (math.inf,), state="diverged")], {}, {"curves", "history"}),
+        ([Trial(slot, (1.0 + slot,), state="pruned") for slot in range(3)], {}, {"history", "curves"}),
+        ([Trial(0, ()), Trial(1, (0.5,), metrics={"model_val_cross_entropy_se": 0.0})], {}, {"history"}),
+        ([Trial(slot, (0.5,)) for slot in range(12)], {}, {"parallel", "contour"}),
+        (
+            [Trial(slot, (0.5 + slot,), {"learning_rate": 10 ** (-4 + slot / 6)}) for slot in range(12)],
+            {"yaml": ONE_FIELD},
+            {"history", "slice_learning_rate"},
+        ),
+        ([Trial(0, (0.0,)), Trial(1, (1.0,))], {"metric": "val_accuracy"}, {"history", "contour"}),
+        ([Trial(0), Trial(1, (0.4,), {"optimizer": "momentum"})], {"yaml": WIDE}, {"parallel", "slice_momentum"}),
+        ([Trial(0, (1e30,)), Trial(1, (1e-9,))], {}, {"history", "contour"}),
+        ([Trial(slot, (0.1 + slot,)) for slot in range(12)], {"yaml": CONDITIONAL}, {"importances", "parallel"}),
+    ],
+)
+def test_odd_searches_have_a_report(trials, how, figures):
+    study = written_search.read(written_search.write(trials, **how))
+    files = search_report.write(study)
+    assert figures <= {Path(name).stem for name in files if name.endswith(".svg")}
+    assert re.findall(r"^## (.*)$", files["report.md"], re.M)[-1] == SECTIONS[-1]
+    assert ("No trial has come to a value." in files["report.md"]) == (study.best is None)
+    assert "nan" not in files["report.md"] and "NaN" not in files["report.html"].replace(drawing.library(), "")
+    display.print_search(Console(file=io.StringIO()), study)
+    search_report.trials_csv(study)
+
+
+def test_what_fanova_cannot_know_is_a_dash_in_the_figure_too():
+    optimizers = [{"optimizer": ("adam", "momentum")[slot % 2], "momentum": 0.5 + slot / 100} for slot in range(12)]
+    trials = [Trial(slot, (0.1 + slot,), settings) for slot, settings in enumerate(optimizers)]
+    study = written_search.read(written_search.write(trials, yaml=CONDITIONAL))
+    page = search_report.write(study)["report.html"].replace(drawing.library(), "")
+    ped, fanova = plots(page)["importances"][0]
+    assert dict(zip(fanova["y"], fanova["text"], strict=True)) == {"optimizer": "100 %", "momentum": "–"}
+    assert None not in ped["x"] + fanova["x"]  # Plotly would leave the dash out, too
+
+
+def test_trials_of_the_same_choices_do_not_hide_one_another():
+    yaml = "fields: {batch_size: {choices: [32, 64]}, activation: {choices: [relu, tanh]}}"
+    trials = [Trial(slot, (0.1 + slot,)) for slot in range(12)]
+    page = search_report.write(written_search.read(written_search.write(trials, yaml=yaml)))["report.html"]
+    _, points = plots(page.replace(drawing.library(), ""))["contour"][0]
+    assert max(map(abs, [*points["x"], *points["y"]])) < 0.2
+    places = zip(points["x"], points["y"], strict=True)
+    assert min(math.dist(one, other) for one, other in itertools.combinations(places, 2)) > 0.05
+
+
+def test_a_substitute_is_said_first():
+    study = written_search.read(written_search.write([Trial(0)], dataset_substitute_for="MNIST, which is not here"))
+    text = search_report.write(study)["report.md"]
+    assert text.index("> **Not on MNIST.**") < text.index("**In short.**")

@@ -1,0 +1,78 @@
+import pytest
+from factories.configs import OTHER
+
+from study.training.config import TrialConfig
+from study.training.fingerprint import TRAINING_CODE, code_hash, fingerprint
+
+NOT_DECISIVE = {"data", "validation"}
+
+
+def test_equal_trials_have_equal_fingerprints():
+    first, second = (fingerprint(TrialConfig.parse(values), "abc", 5_000) for values in (OTHER, dict(OTHER)))
+    assert first == second
+    assert len(first) == 64 and int(first, 16)
+
+
+@pytest.mark.parametrize("name", sorted(set(OTHER) - NOT_DECISIVE))
+def test_every_decisive_field_changes_the_fingerprint(name):
+    config = TrialConfig()
+    assert fingerprint(config.replace({name: OTHER[name]}), "abc", 5_000) != fingerprint(config, "abc", 5_000)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_DECISIVE))
+def test_the_words_that_name_the_data_do_not_change_the_fingerprint(name):
+    config = TrialConfig()
+    assert fingerprint(config.replace({name: OTHER[name]}), "abc", 5_000) == fingerprint(config, "abc", 5_000)
+
+
+@pytest.mark.parametrize("sha256, rows", [("abd", 5_000), ("abc", 4_999)])
+def test_the_data_and_the_split_change_the_fingerprint(sha256, rows):
+    assert fingerprint(TrialConfig(), sha256, rows) != fingerprint(TrialConfig(), "abc", 5_000)
+
+
+# --- the code ---------------------------------------------------------------------------------------
+
+CODE = ["""
+import numpy as np
+
+RATE = 0.5
+
+def half(value: float) -> float:
+    return RATE * value
+""", "def twice(value):\n    return 2 * value\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("find, put", [
+    ("import numpy as np", "from study.elsewhere import numpy as np"),
+    ("RATE = 0.5", "RATE = 0.5  # of what there is"),
+    ("    return RATE", '    """Return half of a value."""\n\n    return RATE'),
+    ("    return RATE", "    from study import moved\n    return RATE"),
+    ("RATE * value", "(RATE  *\n        value)"),
+])  # fmt: skip
+def test_what_code_does_not_do_leaves_its_hash_alone(find, put):
+    assert find in CODE[0]
+    assert code_hash([CODE[0].replace(find, put), CODE[1]]) == code_hash(CODE)
+
+
+def test_moving_code_to_a_file_of_another_name_leaves_its_hash_alone():
+    assert code_hash(reversed(CODE)) == code_hash(CODE)
+
+
+def test_the_help_text_of_a_field_leaves_the_hash_alone():
+    field = 'rate: float = Field(0.5, ge=0, description="{}")'
+    assert code_hash([field.format("a rate")]) == code_hash([field.format("the step size")])
+    assert code_hash([field.replace("ge", "gt")]) != code_hash([field])
+
+
+@pytest.mark.parametrize("find, put", [("0.5", "0.25"), ("RATE * value", "value * RATE"), ("half", "part")])
+def test_other_code_has_another_hash(find, put):
+    assert code_hash([CODE[0].replace(find, put), CODE[1]]) != code_hash(CODE)
+
+
+@pytest.mark.parametrize("name", TRAINING_CODE)
+def test_every_module_that_determines_a_result_counts(name, monkeypatch):
+    from study.training.fingerprint import HERE
+
+    before = code_hash((HERE / each).read_text() for each in TRAINING_CODE)
+    changed = ((HERE / each).read_text() + "\nMORE = 1\n" * (each == name) for each in TRAINING_CODE)
+    assert code_hash(changed) != before

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from study.training import network
+from study.training.config import TrialConfig
+
+
+def kinds(**settings):
+    return [type(layer).__name__ for layer in network.build(TrialConfig(**settings)).layers]
+
+
+def test_layers_stand_in_the_order_that_the_config_names():
+    assert kinds(hidden="16-8", dropout=0.1) == [
+        "Rescaling", "Flatten",
+        "Dense", "Activation", "Dropout",
+        "Dense", "Activation", "Dropout",
+        "Dense", "Activation",
+    ]  # fmt: skip
+    assert kinds(batch_norm="before")[2:5] == ["Dense", "BatchNormalization", "Activation"]
+    assert kinds(batch_norm="after")[2:5] == ["Dense", "Activation", "BatchNormalization"]
+    assert kinds(hidden="none") == ["Rescaling", "Flatten", "Dense", "Activation"]
+
+
+def test_output_is_probabilities_of_raw_pixels(digits):
+    probabilities = network.build(TrialConfig())(digits.test.images[:7]).numpy()
+    assert probabilities.shape == (7, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_parameters_of_the_baseline_are_those_of_784_128_10():
+    assert network.build(TrialConfig()).count_params() == 784 * 128 + 128 + 128 * 10 + 10
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    def weights(**settings):
+        return network.build(TrialConfig(**settings)).get_weights()
+
+    first, same, other = weights(), weights(dropout=0.2, learning_rate=0.5, l2=0.1), weights(seed=2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_layers_of_one_network_start_from_different_numbers():
+    weights = network.build(TrialConfig(hidden="784", initializer="random_normal")).get_weights()
+    assert not np.array_equal(weights[0][:, :10], weights[2])
+
+
+def test_every_kernel_and_no_bias_is_regularized():
+    layers = network.build(TrialConfig(hidden="8-8", l2=0.01)).layers
+    dense = [layer for layer in layers if type(layer).__name__ == "Dense"]
+    assert [float(layer.kernel_regularizer.l2) for layer in dense] == pytest.approx([0.01] * 3)
+    assert all(layer.bias_regularizer is None for layer in dense)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("sgd", "SGD", {"momentum": 0.0, "nesterov": False}),
+        ("momentum", "SGD", {"momentum": 0.8, "nesterov": False}),
+        ("nesterov", "SGD", {"momentum": 0.8, "nesterov": True}),
+        ("rmsprop", "RMSprop", {"momentum": 0.0}),
+        ("adam", "Adam", {"beta_1": 0.9, "beta_2": 0.999}),
+        ("adamw", "AdamW", {"weight_decay": 0.02}),
+    ],
+)
+def test_optimizers_are_keras_own(name, kind, expected):
+    decay = 0.02 if name == "adamw" else 0
+    optimizer = network.optimizer(TrialConfig(optimizer=name, learning_rate=0.3, momentum=0.8, weight_decay=decay))
+    settings = optimizer.get_config()
+    assert type(optimizer).__name__ == kind
+    assert {key: settings[key] for key in expected} == pytest.approx(expected)
+    assert settings["learning_rate"] == pytest.approx(0.3)
+
+
+def test_small_normal_weights_have_an_sd_of_a_hundredth():
+    kernel = network.build(TrialConfig(initializer="small_normal")).get_weights()[0]
+    assert kernel.std() == pytest.approx(0.01, rel=0.02)
+    assert abs(kernel.mean()) < 1e-4
+    other = network.build(TrialConfig(initializer="small_normal", seed=2)).get_weights()[0]
+    assert not np.array_equal(kernel, other)
