@@ -41,7 +41,7 @@ class Display:
     ):
         self._console, self._time_left, self._better, self._total = console, time_left, better, total
         self._start = time.monotonic()
-        self._reported: set[str] = set()
+        self._reported: set[int] = set()
         self._best: float | None = None
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
 
@@ -58,8 +58,8 @@ class Display:
         """Take in how far every trial is."""
         ended = [trial for trial in trials if trial.finished]
         for trial in ended:
-            if trial.name not in self._reported:
-                self._reported.add(trial.name)
+            if trial.slot not in self._reported:
+                self._reported.add(trial.slot)
                 line = self._line(trial, len(self._reported), trials)
                 self._console.print(line, markup=False, highlight=False)
         if self._live:

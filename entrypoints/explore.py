@@ -8,8 +8,9 @@ from study.data import profile
 from study.data.dataset import load_dataset
 from study.data.profile import Profile
 from study.reports import dataset_report
+from study.tracking import runs
 from study.training.config import TrialConfig, value_text
-from study.workflows.common import own_run
+from study.workflows.common import open_run
 
 FIELDS = TrialConfig.model_fields
 DEFAULTS = {name: (value_text(FIELDS[name].default), FIELDS[name].description) for name in ("data", "validation")}
@@ -27,7 +28,7 @@ def main(**given: str) -> None:
     for line in (dataset_report.title(dataset), f"SHA-256 {dataset.sha256}"):
         console.print(line, markup=False, highlight=False)
     params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(config.seed)}
-    with own_run(f"explore {dataset.name}", params, dataset, {"task": "explore"}) as run:
+    with open_run(f"explore {dataset.name}", params=params, tags=runs.data_tags(dataset) | {"task": "explore"}) as run:
         found = profile.profile(dataset, config.seed, dataset_report.SAMPLES)
         _print(console, found)
         page = dataset_report.log(run, found, dataset, config.seed)

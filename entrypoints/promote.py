@@ -48,17 +48,17 @@ def main(**given: str) -> None:
         click.echo(f"Nothing is new since run {before}; {_champion(race)} stays. force=true races again.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
-    workers = min(workers, len(race.cells))
+    workers = min(workers, len(race.specs))
     if only_plan:
-        seconds = time_estimate.total_seconds(race.cells, race.dataset, workers)
+        seconds = time_estimate.total_seconds(race.specs, race.dataset, workers)
         click.echo(f"In all about {display.duration(seconds)} on {display.count(workers, 'worker')}. Nothing was run.")
-        runs.name_project_run("plan of promote", {"plan.csv": run_ablation.plan_table(race.cells, race.dataset)})
+        runs.name_project_run("plan of promote", {"plan.csv": run_ablation.plan_table(race.specs, race.dataset)})
         return
 
-    with display.Display(console, time_estimate.time_left(race.cells, race.dataset, workers)) as observe:
+    with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
         done = promote.run(race, params=given, worker_count=workers, observe=observe, force=force)
     display.print_findings(console, done.outcome.study, verdicts=False)
-    display.warn_of_ended(done.outcome.diverged, "diverged", len(race.cells))
+    display.warn_of_ended(done.outcome.diverged, "diverged", len(race.specs))
     width = max((len(name) for name, _ in done.rows), default=0)
     for name, value in done.rows:
         click.echo(f"{name:<{width}}  {value}")
@@ -81,7 +81,7 @@ def _print_candidates(console: Console, race: Race) -> None:
         for entrant in race.entrants
     ]  # fmt: skip
     display.print_table(console, ("configuration", "trials", "val accuracy (%)", "is"), table, words=("is",))
-    first, last = race.cells[0].config.seed, race.cells[-1].config.seed
+    first, last = race.specs[0].config.seed, race.specs[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"
     click.echo(f"{size} ({seeds}); no trial sees the test images")

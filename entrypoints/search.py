@@ -72,7 +72,7 @@ def main(**given: str) -> None:
         return
 
     each = time_estimate.trial_seconds(search.baseline, dataset)
-    time_left = time_estimate.TimeLeft({f"trial {slot}": each for slot in range(trials or 1)}, seconds)
+    time_left = time_estimate.TimeLeft(dict.fromkeys(range(trials or 1), each), seconds)
     display.tell_how_to_join(console, name, given["storage"])
     params = given | {"storage": without_password(given["storage"])}
     with display.Display(console, time_left, search.better, trials) as observe:

@@ -34,6 +34,18 @@ def is_gone(process: Mapping[str, str]) -> bool:
         return False
 
 
+class ParentWatch:
+    """Notices when the process that started this one is gone: `mlflow run` does not pass its own end on."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where the parent has ended."""
+        if os.getppid() != self._parent:
+            raise KeyboardInterrupt
+
+
 def _machine() -> str:
     """Return what tells where pids mean the same: two machines or containers can have one host name."""
     parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]

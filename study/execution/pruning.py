@@ -9,12 +9,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from study.design.search import Search
-from study.execution.queue import slot_of
-from study.execution.sampling import _numbered, _Slots
+from study.execution.attributes import slot_of
+from study.execution.optuna_internals import BySlots, numbered_by_slot
 
 MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # so that epoch 3 is the first after which a trial can end
-
-
 HYPERBAND = {"reduction": 2, "least": 1}
 
 
@@ -41,7 +39,7 @@ class Sparing(BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         if slot_of(trial) == 0 or trial.last_step is None or trial.last_step >= self._epochs:
             return False
-        return self._pruner.prune(_Slots(study), _numbered(trial))
+        return self._pruner.prune(BySlots(study), numbered_by_slot(trial))
 
 
 class Hyperband(BasePruner):

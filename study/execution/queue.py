@@ -8,20 +8,19 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from study.base.errors import StudyError, nearest, shown
-from study.base.processes import is_gone
 from study.design.ablation import TrialSpec
-from study.execution.storage import GRACE_SECONDS, Storage, is_absent, open_storage, without_password
+from study.execution import attributes, recovery
+from study.execution.attributes import slot_of, tries_before, tries_counted
+from study.execution.optuna_internals import OrderedStudy
+from study.execution.storage import Storage, is_absent, open_storage, without_password
 
-RETRIES = 2
 CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
 
 
@@ -49,25 +48,11 @@ class Assignment:
     search: str | None = None
 
 
-class QueueEmpty(Exception):
-    """No trial is waiting."""
-
-
 # --- the queue --------------------------------------------------------------------------------------
 
 
-class Queue(optuna.Study):
+class Queue(OrderedStudy):
     """An Optuna study that hands out enqueued trials only: each of them once, in the order of their slots."""
-
-    def _pop_waiting_trial_id(self) -> int:
-        # Optuna would go by the trials' numbers, so that one that is put back came last; a search that was interrupted
-        # would then go on otherwise than one that was not. And where nothing waits it would make up a trial.
-        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    return trial._trial_id
-        raise QueueEmpty
 
     def frozen(self, trial: optuna.Trial) -> FrozenTrial:
         """Return a trial as the storage has it now."""
@@ -75,112 +60,51 @@ class Queue(optuna.Study):
 
     @property
     def assignment(self) -> Assignment:
-        """What the study's workers have to know; raises QueueError where nobody has said it."""
-        if "assignment" not in self.user_attrs:
-            hint = "Give the command that began it once more."
+        """What the study's workers have to know; raises QueueError where nobody has written it yet."""
+        if attributes.ASSIGNMENT not in self.user_attrs:
+            hint = "Run the command that began it again."
             raise QueueError(f"the study {self.study_name} was not begun in full", hint=hint)
-        return Assignment(**self.user_attrs["assignment"])
+        return Assignment(**self.user_attrs[attributes.ASSIGNMENT])
 
     @property
     def ended(self) -> str | None:
         """Why no more trials are to be taken; None while they are."""
-        return self.user_attrs.get("ended") or None
+        return self.user_attrs.get(attributes.ENDED) or None
 
     def assign(self, assignment: Assignment) -> None:
-        """Say what the workers have to know; from then on they can begin."""
-        self.set_user_attr("assignment", asdict(assignment))
+        """Write what the workers have to know; from then on they can begin."""
+        self.set_user_attr(attributes.ASSIGNMENT, asdict(assignment))
 
     def end(self, reason: str) -> None:
         """Let no more trials be taken."""
-        self.set_user_attr("ended", reason)
+        self.set_user_attr(attributes.ENDED, reason)
 
     def reopen(self) -> None:
         """Let trials be taken again."""
-        self.set_user_attr("ended", "")
+        self.set_user_attr(attributes.ENDED, "")
 
-    def add_cells(self, cells: Iterable[TrialSpec]) -> None:
+    def add_specs(self, specs: Iterable[TrialSpec]) -> None:
         """Enqueue an ablation's trials, in order."""
-        for slot, cell in enumerate(cells):
-            own = {"slot": slot, "name": cell.name, "arm": cell.arm, "config": cell.config.as_text()}
+        for slot, spec in enumerate(specs):
+            own = {
+                attributes.SLOT: slot, attributes.NAME: spec.name, attributes.ARM: spec.arm,
+                attributes.CONFIG: spec.config.as_text(),
+            }  # fmt: skip
             self.enqueue_trial({}, user_attrs=own)
 
     def add_slots(self, wanted: int, points: Sequence[dict]) -> None:
         """Enqueue a search's trials until there are `wanted` of them; the first ones are at the given points."""
         for slot in range(self.slots(), wanted):
             point = points[slot] if slot < len(points) else {}
-            self.enqueue_trial(point, user_attrs={"slot": slot, "name": f"trial {slot}"})
+            self.enqueue_trial(point, user_attrs={attributes.SLOT: slot, attributes.NAME: f"trial {slot}"})
 
-    def at_work(self) -> list[int]:
-        """Return the numbers of the trials that workers are at."""
+    def running(self) -> list[int]:
+        """Return the numbers of the trials that workers run."""
         return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
     def slots(self) -> int:
-        """Return how many places the queue has had."""
+        """Return how many slots the queue has had."""
         return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)
-
-    def put_back_lost(self) -> None:
-        """Put back the trials of workers on this machine that have ended, without waiting for their heartbeats."""
-        for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            worker = trial.user_attrs.get("worker")
-            late = datetime.now() - trial.datetime_start > timedelta(seconds=GRACE_SECONDS)
-            if is_gone(worker) if worker else late:
-                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-                    requeue(self, trial, most=RETRIES)
-
-    def put_back_forgotten(self) -> None:
-        """Put back the trials that failed because their workers died, and that nobody has put back.
-
-        To mark a trial as failed and to enqueue it again are two steps, and who takes them may die in between, or find
-        the disk full. For the process that conducts the study: of several each might put back the same trial.
-        """
-        trials = self.get_trials(deepcopy=False)
-        tried_again = {number for trial in trials for number in tries_before(trial)}
-        long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
-        for trial in trials:
-            died = trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
-            if died and trial.number not in tried_again and trial.datetime_complete < long_ago:
-                requeue(self, trial, most=RETRIES)
-
-
-def slot_of(trial: FrozenTrial) -> int:
-    """Return the trial's place in the queue, which it shares with its retries."""
-    return trial.user_attrs.get("slot", trial.number)
-
-
-def tries_before(trial: FrozenTrial) -> list[int]:
-    """Return the numbers of the trials that were this one's earlier tries."""
-    return RetryHeartbeatStaleTrialCallback.retry_history(trial)
-
-
-def requeue(study: optuna.Study, trial: FrozenTrial, most: int | None = None, counts: bool = True) -> None:
-    """Enqueue a trial that was not finished once more, unless it has been tried again `most` times.
-
-    Tries that do not count are those that somebody has interrupted. One that has a try that waits, runs or ended well
-    is left alone: who put it back before may not have been able to say that it had failed.
-    """
-    going = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-    for other in study.get_trials(deepcopy=False, states=going):
-        if other.number != trial.number and slot_of(other) == slot_of(trial):
-            return
-    history = [*tries_before(trial), trial.number]
-    uncounted = trial.user_attrs.get("uncounted", 0) + (not counts)
-    if most is not None and len(history) - uncounted > most:
-        return
-    kept = {name: value for name, value in trial.user_attrs.items() if name not in ("reason", "worker")}
-    study.add_trial(
-        create_trial(
-            state=TrialState.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs=kept | {"uncounted": uncounted},
-            system_attrs=trial.system_attrs | {"failed_trial": history[0], "retry_history": history},
-        )
-    )
-
-
-def _tries(trial: FrozenTrial) -> int:
-    return len(tries_before(trial)) + 1 - trial.user_attrs.get("uncounted", 0)
 
 
 def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
@@ -191,14 +115,14 @@ def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
         if other.number == trial.number or other.number in own_tries or other.params != trial.params:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
-        failed_for_good = other.state == TrialState.FAIL and "reason" in other.user_attrs
+        failed_for_good = other.state == TrialState.FAIL and attributes.REASON in other.user_attrs
         if came_before or failed_for_good or other.state in (TrialState.COMPLETE, TrialState.PRUNED):
             return other.number
     return None
 
 
 def _open(storage: str) -> Storage:
-    return open_storage(storage, lambda study, trial: requeue(study, trial, most=RETRIES))
+    return open_storage(storage, on_stale=recovery.requeue)
 
 
 def create_queue(storage: str, name: str, direction: str = "minimize", metric: str = "val_loss") -> tuple[Queue, bool]:
@@ -215,7 +139,7 @@ def create_queue(storage: str, name: str, direction: str = "minimize", metric: s
     except optuna.exceptions.DuplicatedStudyError:
         queue = Queue(name, opened)
         deadline = time.monotonic() + CREATION_SECONDS
-        while "assignment" not in queue.user_attrs:
+        while attributes.ASSIGNMENT not in queue.user_attrs:
             if time.monotonic() > deadline:
                 return queue, True  # whoever made it has died over it
             time.sleep(0.2)
@@ -252,9 +176,10 @@ class Progress:
 
     `value` is that of the metric that the trials report: an ablation's val_loss, a search's objective; of a complete
     trial of a search, that of the weights it kept. `settings` are what a search has suggested, `worker` is
-    ``host:pid`` of the process that ran it.
+    ``host:pid`` of the process that ran it. `slot` tells it from the others; `name` is for people.
     """
 
+    slot: int
     name: str
     state: str
     epoch: int
@@ -274,30 +199,33 @@ class Progress:
 def progress(study: optuna.Study, epochs: int = 0) -> list[Progress]:
     """Return how far each trial is, in the order of the slots; of a trial that was tried again, the latest try.
 
-    Left out are the trials of a search that turned out to repeat another. `epochs` is what a slot will train.
+    Trials of a search that turned out to repeat another are left out. `epochs` is what a slot will train.
     """
     latest: dict[int, FrozenTrial] = {}
     for trial in study.get_trials(deepcopy=False):
         if slot_of(trial) not in latest or tries_before(trial):
             latest[slot_of(trial)] = trial
-    return [_progress(trial, epochs) for _, trial in sorted(latest.items()) if "repeats" not in trial.user_attrs]
+    shown = (trial for _, trial in sorted(latest.items()) if attributes.REPEATS not in trial.user_attrs)
+    return [_progress(trial, epochs) for trial in shown]
 
 
 def _progress(trial: FrozenTrial, epochs: int) -> Progress:
-    attributes, values = trial.user_attrs, trial.intermediate_values
-    state, reason, epoch = trial.state.name, attributes.get("reason"), max(values, default=0)
+    own, values = trial.user_attrs, trial.intermediate_values
+    state, reason, epoch = trial.state.name, own.get(attributes.REASON), max(values, default=0)
     if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
-        # It is marked failed first and put back into the queue then.
-        state, reason = ("FAIL", "its workers died") if _tries(trial) > RETRIES else ("WAITING", None)
-    ended = trial.state == TrialState.COMPLETE and "settings" in attributes
+        # It is marked as failed first and requeued then.
+        died = tries_counted(trial) > recovery.RETRIES
+        state, reason = ("FAIL", "its workers died") if died else ("WAITING", None)
+    ended = trial.state == TrialState.COMPLETE and attributes.SETTINGS in own
     return Progress(
-        name=attributes["name"],
+        slot=slot_of(trial),
+        name=own[attributes.NAME],
         state=state,
         epoch=epoch,
-        epochs=int(attributes["config"]["epochs"]) if "config" in attributes else epochs,
+        epochs=int(own[attributes.CONFIG]["epochs"]) if attributes.CONFIG in own else epochs,
         value=trial.value if ended else values.get(epoch),
         reason=reason,
-        reused="reused_from" in attributes,
-        settings=attributes.get("settings", ""),
-        worker="{host}:{pid}".format(**attributes["worker"]) if "worker" in attributes else "",
+        reused=attributes.REUSED_FROM in own,
+        settings=own.get(attributes.SETTINGS, ""),
+        worker="{host}:{pid}".format(**own[attributes.WORKER]) if attributes.WORKER in own else "",
     )

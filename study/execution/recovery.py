@@ -1,14 +1,95 @@
-"""What a process that was killed has left behind in MLflow: runs that nobody will ever end."""
+"""What happens when a process dies: who notices, after how long, and what is done.
+
+| who died | who notices | after | what is done |
+|---|---|---|---|
+| a worker | the workers and the conductor of that machine, by its pid | 5 s | its trial is requeued |
+| a worker's machine or network | the storage: no heartbeat | 20 s | its trial is requeued, twice at most |
+| a worker between its run's end and Optuna's | whoever takes the trial up | then | the run's result counts |
+| a worker that stood still while another took its trial | Optuna | its next report | it drops the trial |
+| whoever marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
+| the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
+| `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
+| any process that wrote a run | the next command on that machine | its start | the run ends KILLED |
+| the database's server | every process that uses it | then | they wait, 3 minutes at most |
+| the MLflow server, or the disk | the worker that writes | then | the trial is requeued; a third fault ends it |
+
+A trial that fails because of itself (it diverges, or its code raises) is never requeued.
+"""
 
 import contextlib
+from datetime import datetime, timedelta
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.base.processes import is_gone
-from study.execution.queue import Queue
+from study.execution import optuna_internals
+from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, slot_of, tries_before, tries_counted
+from study.execution.storage import GRACE_SECONDS
 from study.tracking import records, runs, store
+
+RETRIES = 2  # of a trial whose workers died
+
+# --- trials -----------------------------------------------------------------------------------------
+
+
+def requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> None:
+    """Enqueue once more a trial that did not finish, unless it has been tried again RETRIES times.
+
+    A try that was interrupted does not count, and its trial is always requeued. A trial that has a try that waits,
+    runs or ended well is left alone: whoever requeued it before may not have been able to mark it as failed.
+    """
+    alive = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+    for other in study.get_trials(deepcopy=False, states=alive):
+        if other.number != trial.number and slot_of(other) == slot_of(trial):
+            return
+    if counts and tries_counted(trial) > RETRIES:
+        return
+    history = [*tries_before(trial), trial.number]
+    uncounted = trial.user_attrs.get(UNCOUNTED, 0) + (not counts)
+    kept = {name: value for name, value in trial.user_attrs.items() if name not in (REASON, WORKER)}
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=kept | {UNCOUNTED: uncounted},
+            system_attrs=trial.system_attrs | optuna_internals.retry_attributes(history),
+        )
+    )
+
+
+def requeue_lost(study: optuna.Study) -> None:
+    """Requeue the trials of workers on this machine that have ended, without waiting for their heartbeats."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get(WORKER)
+        late = datetime.now() - trial.datetime_start > timedelta(seconds=GRACE_SECONDS)
+        if is_gone(worker) if worker else late:
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                optuna_internals.mark_failed(study, trial)
+                requeue(study, trial)
+
+
+def requeue_forgotten(study: optuna.Study) -> None:
+    """Requeue the trials that failed because their workers died, and that nobody has requeued.
+
+    To mark a trial as failed and to requeue it are two steps, and whoever takes them may die in between, or find the
+    disk full. Only the process that conducts the study may call this: of several, each could requeue the same trial.
+    """
+    trials = study.get_trials(deepcopy=False)
+    tried_again = {number for trial in trials for number in tries_before(trial)}
+    long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
+    for trial in trials:
+        died = trial.state == TrialState.FAIL and REASON not in trial.user_attrs
+        if died and trial.number not in tried_again and trial.datetime_complete < long_ago:
+            requeue(study, trial)
+
+
+# --- runs -------------------------------------------------------------------------------------------
 
 
 def end_lost_runs(client: store.MlflowClient) -> list[str]:
-    """End, as KILLED, the runs of processes of this machine that have ended without doing so; return their names.
+    """End, as KILLED, the runs of processes of this machine that died without ending them; return their names.
 
     Runs of other machines are left alone: whether their processes live cannot be seen from here.
     """
@@ -21,12 +102,23 @@ def end_lost_runs(client: store.MlflowClient) -> list[str]:
     return ended
 
 
-def end_lost_trials(client: store.MlflowClient, study_run_id: str, queue: Queue) -> None:
-    """End, as KILLED, the runs of a study's trials that no worker is at any more, as far as the store lets us."""
+def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna.Study) -> None:
+    """End, as KILLED, the runs of a study's trials that no worker runs any more, as far as the store allows it."""
     with contextlib.suppress(Exception):
-        queue.put_back_lost()
-        at_work = {str(number) for number in queue.at_work()}
+        requeue_lost(study)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        alive = {str(trial.number) for trial in running}
         for record in records.read_trials(client, study_run_id):
-            if record.status == "RUNNING" and record.tags.get("optuna_trial") not in at_work:
+            if record.status == "RUNNING" and record.tags.get("optuna_trial") not in alive:
                 with contextlib.suppress(Exception):
                     runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
+
+
+def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:
+    """Return the run of this trial's last try, which its worker left behind, ended if it was not; None for a first."""
+    if not (run_id := trial.user_attrs.get(RUN_ID)):
+        return None
+    record = records.read_run(client, run_id)
+    if record.status == "RUNNING":
+        runs.Run(client, run_id).end("KILLED", "its worker died; another took the trial up")
+    return record

@@ -25,6 +25,7 @@ from sqlalchemy.exc import (
 )  # fmt: skip
 
 from study.base.errors import ConfigError, WorkerError, first_line, shown
+from study.execution.optuna_internals import STORAGE_METHODS
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 HEARTBEAT_SECONDS = 5
@@ -80,13 +81,7 @@ class Storage(RDBStorage):
             super().record_heartbeat(trial_id)
 
 
-for _name in (
-    "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
-    "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
-    "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
-    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
-    "_get_stale_trial_ids",
-):  # fmt: skip
+for _name in STORAGE_METHODS:
     setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
 
 

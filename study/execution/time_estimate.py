@@ -39,17 +39,17 @@ def total_seconds(cells: Sequence[TrialSpec], dataset: Dataset, workers: int) ->
 class TimeLeft:
     """Seconds until the last trial ends: the guess beforehand, corrected by how fast the trials really go.
 
-    `seconds` are those of each trial by name, `whole` those of all together, on all workers.
+    `seconds` are those of each trial by slot, `whole` those of all together, on all workers.
     """
 
-    def __init__(self, seconds: Mapping[str, float], whole: float):
+    def __init__(self, seconds: Mapping[int, float], whole: float):
         self._seconds, self._whole = seconds, whole
         self._all = sum(seconds.values())
 
     def after(self, elapsed: float, trials: Sequence[Progress]) -> float:
         """Return the seconds left, `elapsed` seconds after the start."""
         done = sum(
-            self._seconds.get(trial.name, 0) * (1 if trial.finished else trial.epoch / trial.epochs) for trial in trials
+            self._seconds.get(trial.slot, 0) * (1 if trial.finished else trial.epoch / trial.epochs) for trial in trials
         )
         share = done / self._all
         if share == 0:
@@ -60,7 +60,7 @@ class TimeLeft:
 
 def time_left(cells: Sequence[TrialSpec], dataset: Dataset, workers: int) -> TimeLeft:
     """Return the time that these trials will take."""
-    seconds = {cell.name: trial_seconds(cell.config, dataset) for cell in cells}
+    seconds = {slot: trial_seconds(cell.config, dataset) for slot, cell in enumerate(cells)}
     return TimeLeft(seconds, total_seconds(cells, dataset, workers))
 
 

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from study.base.errors import WorkerError
-from study.execution.queue import Progress, Queue, progress
+from study.execution.queue import Progress
 from study.tracking import store
 
 POLL_SECONDS = 0.5
@@ -46,7 +46,7 @@ class WorkerPool:
     def assign(self, storage: str, name: str, spec: str | None = None) -> None:
         """Let the workers run the trials of the queue of this name; `spec` names the data, if not as the queue does."""
         for process in self._processes:
-            with contextlib.suppress(BrokenPipeError):  # one that has died already; `watch` will tell
+            with contextlib.suppress(BrokenPipeError):  # one that has died already; `failure` will say so
                 process.stdin.write(json.dumps([storage, name, spec]).encode() + b"\n")
                 process.stdin.flush()
 
@@ -83,32 +83,11 @@ class WorkerPool:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
 
-    def watch(self, queue: Queue, epochs: int = 0) -> Iterator[list[Progress]]:
-        """Yield every trial's progress about twice a second, until all have ended, or the queue was ended.
-
-        Whoever takes it may enqueue more meanwhile. `epochs` is what a trial of a search trains. Raises WorkerError
-        when no worker is left to end them, KeyboardInterrupt when the program that started this one is gone (`mlflow
-        run` does not pass its own end on).
-        """
-        parent = os.getppid()
-        while True:
-            alive = self.working()
-            queue.put_back_forgotten()
-            trials = progress(queue, epochs)
-            yield trials
-            if queue.ended or all(trial.finished for trial in trials):
-                trials = progress(queue, epochs)  # whoever took them may have enqueued more
-                running = any(trial.state == "RUNNING" for trial in trials)
-                if all(trial.finished for trial in trials) or (queue.ended and not running):
-                    yield trials
-                    return
-            if not alive:
-                codes = sorted({process.returncode for process in self._processes})
-                raise WorkerError(
-                    f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
-                    got=f"{sum(trial.finished for trial in trials)} of {len(trials)} trials",
-                    hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
-                )
-            if os.getppid() != parent:
-                raise KeyboardInterrupt
-            time.sleep(POLL_SECONDS)
+    def failure(self, trials: Sequence[Progress]) -> WorkerError:
+        """Return the error that no worker is left to run what has not ended of these trials."""
+        codes = sorted({process.returncode for process in self._processes})
+        return WorkerError(
+            f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
+            got=f"{sum(trial.finished for trial in trials)} of {len(trials)} trials",
+            hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
+        )

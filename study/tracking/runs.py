@@ -43,6 +43,7 @@ class Run:
         self.client, self.run_id = client, run_id
         self._waiting: list[Metric] = []
         self._last_write = 0.0
+        self.ended = False
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, replacing those that are there."""
@@ -121,6 +122,7 @@ class Run:
     def reopen(self) -> None:
         """Let a run that has ended be running again."""
         self.client.update_run(self.run_id, status="RUNNING")
+        self.ended = False
 
     def end(self, status: str, reason: str | None = None) -> None:
         """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
@@ -130,6 +132,7 @@ class Run:
                 self.set_tags({REASON_TAG: reason[:1_000]})
         finally:  # a store that has no room for more may still have room for this
             self.client.set_terminated(self.run_id, status)
+            self.ended = True
 
 
 def begun_run() -> str | None:

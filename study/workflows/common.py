@@ -1,7 +1,7 @@
-"""What ablations, searches and promotions share: a run's life, what marks it, and how a study ended."""
+"""What the workflows share: how a run begins and ends, how trials get run, and what a study came to."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -9,44 +9,73 @@ from typing import Generic, TypeVar
 from study.base import processes
 from study.base.errors import Interrupted, in_one_line
 from study.data.dataset import Dataset
-from study.execution import recovery
-from study.execution.queue import Assignment, Progress
+from study.execution import attributes, recovery
+from study.execution.queue import Assignment, Progress, Queue, progress
+from study.execution.worker_pool import POLL_SECONDS, WorkerPool
 from study.tracking import runs, store
+from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 
-GO_ON = "The same command goes on: what is finished is not trained again"
+RESUME = "Run the same command again to resume: finished trials are not trained again"
 
-
-S = TypeVar("S")  # an ablation or a search, read back
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[S]):
-    """What a study came to: the study read back, where its report lies, and the trials that did not end well.
-
-    A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
-    trials that were carried over from earlier studies.
-    """
-
-    study: S
-    page: str
-    diverged: list[Progress]
-    failures: list[Progress]
-    reused: int = 0
+# --- a run ------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def ended_with(run: runs.Run) -> Iterator[None]:
-    """End a run where what is done in it is not finished: KILLED when it is interrupted, FAILED by any error."""
+def open_run(
+    name: str,
+    *,
+    params: Mapping[str, str],
+    tags: Mapping[str, object] | None = None,
+    client: store.MlflowClient | None = None,
+) -> Iterator[Run]:
+    """Open this program's own run, marked with its code and its process, and end it as `ended` does.
+
+    It is the run that `mlflow run` has made, or a new one. Runs that dead processes left RUNNING are ended first.
+    Raises TrackingError.
+    """
+    client = client or store.connect()
+    recovery.end_lost_runs(client)
+    run = runs.open_study_run(client, name)
+    with ended(run):
+        run.log_params(params)
+        run.set_tags(runs.code_tags() | processes.this_process() | dict(tags or {}))
+        yield run
+
+
+@contextmanager
+def ended(run: Run, interrupted: str | None = None) -> Iterator[None]:
+    """End a run when the block that writes it ends, however it does.
+
+    | the block | status | reason |
+    |---|---|---|
+    | ends | FINISHED, unless it has ended the run itself | – |
+    | is interrupted | KILLED | interrupted |
+    | raises anything else | FAILED | the error, in a line |
+
+    A KeyboardInterrupt becomes Interrupted, whose message is `interrupted`.
+    """
     try:
         yield
+    except (KeyboardInterrupt, Interrupted) as failure:
+        _end(run, "KILLED", "interrupted")
+        if isinstance(failure, Interrupted):
+            raise
+        raise Interrupted(interrupted or f"stopped; run {run.run_id} keeps what was done before") from None
     except BaseException as failure:
-        interrupted = isinstance(failure, (KeyboardInterrupt, Interrupted))
-        with suppress(Exception):  # the store may be the very thing that failed
-            run.end("KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(failure))
-        if isinstance(failure, KeyboardInterrupt):
-            raise Interrupted(f"stopped. {GO_ON}") from None
+        _end(run, "FAILED", in_one_line(failure))
         raise
+    if not run.ended:
+        run.end("FINISHED")
+
+
+def _end(run: Run, status: str, reason: str) -> None:
+    if not run.ended:
+        with suppress(Exception):  # the store may be the very thing that failed
+            run.end(status, reason)
+
+
+# --- trials -----------------------------------------------------------------------------------------
 
 
 def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, search: str | None = None) -> Assignment:
@@ -71,42 +100,84 @@ def study_tags(dataset: Dataset) -> dict[str, object]:
     return runs.data_tags(dataset) | code | runs.code_tags()
 
 
-def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
-    """Return what a study came to; those that failed without having diverged are failures."""
-    thrown = {trial.name for trial in study.trials if trial.tags.get("state") == "diverged"}
-    failed = [trial for trial in trials if trial.state == "FAIL"]
-    diverged = [trial for trial in failed if trial.name in thrown]
-    failures = [trial for trial in failed if trial.name not in thrown]
-    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))
+def run_trials(
+    run: Run,
+    queue: Queue,
+    pool: WorkerPool,
+    *,
+    storage: str,
+    observe: Callable[[list[Progress]], None],
+    refill: Callable[[list[Progress]], None] = lambda trials: None,
+    epochs: int = 0,
+    end_queue: str | None = None,
+) -> list[Progress]:
+    """Let the pool's workers run the queue's trials until all have ended, or the queue has; return how they ended.
 
-
-def failure_text(failures: Sequence[Progress]) -> str | None:
-    """Return the failed trials with their reasons in a line; None without any."""
-    return "; ".join(f"{trial.name}: {trial.reason}" for trial in failures) or None
-
-
-@contextmanager
-def own_run(name: str, params: Mapping[str, str], dataset: Dataset, tags: Mapping[str, object]) -> Iterator[runs.Run]:
-    """Open this program's own run, marked with its data and its code, and end it where what is done in it does not.
-
-    It is the run that `mlflow run` has made, or a new one: KILLED after a Ctrl-C, which becomes Interrupted, FAILED
-    after anything else that is raised. Ending it well is left to what is done in it. Raises TrackingError.
+    About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is what a
+    trial of a search trains. However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is
+    ended with the reason `end_queue` where there is one. Raises WorkerError when no worker is left, Interrupted.
     """
-    client = store.connect()
-    recovery.end_lost_runs(client)
-    run = runs.open_study_run(client, name)
+    parent, trials = processes.ParentWatch(), []
     try:
-        run.log_params(params)
-        run.set_tags(runs.data_tags(dataset) | runs.code_tags() | processes.this_process() | dict(tags))
-        yield run
+        refill(progress(queue, epochs))
+        trials = progress(queue, epochs)
+        pool.assign(storage, queue.study_name)
+        while True:
+            alive = pool.working()  # asked first: what they have finished by now is in the progress
+            recovery.requeue_forgotten(queue)
+            trials = progress(queue, epochs)
+            refill(trials)
+            observe(trials)
+            if queue.ended or all(trial.finished for trial in trials):
+                trials = progress(queue, epochs)  # with what was enqueued just now
+                running = any(trial.state == "RUNNING" for trial in trials)
+                if all(trial.finished for trial in trials) or (queue.ended and not running):
+                    observe(trials)
+                    return trials
+            if not alive:
+                raise pool.failure(trials)
+            parent.check()
+            time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        _end(run, "KILLED", "interrupted")
-        raise Interrupted(f"stopped; run {run.run_id} keeps what was done before") from None
-    except BaseException as failure:
-        _end(run, "FAILED", in_one_line(failure))
-        raise
+        done = sum(trial.finished for trial in trials)
+        raise Interrupted(f"stopped with {done} of {len(trials)} trials done. {RESUME}") from None
+    finally:
+        pool.stop()
+        if end_queue:
+            with suppress(Exception):  # before the trials of the workers that were stopped are requeued
+                queue.end(end_queue)
+        recovery.end_lost_trials(run.client, run.run_id, queue)
 
 
-def _end(run: runs.Run, status: str, reason: str) -> None:
-    with contextlib.suppress(Exception):  # the store may be the very thing that failed
-        run.end(status, reason)
+# --- what it came to --------------------------------------------------------------------------------
+
+S = TypeVar("S")  # an ablation or a search, read back
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[S]):
+    """What a study came to: the study read back, where its report lies, and the trials that did not end well.
+
+    A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
+    trials that were carried over from earlier studies.
+    """
+
+    study: S
+    page: str
+    diverged: list[Progress]
+    failures: list[Progress]
+    reused: int = 0
+
+    @property
+    def failure_text(self) -> str | None:
+        """The failed trials with their reasons in a line; None without any."""
+        return "; ".join(f"{trial.name}: {trial.reason}" for trial in self.failures) or None
+
+
+def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
+    """Return what a study came to; trials that failed without having diverged are failures."""
+    thrown = {int(trial.tags[attributes.SLOT]) for trial in study.trials if trial.tags.get("state") == "diverged"}
+    failed = [trial for trial in trials if trial.state == "FAIL"]
+    diverged = [trial for trial in failed if trial.slot in thrown]
+    failures = [trial for trial in failed if trial.slot not in thrown]
+    return Outcome(study, page, diverged, failures, reused=sum(trial.reused for trial in trials))

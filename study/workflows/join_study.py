@@ -1,10 +1,10 @@
 """Join a study that was begun elsewhere: workers on this machine take trials from its queue."""
 
-import os
 import time
 from collections.abc import Callable
 
 from study.base.errors import Interrupted, WorkerError
+from study.base.processes import ParentWatch
 from study.execution import recovery
 from study.execution.queue import Progress, load_queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
@@ -14,7 +14,7 @@ from study.tracking import store
 def join_study(
     storage: str, name: str, worker_count: int, *, spec: str | None, observe: Callable[[list[Progress]], None]
 ) -> int:
-    """Let so many workers run trials of this study until it ends, or nothing is left; return how many they ran.
+    """Let `worker_count` workers run trials of this study until it ends, or nothing is left; return how many they ran.
 
     `spec` names the data on this machine, None for the study's own name; `observe` is called about twice a second with
     the progress of the trials that run here. Raises QueueError where there is no such study, WorkerError where a worker
@@ -24,23 +24,24 @@ def join_study(
     if queue.ended:
         return 0
     here: list[Progress] = []
-    parent = os.getppid()
-    with WorkerPool(worker_count) as team:
+    parent = ParentWatch()
+    with WorkerPool(worker_count) as pool:
         recovery.end_lost_runs(store.connect())
-        team.assign(storage, name, spec)
+        pool.assign(storage, name, spec)
         try:
             while True:
-                working = team.working()
-                here = [trial for trial in progress(queue) if trial.worker in team.names]
+                working = pool.working()
+                here = [trial for trial in progress(queue) if trial.worker in pool.names]
                 observe(here)
                 if not working:
                     break
-                if os.getppid() != parent:  # `mlflow run` does not pass its own end on
-                    raise KeyboardInterrupt
+                parent.check()
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             done = sum(trial.finished for trial in here)
-            raise Interrupted(f"stopped after {done} trials; what was begun is put back for other workers") from None
-        if team.failed():
+            raise Interrupted(
+                f"stopped after {done} trials; unfinished trials are requeued for other workers"
+            ) from None
+        if pool.failed():
             raise WorkerError("the workers ended", where=name, hint="Each has said why, above.")
     return sum(trial.finished for trial in here)

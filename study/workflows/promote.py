@@ -12,16 +12,19 @@ from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
+from study.execution.storage import DEFAULT_STORAGE
+from study.execution.worker_pool import WorkerPool
 from study.inference import novelty
 from study.inference.serving import log_model
 from study.reports import ablation_report, model_card
 from study.reports.document import plain
 from study.tracking import records, registry, runs, store
 from study.tracking.registry import Version
+from study.tracking.runs import Run
 from study.training.config import TrialConfig, settings_text
 from study.training.metrics import Evaluation, evaluate
-from study.workflows import run_ablation
-from study.workflows.common import Outcome
+from study.workflows.common import Outcome, open_run
+from study.workflows.run_ablation import run_specs
 
 MARK, AFTER = "promotion", "champion_after"  # tags of a promotion's run: its fingerprint, and who was champion then
 
@@ -36,7 +39,7 @@ class Race:
     entrants: tuple[Candidate, ...]
     incumbent: Version | None
     incumbent_arm: str | None
-    cells: tuple[TrialSpec, ...]
+    specs: tuple[TrialSpec, ...]
     seeds: int
     mark: str
 
@@ -94,7 +97,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         entrants=entrants,
         incumbent=incumbent,
         incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
-        cells=tuple(ablation.cells(seeds, dataset, first_seed)),
+        specs=tuple(ablation.cells(seeds, dataset, first_seed)),
         seeds=seeds,
         mark=selection.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
     )
@@ -116,23 +119,20 @@ def run(
     worker_count: int,
     observe: Callable[[list[Progress]], None],
     force: bool,
+    announce: Callable[[str], None] = lambda name: None,
+    storage: str = DEFAULT_STORAGE,
 ) -> Promotion:
     """Run the race, and crown its winner if it beats the champion by more than the interval, or by force.
 
-    The test set is opened once, for the winner. Raises what `conduct.conduct` raises, and StudyError for failed trials.
+    The test set is opened once, for the winner. Raises as `run_specs` does, and StudyError for failed trials.
     """
-    outcome = run_ablation.run_ablation(
-        selection.race(race.entrants, race.seeds),
-        race.cells,
-        race.dataset,
-        params=params,
-        worker_count=worker_count,
-        observe=observe,
-        title="promote",
-        open_test=False,
-    )
-    run = runs.Run(race.client, outcome.study.record.run_id)
-    try:
+    with (
+        WorkerPool(min(worker_count, len(race.specs))) as pool,
+        open_run("promote", params=params, client=race.client) as run,
+    ):
+        ablation = selection.race(race.entrants, race.seeds)
+        how = {"storage": storage, "observe": observe, "announce": announce, "open_test": False}
+        outcome = run_specs(run, pool, ablation, race.specs, race.dataset, **how)
         if outcome.failures:
             first = outcome.failures[0]
             raise StudyError(
@@ -146,9 +146,6 @@ def run(
             promotion = _crown(race, run, outcome, decision)
         number = registry.champion(race.client, race.name).number
         run.set_tags({MARK: race.mark, AFTER: f"{race.name} {number}"})
-    except BaseException as failure:
-        run.end("KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED", str(failure))
-        raise
     return promotion
 
 
@@ -169,7 +166,7 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     return None
 
 
-def _crown(race: Race, run: runs.Run, outcome: Outcome, decision: Decision) -> Promotion:
+def _crown(race: Race, run: Run, outcome: Outcome, decision: Decision) -> Promotion:
     content = records.read_model(race.client, decision.run_id)
     test = _test(content, race.dataset)
     rows = model_card.evidence(decision, race.entrants, test)

@@ -1,4 +1,4 @@
-"""Conduct a search: begin it or go on with it, keep its queue filled, and write down what it found."""
+"""Run a search: begin or resume it, keep its queue filled, and write down what it found."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,18 +8,19 @@ import numpy as np
 from study.analysis import search_results
 from study.analysis.search_results import SearchStudy
 from study.base import processes
-from study.base.errors import ConfigError, Interrupted
+from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
 from study.design.search_space import NOT_SEARCHED
 from study.execution import recovery
-from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue, progress
+from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import search_report
 from study.tracking import records, runs, store
 from study.tracking.artifacts import SEARCH
-from study.workflows.common import GO_ON, Outcome, assignment, ended_with, failure_text, outcome_of, study_tags
+from study.tracking.runs import Run
+from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, study_tags
 
 STOCK = 32  # slots that wait at a time: each takes a moment of everybody who looks for the next
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
@@ -37,33 +38,27 @@ def run_search(
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
 ) -> Outcome[SearchStudy]:
-    """Run the search of this name until its budget is spent, or go on with it; each trial is a child of its run.
+    """Begin or resume the search of this name, until its budget is spent; each trial is a run below the search's.
 
-    No trial sees a test row. `observe` is called about twice a second with the progress of all trials. Raises
-    ConfigError where there is a search of this name that is another one, TrackingError, WorkerError, Interrupted.
+    No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A search does
+    not need all its trials: its run ends FAILED only where some failed and none is complete. Raises ConfigError where
+    another search has this name, TrackingError, WorkerError, Interrupted.
     """
     dataset = dataset.without_test()
-    with WorkerPool(worker_count) as team:
+    with WorkerPool(worker_count) as pool:
         client = store.connect()
         recovery.end_lost_runs(client)
         queue, new = create_queue(storage, name, search.direction, search.metric)
-        run = begin(search, dataset, queue, client, params, reuse) if new else go_on(search, dataset, queue, client)
-        with ended_with(run):
-            supply = Supply(queue, search, budget)
-            trials = supply(progress(queue, search.baseline.epochs))
-            try:
-                team.assign(storage, name)
-                for trials in team.watch(queue, search.baseline.epochs):
-                    observe(supply(trials))
-            except KeyboardInterrupt:
-                done = sum(trial.finished for trial in trials)
-                raise Interrupted(f"stopped with {done} of {len(trials)} trials done. {GO_ON}") from None
-            finally:
-                team.stop()
-                recovery.end_lost_trials(client, run.run_id, queue)
+        run = open_search(client, name) if new else resume(search, dataset, queue, client)
+        with ended(run, f"stopped. {RESUME}"):
+            if new:
+                begin(search, dataset, queue, run, params, reuse)
+            supply, epochs = Supply(queue, search, budget), search.baseline.epochs
+            trials = run_trials(run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs)
             study = search_results.read(client, run.run_id)
             outcome = outcome_of(study, search_report.log(study), trials)
-    run.end("FINISHED", failure_text(outcome.failures))
+            if outcome.failures:
+                run.end("FINISHED" if study.complete else "FAILED", outcome.failure_text)
     return outcome
 
 
@@ -78,8 +73,8 @@ class Supply:
         self._points = in_order(every, search) if search.sampler == "grid" else [search.space.first()]
         queue.reopen()
 
-    def __call__(self, trials: list[Progress]) -> list[Progress]:
-        """Enqueue what is missing, or end the queue when the time is up; return the trials that the budget is for."""
+    def __call__(self, trials: list[Progress]) -> None:
+        """Enqueue what is missing, or end the queue when the time is up."""
         if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
             self._queue.end("the time is up")
         waiting = sum(trial.state == "WAITING" for trial in trials)
@@ -88,7 +83,6 @@ class Supply:
         repeats = self._queue.slots() - len(trials)
         if len(trials) < wanted and repeats <= MOST_REPEATS * wanted and not self._queue.ended:
             self._queue.add_slots(wanted + repeats, self._points)
-        return trials
 
 
 def in_order(points: list[dict], search: Search) -> list[dict]:
@@ -99,37 +93,32 @@ def in_order(points: list[dict], search: Search) -> list[dict]:
     return [first, *(others[index] for index in order)]
 
 
-def begin(
-    search: Search,
-    dataset: Dataset,
-    queue: Queue,
-    client: store.MlflowClient,
-    params: Mapping[str, str],
-    reuse: bool,
-) -> runs.Run:
-    """Open the search's run, describe it there, and let its workers know."""
-    run = runs.open_study_run(client, f"search {queue.study_name}")
-    with ended_with(run):
-        run.log_params(params)
-        run.set_tags({"task": TASK, "study": queue.study_name} | study_tags(dataset) | processes.this_process())
-        run.log_dataset(dataset)
-        run.log_files({SEARCH: search.as_yaml()})
-        runs.describe(run, f"**{search.words}**")
-        queue.assign(assignment(dataset, run.run_id, open_test=False, reuse=reuse, search=search.as_yaml()))
-    return run
+def open_search(client: store.MlflowClient, name: str) -> Run:
+    """Open the run of a new search of this name."""
+    return runs.open_study_run(client, f"search {name}")
 
 
-def go_on(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient) -> runs.Run:
+def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapping[str, str], reuse: bool) -> None:
+    """Describe a new search in its run, and let its workers know what they have to."""
+    run.log_params(params)
+    run.set_tags({"task": TASK, "study": queue.study_name} | study_tags(dataset) | processes.this_process())
+    run.log_dataset(dataset)
+    run.log_files({SEARCH: search.as_yaml()})
+    runs.describe(run, f"**{search.words}**")
+    queue.assign(assignment(dataset, run.run_id, open_test=False, reuse=reuse, search=search.as_yaml()))
+
+
+def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient) -> Run:
     """Return the run of a search that was begun before, running again; this program's own run only points at it."""
     before = queue.assignment
     _check_equal(search, dataset, queue)
     records.check_study(client, before.run_id, before.tracking_uri)
     if runs.begun_run() not in (None, before.run_id):
-        pointer = runs.open_study_run(client, f"search {queue.study_name} (continued)")
-        runs.describe(pointer, f"This goes on with the search in run `{before.run_id}`; its trials are there.")
+        pointer = runs.open_study_run(client, f"search {queue.study_name} (resumed)")
+        runs.describe(pointer, f"This resumes the search in run `{before.run_id}`; its trials are there.")
         pointer.set_tags({"continues": before.run_id} | processes.this_process())
         pointer.end("FINISHED")
-    run = runs.Run(client, before.run_id)
+    run = Run(client, before.run_id)
     run.reopen()
     run.set_tags(processes.this_process())
     run.log_files({SEARCH: before.search})  # a disk that failed may have lost it

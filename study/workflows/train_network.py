@@ -1,15 +1,15 @@
 """The run of a program that makes one run, and what goes into it: one network, trained by hand."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from study.base.processes import ParentWatch
 from study.data.dataset import Dataset
-from study.tracking import records
+from study.tracking import records, runs
 from study.training.config import TrialConfig
 from study.training.fingerprint import fingerprint, training_code_version, training_libraries
-from study.workflows.common import own_run
+from study.workflows.common import open_run
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch, TrialResult
@@ -38,14 +38,13 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         "training_code": training_code_version()[:16],
         "libraries": training_libraries(),
     }
-    parent = os.getppid()
+    parent = ParentWatch()
 
     def watch_parent_and_pass_on(epoch: "Epoch") -> None:
         on_epoch(epoch)
-        if os.getppid() != parent:  # `mlflow run` does not pass its own end on
-            raise KeyboardInterrupt
+        parent.check()
 
-    with own_run(name_of(config), config.as_text(), dataset, tags) as run:
+    with open_run(name_of(config), params=config.as_text(), tags=runs.data_tags(dataset) | tags) as run:
         from study.execution import run_trial  # imports TensorFlow: ten seconds, spent only when the rest is in order
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)

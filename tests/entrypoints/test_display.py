@@ -32,7 +32,7 @@ def test_every_trial_has_one_line_when_it_ends():
             return 0.0
 
     def trial(seed, state, reason=None):
-        return Progress(f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
+        return Progress(seed, f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
 
     def show(console):
         with display.Display(console, Clock()) as observe:

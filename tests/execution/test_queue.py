@@ -8,18 +8,18 @@ from optuna.trial import TrialState
 
 from study.base import processes
 from study.design.ablation import TrialSpec
+from study.execution import recovery
+from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import (
-    RETRIES,
     Assignment,
     Queue,
-    QueueEmpty,
     QueueError,
     create_queue,
     equal_point,
     load_queue,
     progress,
-    requeue,
 )
+from study.execution.recovery import RETRIES, requeue
 from study.training.config import TrialConfig
 
 NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
@@ -37,7 +37,7 @@ def cells(number: int) -> list[TrialSpec]:
 def filled(storage: str, name: str, number: int) -> Queue:
     queue, new = create_queue(storage, name)
     assert new
-    queue.add_cells(cells(number))
+    queue.add_specs(cells(number))
     queue.assign(NOWHERE)
     return queue
 
@@ -68,7 +68,7 @@ def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
 def test_config_comes_through_the_queue_unchanged(storage):
     config = TrialConfig(learning_rate=0.1 + 0.2, hidden="20-7-5", patience=None, l2=1e-7)
     study, _ = create_queue(storage, "text")
-    study.add_cells([TrialSpec("arm", config)])
+    study.add_specs([TrialSpec("arm", config)])
     assert TrialConfig.parse(study.trials[0].user_attrs["config"]) == config
 
 
@@ -136,7 +136,7 @@ def test_a_trial_is_put_back_at_most_so_often(storage):
     queue = filled(storage, "often", 1)
 
     def die(trial):
-        requeue(queue, queue.frozen(trial), most=RETRIES)
+        requeue(queue, queue.frozen(trial))
         raise ValueError
 
     with pytest.raises(QueueEmpty):
@@ -151,7 +151,7 @@ def test_interruptions_do_not_count_as_tries(storage):
     ends = iter([False, True, False, False, True, True])
 
     def ends_early(trial):
-        requeue(queue, queue.frozen(trial), most=RETRIES, counts=next(ends))
+        requeue(queue, queue.frozen(trial), counts=next(ends))
         raise ValueError
 
     with pytest.raises(QueueEmpty):
@@ -165,12 +165,12 @@ def test_a_worker_that_is_gone_gives_its_trial_back_at_once(storage):
     trial = queue.ask()
     gone = processes.this_process() | {"process_started": "1.0"}
     trial.set_user_attr("worker", gone)
-    queue.put_back_lost()
+    recovery.requeue_lost(queue)
     assert [each.state for each in queue.trials] == [TrialState.FAIL, TrialState.WAITING]
     again = queue.ask()
     again.set_user_attr("worker", processes.this_process())
-    queue.put_back_lost()
-    assert queue.at_work() == [1]
+    recovery.requeue_lost(queue)
+    assert queue.running() == [1]
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
@@ -181,12 +181,12 @@ def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, 
         if reason:
             trial.set_user_attr("reason", reason)
         queue.tell(trial, state=TrialState.FAIL)
-    requeue(queue, queue.trials[1], most=RETRIES)  # of this one nothing is forgotten
-    queue.put_back_forgotten()
+    requeue(queue, queue.trials[1])  # of this one nothing is forgotten
+    recovery.requeue_forgotten(queue)
     assert len(queue.trials) == 4  # whoever marked them may be at it
-    monkeypatch.setattr("study.execution.queue.GRACE_SECONDS", 0)
+    monkeypatch.setattr("study.execution.recovery.GRACE_SECONDS", 0)
     for _ in range(2):
-        queue.put_back_forgotten()
+        recovery.requeue_forgotten(queue)
         assert [each.name for each in progress(queue) if each.state == "WAITING"] == [
             "arm · seed 1", "arm · seed 2",
         ]  # fmt: skip

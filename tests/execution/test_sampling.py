@@ -11,7 +11,9 @@ from study.base import yaml_file
 from study.design.search import PRUNERS, SAMPLERS, Search
 from study.design.search_space import SPACES, load_space, parse_space
 from study.execution import pruning, sampling
-from study.execution.queue import Queue, requeue, slot_of, tries_before
+from study.execution.attributes import slot_of, tries_before
+from study.execution.queue import Queue
+from study.execution.recovery import requeue
 
 SLOTS = 64
 SPACES = yaml_file.names(SPACES)
@@ -107,7 +109,7 @@ def test_interruptions_change_nothing(sampler, pruner):
                 trial.report(1.0, 1)
                 trial.should_prune()
             worker.tell(trial.number, state=TrialState.FAIL)
-            requeue(queue, queue.get_trials(deepcopy=False)[trial.number])
+            requeue(queue, queue.get_trials(deepcopy=False)[trial.number], counts=False)
             continue
         try:
             worker.tell(trial.number, trained(search)(trial))

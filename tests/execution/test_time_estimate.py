@@ -23,7 +23,8 @@ def cells(arms=2, seeds=2) -> list[TrialSpec]:
 
 
 def at(cell: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
-    return Progress(cell.name, state, epoch, cell.config.epochs, None, None)
+    slot = cells().index(cell)
+    return Progress(slot, cell.name, state, epoch, cell.config.epochs, None, None)
 
 
 @pytest.mark.parametrize("hidden, batch_size, weights, steps", [

@@ -78,7 +78,9 @@ def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
         if sum(trial.finished for trial in trials) >= 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="The same command goes on: what is finished is not trained again"):
+    with pytest.raises(
+        Interrupted, match="Run the same command again to resume: finished trials are not trained again"
+    ):
         run_ablation.run_ablation(study, cells, digits, params={}, worker_count=1, observe=stop)
     done = {trial.name for trial in records.find_trials(store.connect(), None, None)}
     outcome = run_ablation.run_ablation(study, cells, digits, params={}, worker_count=1, observe=lambda trials: None)

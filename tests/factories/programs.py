@@ -19,7 +19,8 @@ from study.base import processes
 from study.base.errors import StudyError
 from study.design.search import Search
 from study.design.search_space import parse_space
-from study.execution.queue import Queue, load_queue, slot_of
+from study.execution.attributes import slot_of
+from study.execution.queue import Queue, load_queue
 
 PATIENCE_SECONDS = 240  # of the tests: other programs may need the machine as well
 SPACE = "baseline: {{hidden: 8, epochs: {epochs}}}\nfields: {{learning_rate: {{range: [1.0e-3, 1.0e-1], log: true}}}}\n"
@@ -50,7 +51,7 @@ def asked(name: str, storage: str, epochs: int, **given) -> dict:
 
 
 def null_run(config, dataset, record, name, on_epoch) -> SimpleNamespace:
-    """Run a trial that trains nothing, as `study.trial.run` would one that does."""
+    """Run a trial that trains nothing, as `run_trial` would one that does."""
     epoch = SimpleNamespace(number=1, val_cross_entropy=abs(np.log10(config.learning_rate) + 2))
     record.log_epoch(1, {"val_cross_entropy": epoch.val_cross_entropy})
     on_epoch(epoch)
@@ -136,6 +137,6 @@ def workers_in(folder: Path) -> list[psutil.Process]:
     there = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if "study.worker" in process.cmdline() and Path(process.cwd()) == folder:
+            if "study.execution.worker" in process.cmdline() and Path(process.cwd()) == folder:
                 there.append(process)
     return there

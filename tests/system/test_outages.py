@@ -29,7 +29,7 @@ from factories.programs import (
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from study.execution.queue import slot_of
+from study.execution.attributes import slot_of
 from study.tracking.store import connect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ from mlflow import MlflowClient
 
 from study.design.ablation import load_ablation
 from study.design.search import Budget
-from study.execution.queue import create_queue, progress, tries_before
+from study.execution.attributes import tries_before
+from study.execution.queue import create_queue, progress
 from study.tracking.store import connect
 from study.workflows import run_ablation, run_search
 from study.workflows.run_search import Supply
@@ -67,7 +69,7 @@ def test_trial_of_a_killed_worker_is_taken_up_by_another(kind, storage, name, st
         trials = 4
     else:
         study = load_ablation("dropout").with_baseline({"epochs": 150, "patience": None})
-        outcome = run_ablation.run_ablation(study, study.cells(1, digits), digits, title=name, **how)
+        outcome = run_ablation.run_ablation(replace(study, task=name), study.cells(1, digits), digits, **how)
         assert outcome.failures == []
         trials = 3
     study_name, ((lost, when),) = queue_name(client, name), killed
@@ -83,7 +85,7 @@ def queue_name(client: MlflowClient, title: str) -> str:
     """Return what the queue of this test is called: an ablation adds something of its run's ID to the title."""
     study = client.search_runs(["0"], "tags.task != ''", order_by=["attributes.start_time DESC"], max_results=1)
     own = study[0].data.tags["study"] if study else ""
-    return own if own.startswith(title) else title
+    return own if title in own else title
 
 
 # --- programs that are killed -----------------------------------------------------------------------
@@ -101,7 +103,7 @@ def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store
         wait_until(lambda: not workers_in(store))
         if ending != signal.SIGKILL:  # then there is nobody left to say or write anything
             assert program.returncode == 130
-            assert re.search(r"Error: stopped with \d of 3 trials done\. The same command goes on", message)
+            assert re.search(r"Error: stopped with \d of 3 trials done\. Run the same command again", message)
             assert not any(run.info.status == "RUNNING" for run in runs_of(client, name))
         kept = finished(client, name)
         assert before.items() <= kept.items()
@@ -137,7 +139,7 @@ import sys
 from factories import programs
 from study.execution import worker
 
-worker.work(*sys.argv[1:], run=programs.null_run)
+worker.work(*sys.argv[1:], train=programs.null_run)
 """
 
 
@@ -145,7 +147,8 @@ def test_eight_workers_share_one_queue(storage, name, store, digits, record_prop
     workers, trials = 8, 200
     client, search = connect(), searched(1, digits)
     queue, _ = create_queue(storage, name, search.direction)
-    run = run_search.begin(search, digits.without_test(), queue, client, {}, reuse=False)
+    run = run_search.open_search(client, name)
+    run_search.begin(search, digits.without_test(), queue, run, {}, reuse=False)
     supply = Supply(queue, search, Budget(trials, None))
     supply([])
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -153,7 +156,8 @@ def test_eight_workers_share_one_queue(storage, name, store, digits, record_prop
     team = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(workers)]
     try:
         while any(process.poll() is None for process in team):
-            now = supply(progress(queue))
+            now = progress(queue)
+            supply(now)
             if len(now) == trials and all(trial.finished for trial in now):
                 queue.end("all done")
             time.sleep(0.5)

@@ -10,7 +10,8 @@ from study.base.errors import ConfigError
 from study.design.search import Budget, Search
 from study.design.search_space import parse_space
 from study.execution import worker
-from study.execution.queue import create_queue, progress, slot_of
+from study.execution.attributes import slot_of
+from study.execution.queue import create_queue, progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking import records, runs, store
 from study.tracking.artifacts import PREDICTIONS
@@ -43,8 +44,9 @@ def search_of(dataset, fields: str = SPACE, **how) -> Search:
 def begin(search, dataset, name="mine", reuse=True):
     queue, new = create_queue(DEFAULT_STORAGE, name, search.direction)
     assert new
-    client = store.connect()
-    return queue, run_search.begin(search, dataset.without_test(), queue, client, {}, reuse)
+    run = run_search.open_search(store.connect(), name)
+    run_search.begin(search, dataset.without_test(), queue, run, {}, reuse)
+    return queue, run
 
 
 def points(queue) -> dict[int, dict]:
@@ -98,9 +100,9 @@ def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):
 
     died = []
     with pytest.raises(KeyboardInterrupt):
-        worker.work(DEFAULT_STORAGE, "broken", run=dies)
+        worker.work(DEFAULT_STORAGE, "broken", train=dies)
     assert sorted(points(broken)) == [0, 1]
-    worker.work(DEFAULT_STORAGE, "broken", run=dies)
+    worker.work(DEFAULT_STORAGE, "broken", train=dies)
     assert points(broken) == points(whole)
 
 
@@ -155,7 +157,7 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
 def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
     search = search_of(few_digits)
     queue, run = begin(search, few_digits)
-    again = run_search.go_on(search, few_digits.without_test(), queue, run.client)
+    again = run_search.resume(search, few_digits.without_test(), queue, run.client)
     assert again.run_id == run.run_id
     wider = search_of(few_digits, SPACE.replace("hidden: 8", "hidden: 9"))
     longer = search_of(few_digits, SPACE.replace("epochs: 3", "epochs: 4"))
@@ -172,7 +174,7 @@ def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
         (search, other_data, "another data; expected SHA-256 8aa96df836b4…, got SHA-256 0000"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=re.escape(f"study: the study mine exists, with {message}")):
-            run_search.go_on(other, dataset.without_test(), queue, run.client)
+            run_search.resume(other, dataset.without_test(), queue, run.client)
 
 
 def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
@@ -186,9 +188,9 @@ def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     asked = parse_ablation(arms, "shared", "shared.yaml")
     cells = asked.cells(1, few_digits)
     started = runs.open_study_run(run.client, "ablation shared")
-    run_ablation.describe(asked, cells, few_digits, started, {}, True)
+    run_ablation.describe(asked, cells, few_digits, started, "shared", True)
     own, _ = create_queue(DEFAULT_STORAGE, "shared")
-    own.add_cells(cells)
+    own.add_specs(cells)
     own.assign(assignment(few_digits, started.run_id, open_test=True, reuse=True))
     worker.work(DEFAULT_STORAGE, "shared")
     (searched,) = records.read_trials(run.client, run.run_id)

@@ -1,0 +1,106 @@
+"""Everything private of Optuna that we rest on, in one place.
+
+The private names are those of Optuna 5.0. tests/execution/test_optuna_internals.py holds each of them, so that an
+upgrade that changes one fails there and not in a user's study.
+"""
+
+import contextlib
+import copy
+from collections.abc import Container, Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import QMCSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from study.execution.attributes import slot_of
+
+# The methods of Optuna's RDBStorage that talk to the database: those that may find its server gone.
+STORAGE_METHODS = (
+    "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
+    "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
+    "_create_new_trial", "get_trial", "_get_trials", "_set_trial_param", "set_trial_state_values",
+    "get_trial_user_attrs", "get_trial_system_attrs", "get_trial_param",
+    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr", "_get_stale_trial_ids",
+)  # fmt: skip
+
+
+class QueueEmpty(Exception):
+    """No trial is waiting."""
+
+
+class OrderedStudy(optuna.Study):
+    """An Optuna study that hands out waiting trials in the order of their slots, and never makes one up.
+
+    Optuna goes by the trials' numbers, so a requeued trial would come last, and a search that was interrupted would
+    suggest other points than one that was not. And where nothing waits, Optuna makes up a trial.
+    """
+
+    def _pop_waiting_trial_id(self) -> int:
+        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return trial._trial_id
+        raise QueueEmpty
+
+
+def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Mark a trial as failed that another process has begun; raises UpdateFinishedTrialError where it has ended."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def retry_attributes(tries: Sequence[int]) -> dict[str, object]:
+    """Return the system attributes by which Optuna knows a trial as the next try of those with these numbers."""
+    return {"failed_trial": tries[0], "retry_history": list(tries)}
+
+
+class BySlots:
+    """A study as samplers and pruners are to see it: trials are numbered by their slots, with the last try of each."""
+
+    def __init__(self, study: optuna.Study):
+        self._study = study
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._study, name)
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        return self._get_trials(deepcopy, states)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache)
+        return last_tries(trials, states)
+
+
+def last_tries(trials: Sequence[FrozenTrial], states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+    """Return the last try of each slot, numbered by its slot, in the order of the slots; only those in `states`."""
+    last = {slot_of(trial): trial for trial in trials}
+    return [numbered_by_slot(last[slot]) for slot in sorted(last) if states is None or last[slot].state in states]
+
+
+def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:
+    """Return the trial with its slot for a number."""
+    if trial.number == slot_of(trial):
+        return trial
+    numbered = copy.copy(trial)  # the storage's own object is not to be changed
+    numbered.number = slot_of(trial)
+    return numbered
+
+
+class SobolPoint(QMCSampler):
+    """One point of a scrambled Sobol sequence, by its number.
+
+    Optuna keeps count in the storage, where two workers can be given the same number.
+    """
+
+    def __init__(self, known: dict[str, BaseDistribution], number: int, **settings: object):
+        super().__init__(scramble=True, warn_independent_sampling=False, **settings)
+        self._known, self._number = known, number
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._known
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
