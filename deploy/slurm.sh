@@ -7,11 +7,11 @@
 
 # A search on four nodes, one worker process a core. In a clone on a disk that the nodes share, with its environment in
 # .venv:
-#   sbatch docs/cluster/slurm.sh my-search 200
-# When the time is up, submit it again: the search goes on. The password of PostgreSQL is in ~/.pgpass.
+#   sbatch deploy/slurm.sh my-search 200
+# When the time is up, submit it again: the search resumes. The password of PostgreSQL is in ~/.pgpass.
 set -euo pipefail
 
-study=${1:?the name of the search} trials=${2:?how many trials in all}
+study=${1:?the name of the search} trials=${2:?the total number of trials}
 storage=postgresql+psycopg://study@db.example:5432/study
 export MLFLOW_TRACKING_URI=http://mlflow.example:5000
 
