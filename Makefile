@@ -2,12 +2,14 @@
 # make test-slow  those that take minutes
 # make test-matrix  those of them that are repeated, with the other database, an ablation, another trouble
 # make bench      the benchmarks (minutes; needs MNIST)
-# make pins       requirements.txt anew from pyproject.toml
+# make docs       the documentation as a site, in site/
+# make reference  the generated pages of docs/ again, after a change of an option, a field or a task
+# make pins       requirements.txt again from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow test-matrix pins bench
+.PHONY: test test-slow test-matrix pins bench docs reference
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -29,6 +31,13 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.search_mnist
 
+docs: .venv/docs-ready
+	$(BIN)/python -m docs.make_reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+reference: .venv/ready
+	$(BIN)/python -m docs.make_reference
+
 pins: .venv/ready
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements.txt
 
@@ -36,4 +45,8 @@ pins: .venv/ready
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt --group test
+	touch $@
+
+.venv/docs-ready: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	touch $@

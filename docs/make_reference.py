@@ -1,9 +1,10 @@
-"""Write the generated pages of the documentation: the commands, the config's fields, and the catalogue.
+"""Write the generated parts of the documentation: the commands, the config's fields, the catalogue, who died.
 
     python -m docs.make_reference           writes them
     python -m docs.make_reference --check   fails if one of them is stale
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from study.design.ablation import Ablation, catalogue, load_ablation
 from study.design.search_space import SPACES
+from study.execution import recovery
 from study.training.config import TrialConfig, settings_text, value_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,6 +170,18 @@ def _task(task: str, ablation: Ablation) -> list[str]:
     return [part for part in parts if part]
 
 
+# --- who died ---------------------------------------------------------------------------------------
+
+
+def architecture_page() -> str:
+    """Return the page as it is, with the table of recovery's docstring in its place."""
+    table = "\n".join(line for line in recovery.__doc__.splitlines() if line.startswith("|"))
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    if not table:
+        return text
+    return re.sub(r"(?<=<!-- recovery: begin -->\n).*?(?=<!-- recovery: end -->)", lambda _: f"{table}\n", text, flags=re.S)
+
+
 # --- Markdown ---------------------------------------------------------------------------------------
 
 
@@ -183,6 +197,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands_page,
     "docs/reference/config.md": config_page,
     "docs/catalogue.md": catalogue_page,
+    "docs/architecture.md": architecture_page,
 }
 
 
