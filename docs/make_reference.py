@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation: the commands, the config's fields, the catalogue, who died.
 
-    python -m docs.make_reference           writes them
-    python -m docs.make_reference --check   fails if one of them is stale
+python -m docs.make_reference           writes them
+python -m docs.make_reference --check   fails if one of them is stale
 """
 
 import re
@@ -179,7 +179,9 @@ def architecture_page() -> str:
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     if not table:
         return text
-    return re.sub(r"(?<=<!-- recovery: begin -->\n).*?(?=<!-- recovery: end -->)", lambda _: f"{table}\n", text, flags=re.S)
+    return re.sub(
+        r"(?<=<!-- recovery: begin -->\n).*?(?=<!-- recovery: end -->)", lambda _: f"{table}\n", text, flags=re.S
+    )
 
 
 # --- Markdown ---------------------------------------------------------------------------------------
