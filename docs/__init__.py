@@ -1,1 +1,1 @@
-"""What the documentation is made with: `make_reference` and `make_findings`. Nothing here is imported by the project."""
+"""What the documentation is made with: `make_reference` and `make_findings`. The project imports nothing of it."""

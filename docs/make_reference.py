@@ -114,9 +114,9 @@ def config_page() -> str:
         [
             "# Config fields",
             NOTE,
-            "A trial's config is everything that determines its result, apart from the content of its data and the code. "
-            "Its fields have the same names everywhere: in `set=field=value`, in the YAML files of ablations and search "
-            "spaces, as parameters of `train`, and as the params of a trial's run in MLflow.",
+            "A trial's config is everything that determines its result, apart from the content of its data and the "
+            "code. Its fields have the same names everywhere: in `set=field=value`, in the YAML files of ablations and "
+            "search spaces, as parameters of `train`, and as the params of a trial's run in MLflow.",
             _table(("field", "default", "takes", "what it is"), rows),
         ]
     )
