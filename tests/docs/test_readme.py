@@ -85,7 +85,8 @@ def test_commands_of_the_readme_name_parameters_that_exist():
     assert commands
     for entry, words in commands:
         given = set(re.findall(r"-P (\w+)=", words))
-        assert given <= set((COMMANDS | {"train": train})[entry or "ablation"].DEFAULTS), words
+        options = (COMMANDS | {"train": train})[entry or "ablation"].main.params
+        assert given <= {option.opts[0].removeprefix("--") for option in options}, words
 
 
 if __name__ == "__main__":

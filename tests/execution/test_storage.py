@@ -13,14 +13,14 @@ def test_queue_that_cannot_be_opened_is_an_error():
 
 
 @pytest.mark.parametrize("url, message", [
-    ("optuna.db", "storage cannot be 'optuna.db'; expected sqlite:///FILE.db, or postgresql"),
+    ("optuna.db", "storage cannot be 'optuna.db'; expected auto, sqlite:///FILE.db, or postgresql"),
     ("", "storage cannot be ''"),
     ("mysql://me@there/x", "storage cannot be 'mysql://me@there/x'"),
     ("journal://x", "storage cannot be 'journal://x'"),
     ("postgresql://me:secret@there:abc/x", r"storage cannot be 'postgresql://me:\*\*\*@there:abc/x'"),
     ("sqlite://", "storage is in the memory of one process"),
-    ("sqlite:///nowhere/at/all.db", "nowhere/at: there is no such folder"),
-    ("sqlite:///absent.db", "absent.db: there is no such file"),
+    ("sqlite:///nowhere/at/all.db", "nowhere/at: no such folder"),
+    ("sqlite:///absent.db", "absent.db: no such file"),
 ])  # fmt: skip
 def test_an_address_where_nobody_meets_is_refused(url, message):
     with pytest.raises(ConfigError, match=message):
