@@ -14,7 +14,7 @@ from study.workflows import run_ablation
 from study.workflows.prepare import prepare_ablation
 
 OPTIONS = (
-    option("task", "batch_size", "An ablation from the catalogue, or a YAML file of your own. list shows the catalogue."),
+    option("task", "batch_size", "A task of the catalogue, or a YAML file of your own. list shows the catalogue."),
     options.data("mnist, digits, synthetic, or an .npz file. auto: as the task says, usually mnist, or digits if "
                  "MNIST is unavailable."),
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "

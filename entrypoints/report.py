@@ -12,8 +12,8 @@ from study.tracking import runs, store
 OPTIONS = (
     option("run", "none", "Run ID of the study. `mlflow ui` shows it, and the study's command prints it last.",
            Required("Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")),
-    option("compare", "auto", "For an ablation: compare each arm with the baseline, or compare all pairs of arms (pairs). "
-           "auto: as the study did.", Choice(("auto", *COMPARE))),
+    option("compare", "auto", "For an ablation: compare each arm with the baseline, or compare all pairs of arms "
+           "(pairs). auto: as the study did.", Choice(("auto", *COMPARE))),
 )  # fmt: skip
 
 
