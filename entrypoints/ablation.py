@@ -3,7 +3,8 @@
 import click
 
 from entrypoints import display, options, program
-from entrypoints.options import Choice, Whole, option
+from entrypoints.option_types import Choice, Whole
+from entrypoints.options import option
 from study.analysis.ablation_results import COMPARE
 from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation

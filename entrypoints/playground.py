@@ -2,7 +2,8 @@
 
 import click
 
-from entrypoints.options import CHAMPION, Boolean, Text, Whole, command, option
+from entrypoints.option_types import Boolean, Text, Whole
+from entrypoints.options import CHAMPION, command, option
 from entrypoints.program import run
 from study.base.errors import TrackingError
 from study.inference.playground import app

@@ -3,7 +3,8 @@
 import click
 
 from entrypoints import display, options, program
-from entrypoints.options import Indices, Text, Whole, option
+from entrypoints.option_types import Indices, Text, Whole
+from entrypoints.options import option
 from study.analysis.explanations import Reading
 from study.base.errors import ConfigError
 from study.inference.predict import SYNTHETIC

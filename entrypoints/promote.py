@@ -3,7 +3,8 @@
 import click
 
 from entrypoints import display, options, program
-from entrypoints.options import Boolean, Text, Whole, option
+from entrypoints.option_types import Boolean, Text, Whole
+from entrypoints.options import option
 from study.analysis.formatting import show
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate

@@ -3,7 +3,8 @@
 import click
 
 from entrypoints import display, program
-from entrypoints.options import Choice, Required, command, option
+from entrypoints.option_types import Choice, Required
+from entrypoints.options import command, option
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import COMPARE
 from study.reports import ablation_report, search_report

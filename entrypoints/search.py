@@ -4,7 +4,8 @@ import click
 from rich.console import Console
 
 from entrypoints import display, options, program
-from entrypoints.options import Choice, Number, StudyName, Whole, option
+from entrypoints.option_types import Choice, Number, Settings, StudyName, Whole
+from entrypoints.options import option
 from study.data.dataset import Dataset
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.execution.storage import without_password
@@ -32,7 +33,7 @@ OPTIONS = (
     options.WORKERS,
     options.storage(),
     option("set", "none", "Changes to the baseline, which is the first trial, such as hidden=256,dropout=0.2.",
-           options.Settings(), "settings"),
+           Settings(), "settings"),
     options.REUSE,
     options.dry_run("true: show the space with an estimate of the time, and run nothing."),
 )  # fmt: skip

@@ -3,7 +3,8 @@
 import click
 
 from entrypoints import display, options, program
-from entrypoints.options import Required, option
+from entrypoints.option_types import Required
+from entrypoints.options import option
 from study.tracking import runs
 from study.workflows import join_study
 
