@@ -1,7 +1,7 @@
 """Types of the commands' options: each turns text into a value, once.
 
-`mlflow run` passes every value as text, so "not given" is a word: auto, or none. A type raises a ConfigError for what its option
-cannot be, so that the error reads like all others of this project.
+`mlflow run` passes every value as text, so "not given" is a word: auto, or none. A type raises a ConfigError for what
+its option cannot be, so that the error reads like all others of this project.
 """
 
 from collections.abc import Callable, Sequence
