@@ -8,6 +8,7 @@ from entrypoints.options import option
 from study.analysis.formatting import show
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
+from study.execution.storage import without_password
 from study.tracking import runs
 from study.workflows import promote, run_ablation
 from study.workflows.promote import Promotion, Race
@@ -24,6 +25,7 @@ OPTIONS = (
     option("seeds", "6", "How many fresh seeds to train each configuration with.", Whole(MOST_SEEDS, auto=6)),
     option("name", options.MODEL, "The registered model that gets a new champion."),
     options.WORKERS,
+    options.storage(),
     option("force", "false", "true: promote the winner even if it does not beat the champion, and race even if there "
            "are no new trials.", Boolean()),
     options.dry_run("true: list the configurations to race with an estimate of the time, and run nothing."),
@@ -40,6 +42,7 @@ def main(
     seeds: int,
     name: str,
     workers: int,
+    storage: str,
     force: bool,
     dry_run: bool,
 ) -> None:
@@ -58,8 +61,14 @@ def main(
         runs.name_project_run("dry run of promote", {"plan.csv": run_ablation.plan_table(race.specs, race.dataset)})
         return
 
-    with display.Display(program.console(), time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
-        done = promote.run(race, params=options.given(), worker_count=workers, observe=observe, force=force)
+    console = program.console()
+    display.warn_of_password(storage)
+    with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
+        done = promote.run(
+            race, params=options.given() | {"storage": without_password(storage)}, worker_count=workers,
+            observe=observe, force=force, storage=storage,
+            announce=lambda study: display.tell_how_to_join(console, study, storage),
+        )  # fmt: skip
     display.print_findings(program.console(), done.outcome.study, verdicts=False)
     display.warn_of_ended(done.outcome.diverged, "diverged", len(race.specs))
     _conclude(race, done)
