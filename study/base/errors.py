@@ -60,7 +60,7 @@ class Interrupted(StudyError):
 
 
 def in_one_line(failure: BaseException) -> str:
-    """Return an exception's message in one line; for an unforeseen exception, that of its first cause, with the type."""
+    """Return an exception's message in one line; of an unforeseen exception, that of its first cause, with its type."""
     if isinstance(failure, StudyError):
         return str(failure)
     while inner := failure.__cause__ or failure.__context__:
