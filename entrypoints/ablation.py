@@ -59,7 +59,7 @@ def main(
     _introduce(ablation, dataset, len(trials), workers)
     if dry_run:
         _print_dry_run(trials, dataset, workers)
-        runs.name_project_run(f"dry run of {task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
+        runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
         return
 
     with display.Display(console, time_estimate.time_left(trials, dataset, workers)) as observe:
