@@ -14,7 +14,6 @@ from contextlib import chdir
 from pathlib import Path
 from statistics import median
 
-from entrypoints.search import DEFAULTS
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import Budget, Search
@@ -50,7 +49,7 @@ def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[flo
 
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
     around = load_space("default").with_baseline(settings)
-    search = Search(around, DEFAULTS["metric"][0], sampler, DEFAULTS["pruner"][0])
+    search = Search(around, "val_cross_entropy", sampler, "hyperband")
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock = time.perf_counter()

@@ -1,10 +1,10 @@
-"""The project's entry points: short programs that wire click's options to the study library, and nothing else."""
+"""The project's entry points: short programs that turn click's options into calls of the study library, no more."""
 
 import os
 import signal
 import sys
 
-import study  # noqa: F401  before all else: it makes the start of a program quicker
+import study  # noqa: F401  first of all: it pauses the garbage collector, which makes imports faster
 
 
 def _leave(number: int, frame: object) -> None:
@@ -12,6 +12,6 @@ def _leave(number: int, frame: object) -> None:
     os._exit(130)
 
 
-# While `python -m` imports one of our programs a Ctrl-C has nothing to end; `shell.run` then takes over.
+# While `python -m` imports one of our programs, Ctrl-C has nothing to clean up; `program.run` takes over afterwards.
 if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
     signal.signal(signal.SIGINT, _leave)

@@ -1,43 +1,42 @@
-"""Look at a dataset before anything is trained on it: its classes, its pixels, and what is in it twice."""
+"""Look at a dataset before you train on it: its classes, its pixels and its duplicate images."""
 
 import click
 from rich.console import Console
 
-from entrypoints import display, shell
+from entrypoints import display, options, program
 from study.data import profile
 from study.data.dataset import load_dataset
 from study.data.profile import Profile
 from study.reports import dataset_report
 from study.tracking import runs
-from study.training.config import TrialConfig, value_text
 from study.workflows.common import open_run
 
-FIELDS = TrialConfig.model_fields
-DEFAULTS = {name: (value_text(FIELDS[name].default), FIELDS[name].description) for name in ("data", "validation")}
-DEFAULTS["seed"] = (value_text(FIELDS["seed"].default), "of the draw of the images that are shown of each class")
+OPTIONS = (
+    options.field("data"),
+    options.field("validation"),
+    options.field("seed", "Seed of the random choice of the images shown for each class."),
+)
 
 
-@click.command(help=__doc__)
-@shell.options(**DEFAULTS)
-def main(**given: str) -> None:
-    """Survey the dataset that the options name."""
-    config = TrialConfig.parse(given)
-    dataset = load_dataset(config.data, config.validation)
+@options.command(__doc__, *OPTIONS)
+def main(*, data: str, validation: str, seed: int) -> None:
+    """Profile the dataset that the options name."""
+    dataset = load_dataset(data, validation)
     display.warn_of_substitute(dataset, "this is not MNIST")
-    console = shell.console()
-    for line in (dataset_report.title(dataset), f"SHA-256 {dataset.sha256}"):
-        console.print(line, markup=False, highlight=False)
-    params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(config.seed)}
-    with open_run(f"explore {dataset.name}", params=params, tags=runs.data_tags(dataset) | {"task": "explore"}) as run:
-        found = profile.profile(dataset, config.seed, dataset_report.SAMPLES)
+    console = program.console()
+    click.echo(f"{dataset_report.title(dataset)}\nSHA-256 {dataset.sha256}")
+    params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(seed)}
+    tags = runs.data_tags(dataset) | {"task": "explore"}
+    with open_run(f"explore {dataset.name}", params=params, tags=tags) as run:
+        found = profile.profile(dataset, seed, dataset_report.SAMPLES)
         _print(console, found)
-        page = dataset_report.log(run, found, dataset, config.seed)
-    for line in (f"Page: {page}", f"Run {run.run_id}: `mlflow ui` shows it."):
-        console.print(line, markup=False, highlight=False)
+        page = dataset_report.log(run, found, dataset, seed)
+    click.echo(f"Page: {page}")
+    program.print_link(run.run_id)
 
 
 def _print(console: Console, found: Profile) -> None:
-    """Print the tables of the classes and of what is there twice, and what to know of both."""
+    """Print the tables of classes and of duplicates, each with its note, and the summary."""
     console.print()
     display.print_table(console, dataset_report.CLASS_COLUMNS, dataset_report.class_cells(found))
     console.print(dataset_report.CLASS_NOTE, style="dim", highlight=False)
@@ -50,4 +49,4 @@ def _print(console: Console, found: Profile) -> None:
 
 
 if __name__ == "__main__":
-    shell.run(main)
+    program.run(main)

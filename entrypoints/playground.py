@@ -1,54 +1,52 @@
-"""Draw a digit on a page in the browser, and see at once what the champion and any trials read."""
+"""Draw a digit in the browser, and see what the champion and any trials you choose predict."""
 
 import click
 
-from entrypoints import shell
+from entrypoints.option_types import Boolean, Text, Whole
+from entrypoints.options import CHAMPION, command, option
+from entrypoints.program import run
 from study.base.errors import TrackingError
 from study.inference.playground import app
 from study.tracking import runs, store
 
 MOST_PORT = 65_535
-DEFAULTS = {
-    "model": (
-        "models:/mnist-mlp@champion",
-        "The model that is asked first: its address in MLflow, or a trial's run ID; none: only trials.",
-    ),
-    "from": ("none", "Run ID of the study whose trials are offered first, one of each arm chosen."),
-    "port": ("5055", "Where the page is, on this machine alone; auto: a free port."),
-    "open": ("true", "true: open the page in the browser."),
-}
+OPTIONS = (
+    option("model", CHAMPION, "The model shown first: its address in MLflow, or a trial's run ID. "
+           "none: trials only.", Text(unless="none")),
+    option("from", "none", "Run ID of the study whose trials are listed first, with one of each arm selected.",
+           Text(unless="none"), "study"),
+    option("port", "5055", "Port of the page, which only this machine can reach. auto: a free port.",
+           Whole(MOST_PORT, auto=0)),
+    option("open", "true", "true: open the page in the browser.", Boolean(), "opens"),
+)  # fmt: skip
 
 
-@click.command(help=__doc__)
-@shell.options(**DEFAULTS)
-def main(**given: str) -> None:
-    """Serve the page that the options name, until it is ended."""
-    opens = shell.boolean("open", given["open"])
-    port = shell.whole_number("port", given["port"], MOST_PORT) or 0
+@command(__doc__, *OPTIONS)
+def main(*, model: str | None, study: str | None, port: int, opens: bool) -> None:
+    """Serve the page that the options name until Ctrl-C."""
     with app.listen(port) as listener:
         client = store.connect()
-        model = _model(shell.unless(given["model"], "none"))
-        offered = app.Playground(client, model, shell.unless(given["from"], "none"))
+        playground = app.Playground(client, _present(model), study)
         address = f"http://{app.ADDRESS}:{listener.getsockname()[1]}"
         runs.name_project_run("playground", {"address.txt": address})
-        click.echo(f"{address}\nCtrl-C ends it.")
+        click.echo(f"{address}\nPress Ctrl-C to stop.")
         if opens:
             app.browse(address)
-        app.serve(offered, listener)
+        app.serve(playground, listener)
 
 
-def _model(address: str | None) -> str | None:
-    """Return the address where there is a model; the champion, which is not asked for by name, may be missing."""
+def _present(address: str | None) -> str | None:
+    """Return the address if there is a model; only the default, the champion, may be missing."""
     if address:
         try:
             app.check(address)
         except TrackingError as failure:
-            if address != DEFAULTS["model"][0]:
+            if address != CHAMPION:
                 raise
-            click.echo(f"No champion, only trials: {failure}")
+            click.echo(f"No champion yet, so only trials are shown: {failure}")
             return None
     return address
 
 
 if __name__ == "__main__":
-    shell.run(main)
+    run(main)

@@ -1,95 +1,109 @@
-"""Crown a champion: race the best configurations with fresh seeds, test the winner once, register it."""
+"""Promote a champion: race the best configurations with fresh seeds, test the winner once, and register it."""
 
 import click
-from rich.console import Console
 
-from entrypoints import display, shell
+from entrypoints import display, options, program
+from entrypoints.option_types import Boolean, Text, Whole
+from entrypoints.options import option
 from study.analysis.formatting import show
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
+from study.execution.storage import without_password
 from study.tracking import runs
 from study.workflows import promote, run_ablation
-from study.workflows.promote import Race
+from study.workflows.promote import Promotion, Race
 
 MOST_ENTRANTS = 100
-DEFAULTS = {
-    "from": ("none", "Run ID of the study whose trials to choose from; none: all of the experiment."),
-    "filter": ("none", "An MLflow filter over the trials, such as params.activation = 'relu'."),
-    "data": (
-        "auto",
-        "mnist, digits, or the path of an .npz file; auto: what the trials are on, if that is one dataset.",
-    ),
-    "top": ("5", "How many distinct configurations to race, the best by their validation accuracy."),
-    "seeds": ("6", "How many fresh seeds each of them is trained with."),
-    "name": ("mnist-mlp", "The registered model whose champion it is to be."),
-    "workers": ("auto", "Worker processes, one thread each; auto: one for every core."),
-    "force": ("false", "true: crown the winner even if it does not beat the champion, or if nothing is new."),
-    "plan": ("false", "true: list what would be raced, and run nothing."),
-}
+OPTIONS = (
+    option("from", "none", "Run ID of the study whose trials are candidates. none: every trial of the experiment.",
+           Text(unless="none"), "source"),
+    option("filter", "none", "An MLflow filter on the trials, such as params.activation = 'relu'.",
+           Text(unless="none"), "query"),
+    options.data("mnist, digits, or an .npz file. auto: the data of the trials, if they share one dataset."),
+    option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
+           Whole(MOST_ENTRANTS, auto=5)),
+    option("seeds", "6", "How many fresh seeds to train each configuration with.", Whole(MOST_SEEDS, auto=6)),
+    option("name", options.MODEL, "The registered model that gets a new champion."),
+    options.WORKERS,
+    options.storage(),
+    option("force", "false", "true: promote the winner even if it does not beat the champion, and race even if there "
+           "are no new trials.", Boolean()),
+    options.dry_run("true: list the configurations to race with an estimate of the time, and run nothing."),
+)  # fmt: skip
 
 
-@click.command(help=__doc__)
-@shell.options(**DEFAULTS)
-def main(**given: str) -> None:
+@options.command(__doc__, *OPTIONS)
+def main(
+    *,
+    source: str | None,
+    query: str | None,
+    data: str | None,
+    top: int,
+    seeds: int,
+    name: str,
+    workers: int,
+    storage: str,
+    force: bool,
+    dry_run: bool,
+) -> None:
     """Promote as the options say."""
-    force, only_plan = shell.boolean("force", given["force"]), shell.boolean("plan", given["plan"])
-    workers = shell.worker_count(given["workers"])
-    race = promote.prepare(
-        name=given["name"],
-        source=shell.unless(given["from"], "none"),
-        query=shell.unless(given["filter"], "none"),
-        spec=shell.unless(given["data"], "auto"),
-        top=shell.whole_number("top", given["top"], MOST_ENTRANTS) or int(DEFAULTS["top"][0]),
-        seeds=shell.whole_number("seeds", given["seeds"], MOST_SEEDS) or int(DEFAULTS["seeds"][0]),
-    )
-    console = shell.console()
-    _print_candidates(console, race)
+    race = promote.prepare(name=name, source=source, query=query, spec=data, top=top, seeds=seeds)
+    _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
-        click.echo(f"Nothing is new since run {before}; {_champion(race)} stays. force=true races again.")
+        champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
+        click.echo(f"There are no new trials since run {before}, so {champion} stays. force=true races again.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     workers = min(workers, len(race.specs))
-    if only_plan:
-        seconds = time_estimate.total_seconds(race.specs, race.dataset, workers)
-        click.echo(f"In all about {display.duration(seconds)} on {display.count(workers, 'worker')}. Nothing was run.")
-        runs.name_project_run("plan of promote", {"plan.csv": run_ablation.plan_table(race.specs, race.dataset)})
+    if dry_run:
+        seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers))
+        click.echo(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
+        runs.name_project_run("dry run of promote", {"plan.csv": run_ablation.plan_table(race.specs, race.dataset)})
         return
 
+    console = program.console()
+    display.warn_of_password(storage)
     with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
-        done = promote.run(race, params=given, worker_count=workers, observe=observe, force=force)
-    display.print_findings(console, done.outcome.study, verdicts=False)
+        done = promote.run(
+            race, params=options.given() | {"storage": without_password(storage)}, worker_count=workers,
+            observe=observe, force=force, storage=storage,
+            announce=lambda study: display.tell_how_to_join(console, study, storage),
+        )  # fmt: skip
+    display.print_findings(program.console(), done.outcome.study, verdicts=False)
     display.warn_of_ended(done.outcome.diverged, "diverged", len(race.specs))
-    width = max((len(name) for name, _ in done.rows), default=0)
-    for name, value in done.rows:
-        click.echo(f"{name:<{width}}  {value}")
-    if done.version:
-        where = "(local: where TensorFlow is installed)"
-        click.echo(f"{race.name} version {done.version.number} is the champion. Serve it {where}:")
-        click.echo(f"mlflow models serve -m models:/{race.name}@champion -p 5001 --env-manager uv|local")
-    else:
-        click.echo(f"The champion stays: {done.reason}. force=true crowns the winner all the same.")
+    _conclude(race, done)
 
 
-def _print_candidates(console: Console, race: Race) -> None:
-    """Print which configurations are to be raced, with what their trials came to, and who is champion now."""
-    data = race.dataset
-    rows = f"{len(data.train):,} rows to train on, {len(data.validation):,} for validation"
-    click.echo(f"{data.title}, SHA-256 {data.sha256[:12]}…: {rows}")
+def _print_candidates(race: Race) -> None:
+    """Print the configurations to be raced, with the results of their trials, and which one is champion now."""
+    dataset = race.dataset
+    rows = f"{len(dataset.train):,} training rows, {len(dataset.validation):,} validation rows"
+    click.echo(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {rows}")
     table = [
         (entrant.name, str(entrant.accuracy.n) if entrant.accuracy else "–", show(entrant.accuracy),
          "champion" if entrant.name == race.incumbent_arm else "")
         for entrant in race.entrants
     ]  # fmt: skip
-    display.print_table(console, ("configuration", "trials", "val accuracy (%)", "is"), table, words=("is",))
+    columns = ("configuration", "trials", "val accuracy (%)", "is")
+    display.print_table(program.console(), columns, table, words=("is",))
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"
     click.echo(f"{size} ({seeds}); no trial sees the test images")
 
 
-def _champion(race: Race) -> str:
-    return f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
+def _conclude(race: Race, done: Promotion) -> None:
+    width = max((len(name) for name, _ in done.rows), default=0)
+    for name, value in done.rows:
+        click.echo(f"{name:<{width}}  {value}")
+    if done.version:
+        click.echo(f"{race.name} version {done.version.number} is the champion. To serve it (local: with the packages "
+                   "of this environment):")  # fmt: skip
+        click.echo(f"mlflow models serve -m models:/{race.name}@champion -p 5001 --env-manager uv|local")
+    else:
+        click.echo(f"The champion stays: {done.reason}. force=true promotes the winner anyway.")
+    program.print_link(done.outcome.study.record.run_id)
 
 
 if __name__ == "__main__":
-    shell.run(main)
+    program.run(main)

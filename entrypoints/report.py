@@ -1,42 +1,39 @@
-"""Render a study's report again, from what MLflow keeps of it."""
+"""Write a study's report again from its runs in MLflow."""
 
 import click
 
-from entrypoints import display, shell
+from entrypoints import display, program
+from entrypoints.option_types import Choice, Required
+from entrypoints.options import command, option
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import COMPARE
-from study.base.errors import ConfigError
 from study.reports import ablation_report, search_report
 from study.tracking import runs, store
 
-DEFAULTS = dict(
-    run=("none", "ID of the study's run; `mlflow ui` shows it, and the command prints it at its end."),
-    compare=(
-        "auto",
-        "What each arm of an ablation is compared with: baseline, or pairs (each with each); auto: as the study says.",
-    ),
-)
+OPTIONS = (
+    option("run", "none", "Run ID of the study. `mlflow ui` shows it, and the study's command prints it last.",
+           Required("Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")),
+    option("compare", "auto", "For an ablation: compare each arm with the baseline, or compare all pairs of arms "
+           "(pairs). auto: as the study did.", Choice(("auto", *COMPARE))),
+)  # fmt: skip
 
 
-@click.command(help=__doc__)
-@shell.options(**DEFAULTS)
-def main(**given: str) -> None:
+@command(__doc__, *OPTIONS)
+def main(*, run: str, compare: str) -> None:
     """Write the report of the study that the options name into its run."""
-    if given["run"] == "none":
-        raise ConfigError("run is missing", hint="Give the ID of a study's run: -P run=… (`mlflow ui` shows it).")
-    compare = shell.choice("compare", given["compare"], ("auto", *COMPARE))
     client = store.connect()
-    if search_results.is_search(client, given["run"]):
-        study = search_results.read(client, given["run"])
+    if search_results.is_search(client, run):
+        study = search_results.read(client, run)
         page = search_report.log(study)
-        display.print_search(shell.console(), study)
+        display.print_search(program.console(), study)
     else:
-        study = ablation_results.read(client, given["run"], compare)
+        study = ablation_results.read(client, run, compare)
         page = ablation_report.log(study)
-        display.print_findings(shell.console(), study)
-    click.echo(f"Report: {page}")
+        display.print_findings(program.console(), study)
     runs.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
+    click.echo(f"Report: {page}")
+    program.print_link(run)
 
 
 if __name__ == "__main__":
-    shell.run(main)
+    program.run(main)

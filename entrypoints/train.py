@@ -1,37 +1,30 @@
-"""Train one network, chosen by hand, and record all of it in one MLflow run."""
+"""Train one network with the hyperparameters you choose, and record everything in one MLflow run."""
 
 import click
 from rich.console import Console
 
-from entrypoints import display, shell
-from study.data.dataset import SPLITS, Dataset, load_dataset
-from study.training.config import TrialConfig, value_text
+from entrypoints import display, options, program
+from study.data.dataset import SPLITS, load_dataset
+from study.training.config import TrialConfig
 from study.workflows import train_network
 from study.workflows.train_network import Trained
 
-DEFAULTS = {name: (value_text(field.default), field.description) for name, field in TrialConfig.model_fields.items()}
 
-
-@click.command(help=__doc__)
-@shell.options(**DEFAULTS)
-def main(**given: str) -> None:
+@options.command(__doc__, *map(options.field, TrialConfig.model_fields))
+def main(**values: object) -> None:
     """Train the network that the options describe."""
-    config = TrialConfig.parse(given)
+    config = TrialConfig.parse(values)
     dataset = load_dataset(config.data, config.validation)
-    console = shell.console()
-    _introduce(console, config, dataset)
+    console = program.console()
+    click.echo(train_network.name_of(config))
+    display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
     trained = train_network.train_network(config, dataset, _Lines(console, config.epochs))
     if not trained.model_uri:
         raise click.ClickException(
-            f"the training diverged: {trained.result.reason}. A lower learning_rate often helps; "
-            f"run {trained.record.run_id} keeps the curves."
+            f"the training diverged: {trained.result.reason}. A lower learning_rate often helps. "
+            f"Run {trained.record.run_id} has the curves."
         )
-    _conclude(console, trained)
-
-
-def _introduce(console: Console, config: TrialConfig, dataset: Dataset) -> None:
-    console.print(train_network.name_of(config), markup=False, highlight=False)
-    display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
+    _conclude(trained)
 
 
 class _Lines:
@@ -43,7 +36,7 @@ class _Lines:
         self._width = max(len("epoch"), 2 * len(str(epochs)) + 1)
 
     def __call__(self, epoch) -> None:
-        """Print the epoch; the time left is that of the epochs to come, if all of them are trained."""
+        """Print the epoch, and the time that the remaining epochs would take."""
         if epoch.number == 1:
             header = f"{'epoch':>{self._width}}    loss  accuracy  val_loss  val_accuracy  time left"
             self._console.print(header, highlight=False)
@@ -56,19 +49,16 @@ class _Lines:
         )
 
 
-def _conclude(console: Console, trained: Trained) -> None:
+def _conclude(trained: Trained) -> None:
     result, metrics = trained.result, trained.record.metrics
     lowest = ""
     if result.model_epoch != result.best_epoch:
-        lowest = f"; the lowest val_loss was that of epoch {result.best_epoch}, which patience= would restore"
-    for line in (
-        f"Kept: epoch {result.model_epoch} of {len(result.epochs)}{lowest}",
-        f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test",
-        f"Run {trained.record.run_id}: `mlflow ui` shows it with its curves, confusion matrices and model.",
-        f"Model: {trained.model_uri}",
-    ):
-        console.print(line, markup=False, highlight=False)
+        lowest = f". val_loss was lowest in epoch {result.best_epoch}; with patience= the model would be that one"
+    click.echo(f"Kept: epoch {result.model_epoch} of {len(result.epochs)}{lowest}")
+    click.echo(f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test")
+    click.echo(f"Model: {trained.model_uri}")
+    program.print_link(trained.record.run_id)
 
 
 if __name__ == "__main__":
-    shell.run(main)
+    program.run(main)

@@ -62,12 +62,12 @@ def call_program(new_store, monkeypatch, capsys) -> Callable:
     """Run an entry point's command as a program would; return its exit status, its output and its errors."""
 
     def call(command, *arguments: str) -> tuple[int, str, str]:
-        from entrypoints import shell
+        from entrypoints import program
 
         monkeypatch.setattr(sys, "argv", ["program", *arguments])
         status = 0
         try:
-            shell.run(command)
+            program.run(command)
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()

@@ -1,16 +1,16 @@
-"""What can go wrong for a person, said in one line: where, what, expected, got, and what to do."""
+"""Errors that a person can act on, in one line: where, what, expected, got, and what to do next."""
 
 import difflib
 from collections.abc import Iterable
 
-DEBUG_VARIABLE = "STUDY_DEBUG"  # set in the environment, it lets tracebacks through
+DEBUG_VARIABLE = "STUDY_DEBUG"  # set it in the environment to see tracebacks
 
 
 class StudyError(Exception):
-    """A problem that the person who ran the command can mend; printed as one line, without a traceback.
+    """A problem that the person who ran the command can fix. It is printed as one line, without a traceback.
 
-    `str(error)` reads ``where: what; expected …, got …. What to do.``, leaving out what is not known; `status` is the
-    exit status of the program that it ends.
+    `str(error)` reads ``where: what; expected …, got …. What to do.`` without the parts that are not given. `status` is
+    the exit status of the program that it ends.
     """
 
     status = 1
@@ -34,33 +34,33 @@ class StudyError(Exception):
 
 
 class ConfigError(StudyError):
-    """A hyperparameter with an unknown name or a value that it cannot have."""
+    """A hyperparameter or option that does not exist, or has a value it cannot have."""
 
 
 class DataError(StudyError):
-    """A dataset that cannot be had, read or split."""
+    """A dataset that cannot be found, read or split."""
 
 
 class AblationError(StudyError):
-    """An ablation that does not exist or does not say what it has to say."""
+    """An ablation that does not exist, or whose YAML file is not valid."""
 
 
 class TrackingError(StudyError):
-    """An MLflow store that cannot be reached or written."""
+    """An MLflow store that cannot be reached or written to."""
 
 
 class WorkerError(StudyError):
-    """Worker processes that ended before their trials did."""
+    """Worker processes that died before their trials were finished."""
 
 
 class Interrupted(StudyError):
-    """The person, or the system, ended the study before its trials were done; what was finished is kept."""
+    """The person or the system stopped the study before its trials were finished. Finished trials are kept."""
 
     status = 130
 
 
 def in_one_line(failure: BaseException) -> str:
-    """Return what an exception says, in one line; of one that nobody has foreseen, the first cause and its type."""
+    """Return an exception's message in one line; of an unforeseen exception, that of its first cause, with its type."""
     if isinstance(failure, StudyError):
         return str(failure)
     while inner := failure.__cause__ or failure.__context__:
@@ -71,23 +71,23 @@ def in_one_line(failure: BaseException) -> str:
 
 
 def first_line(failure: BaseException) -> str:
-    """Return the first line of what an exception says; nothing where it says nothing."""
+    """Return the first line of an exception's message, which may be empty."""
     return next(iter(str(failure).splitlines()), "")
 
 
 def shown(value: object, most: int = 60) -> str:
-    """Return a value as it was given, in quotes where it is text, cut off where it is long."""
+    """Return a value as it was given: text in quotes, long values cut off."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a sentence that names the likeliest of `names`, or all of them where none is near."""
+    """Return a sentence that suggests the nearest of `names`, or lists all of them if none is near."""
     names = list(names)
     return likeliest(name, names) or f"There are: {', '.join(names)}."
 
 
 def likeliest(name: str, names: Iterable[str]) -> str | None:
-    """Return a question that names the likeliest of `names`; None where none is near."""
+    """Return a question that suggests the nearest of `names`, or None if none is near."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(close)}?" if close else None

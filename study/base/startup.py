@@ -1,4 +1,7 @@
-"""Keeps the chatter of TensorFlow, absl, alembic and MLflow from the person, and lets real warnings through."""
+"""What a process does before it imports anything heavy: silence chatty libraries, pause the garbage collector.
+
+Real warnings get through.
+"""
 
 import gc
 import logging
@@ -9,16 +12,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What TensorFlow 2.21 prints before its log level counts; the last where there is no GPU.
+# What TensorFlow 2.21 prints before its log level takes effect; the last one on machines without a GPU.
 _CHATTER = re.compile(
     rb"^(I\d{4} |WARNING: All log messages before absl::InitializeLog|E\d{4} .*failed call to cuInit)"
 )
 
 
 def hush() -> None:
-    """Raise the log levels of the libraries beneath us to warnings, and MLflow's to errors where it nags.
+    """Raise the log levels of the libraries to WARNING, and higher where they repeat themselves.
 
-    Called first by every process. A level that the person has set in the environment stays.
+    Every process calls this first. Levels that the person has set in the environment stay.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -29,19 +32,19 @@ def hush() -> None:
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
     for name in ("alembic", "optuna", "absl"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of letters that its fonts do not have
-    # These print the traceback of what they raise as well.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # about characters that its fonts lack
+    # These also print the traceback of every exception they raise.
     for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Each program is compiled once, but there are many of them, of one function.
+    # TensorFlow warns of retracing when one function is compiled many times; ours is compiled once a signature.
     logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
-    # Says for every logged model that pip's version is unknown where the environment was made by uv.
+    # In environments made by uv it says for every logged model that pip's version is unknown.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
 @contextmanager
 def stderr_without_chatter() -> Iterator[None]:
-    """Pass on what is written to the standard error meanwhile, by C++ too, except known chatter."""
+    """Pass on what is written to the standard error in the block, even by C++, except for known chatter."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as caught:
         saved = os.dup(2)
@@ -60,17 +63,17 @@ def stderr_without_chatter() -> Iterator[None]:
 
 # --- the garbage collector --------------------------------------------------------------------------
 
-# To look through everything that a program imports for garbage, over and over, takes a quarter of TensorFlow's import,
-# and a second when the program ends (docs/lab-log.md).
+# While TensorFlow is imported, the collector scans all imported objects again and again. That takes a quarter of the
+# import's time, and a second when the program ends (docs/lab-log.md).
 
 
 def pause_collector() -> None:
-    """Let nothing be collected while a program imports what it needs."""
+    """Stop garbage collection while a program imports its modules."""
     gc.disable()
 
 
 def resume_collector() -> None:
-    """Collect again, but nothing of what there is by now; where nothing was paused, nothing happens."""
+    """Start garbage collection again, but never scan the objects that exist now. Does nothing if it was not paused."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

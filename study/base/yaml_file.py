@@ -7,6 +7,7 @@ from typing import ClassVar
 import yaml
 
 from study.base.errors import StudyError, nearest
+from study.base.paths import find_file
 
 
 class YamlError(StudyError):
@@ -33,7 +34,7 @@ def find(name: str, folder: Path, what: str, error: type[StudyError]) -> Path:
     if name in there:
         return folder / f"{name}.yaml"
     if name.endswith((".yaml", ".yml")):
-        return Path(name)
+        return find_file(name, YamlError)
     hint = f"{nearest(name, there)} The path of a YAML file works too."
     raise error(f"no {what} is called {name}", where=what, hint=hint)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from study.base.errors import DataError
+from study.base.paths import find_file
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+WANTED = "data= takes auto, mnist, digits, synthetic, or the path of an .npz file."
 
 
 def file_sha256(path: Path) -> str:
@@ -18,10 +20,7 @@ def file_sha256(path: Path) -> str:
 
 
 def own_path(spec: str) -> Path:
-    try:
-        return Path(spec).expanduser()
-    except RuntimeError as failure:  # ~somebody who is not known here
-        raise DataError(str(failure), where=spec) from None
+    return find_file(spec, DataError, WANTED)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -42,8 +41,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 )
             arrays = {key: _array(path, key, file) for key in ARRAYS}
     except FileNotFoundError:
-        hint = "data= takes auto, mnist, digits, synthetic, or the path of an .npz file."
-        raise DataError("no such file", where=path, hint=hint) from None
+        raise DataError("no such file", where=path, hint=WANTED) from None
     except IsADirectoryError:
         raise DataError("a folder", where=path, expected="an .npz file") from None
     except OSError as failure:

@@ -25,9 +25,11 @@ from sqlalchemy.exc import (
 )  # fmt: skip
 
 from study.base.errors import ConfigError, WorkerError, first_line, shown
+from study.base.paths import store_folder
 from study.execution.optuna_internals import STORAGE_METHODS
 
-DEFAULT_STORAGE = "sqlite:///optuna.db"
+DEFAULT_STORAGE = "auto"
+DEFAULT_FILE = "optuna.db"
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
 PATIENCE_SECONDS = 180  # with a database server that does not answer
@@ -85,10 +87,22 @@ for _name in STORAGE_METHODS:
     setattr(Storage, _name, _patient(getattr(RDBStorage, _name)))
 
 
+def address_of(storage: str) -> str:
+    """Return a database's address; ``auto`` is a file beside the SQLite tracking store, or else in the working folder.
+
+    Beside the store it outlives the temporary clone in which `mlflow run` works when it is given a git address.
+    """
+    if storage != DEFAULT_STORAGE:
+        return storage
+    folder = store_folder()
+    return f"sqlite:///{folder / DEFAULT_FILE if folder else DEFAULT_FILE}"
+
+
 def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:
     """Return the storage at this address, its tables made where there are none; raises WorkerError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    storage = address_of(storage)
     deadline = time.monotonic() + OPENING_SECONDS
     while True:
         try:
@@ -105,7 +119,8 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
 
 def check_storage(storage: str, *, exists: bool = False) -> None:
     """Raise ConfigError where processes cannot meet at this address; with `exists` a SQLite file has to be there."""
-    expected = "sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
+    storage = address_of(storage)
+    expected = "auto, sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = make_url(storage)
         kind = url.get_backend_name()
@@ -119,14 +134,15 @@ def check_storage(storage: str, *, exists: bool = False) -> None:
         raise ConfigError("storage is in the memory of one process, where no other finds it", expected=expected)
     path = Path(url.database)
     if not path.absolute().parent.is_dir():
-        raise ConfigError("there is no such folder", where=f"storage {path.parent}")
+        raise ConfigError("no such folder", where=f"storage {path.parent}")
     if exists and is_absent(storage):
-        raise ConfigError("there is no such file", where=f"storage {path}", expected="the file of the study's command")
+        hint = "Give the storage of the command that started the study: -P storage=…."
+        raise ConfigError("no such file", where=f"storage {path}", hint=hint)
 
 
 def is_absent(storage: str) -> bool:
     """Return whether this is the address of a SQLite file that is not there."""
-    url = make_url(storage)
+    url = make_url(address_of(storage))
     return url.get_backend_name() == "sqlite" and not Path(url.database).exists()
 
 

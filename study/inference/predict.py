@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # imports TensorFlow
     from study.inference.model import Reader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+SYNTHETIC = "synthetic"  # in place of a picture file: drawings of digits
 LARGE, SMALL = 320, 56  # pixels by side that are kept of the original: of one picture, of one among many
 NEIGHBOURS = 8  # training images that are shown
 

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -16,8 +16,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from study.base.errors import TrackingError, first_line
+from study.base.paths import sqlite_file
 
 FAULTS = (MlflowException,)  # what is raised where the store cannot be written
+LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
 HALF_MADE = "Somebody was interrupted while it was made; no run is in it yet: delete the file."
 
 
@@ -31,7 +33,7 @@ def connect() -> MlflowClient:
     if urlsplit(uri).scheme in ("http", "https"):
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
-        _check_writable(_sqlite_file(uri))
+        _check_writable(sqlite_file(uri))
     with _alone(uri), said_clearly(uri):
         client = MlflowClient()
         client.search_experiments(max_results=1)
@@ -42,7 +44,7 @@ def _alone(uri: str) -> AbstractContextManager:
     """Keep other processes of this machine from making the tables of a SQLite store at the same moment."""
     if not uri.startswith("sqlite:///"):
         return nullcontext()
-    mark = hashlib.sha256(str(_sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
+    mark = hashlib.sha256(str(sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir(), f"keras-study-{os.getuid()}-{mark}.lock"))
 
 
@@ -50,11 +52,7 @@ def tracking_uri() -> str:
     """Return the tracking store's address, in full, so that another process finds the same one."""
     uri = mlflow.get_tracking_uri()
     relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
-    return f"sqlite:///{_sqlite_file(uri).resolve()}" if relative else uri
-
-
-def _sqlite_file(uri: str) -> Path:
-    return Path(unquote(uri.removeprefix("sqlite:///")))  # MLflow writes a space in the path as %20
+    return f"sqlite:///{sqlite_file(uri).resolve()}" if relative else uri
 
 
 def _check_server(uri: str) -> None:
@@ -106,3 +104,16 @@ def active_experiment(client: MlflowClient) -> str:
         experiment = client.get_experiment_by_name(name)
         return experiment.experiment_id if experiment else client.create_experiment(name)
     return "0"
+
+
+def run_link(client: MlflowClient, run_id: str) -> str:
+    """Return the address at which a browser shows the run: the tracking server's, or `mlflow ui`'s for a local store.
+
+    Its parameter opens the view for training runs; without it MLflow 3 may open the one for generative AI.
+    """
+    parts = urlsplit(client.tracking_uri)
+    server = LOCAL_UI
+    if parts.scheme in ("http", "https"):  # without a user and a password
+        server = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    experiment = client.get_run(run_id).info.experiment_id
+    return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"

@@ -1,10 +1,18 @@
-"""Keep what a network was asked, and what it answered, in a run."""
+"""Ask a network, and keep the question and its answer in a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from study.analysis.explanations import Reading
+from study.analysis.explanations import Explanation, Reading, scores
+from study.base.paths import find_file
+from study.data.dataset import Dataset
+from study.inference import predict
+from study.inference.predict import SYNTHETIC
+from study.inference.preprocessing import WANTED, ImageError
+from study.reports import prediction_report
 from study.reports.document import FIGURES, Document, plain
+from study.reports.plots import style
 from study.reports.prediction_report import FOLDER, PAGE, predictions_csv
 from study.tracking import records, runs, store
 from study.tracking.registry import Version
@@ -13,19 +21,114 @@ from study.workflows.common import open_run
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What is to be kept of a question: its run's name, its page, the readings, and files and metrics besides."""
+    """What a network answered: its run's name, its page, the readings, and the files and metrics of the run.
+
+    `explanations` are there for test images, `unreadable` (file, reason) and `score_lines` for many pictures.
+    """
 
     name: str
     document: Document
     readings: Sequence[Reading]
     files: Mapping[str, bytes]
     metrics: Mapping[str, float]
+    explanations: Sequence[Explanation] = ()
+    unreadable: Sequence[tuple[str, str]] = ()
+    score_lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A network that exists and can be asked. It is opened by the first question: TensorFlow takes ten seconds."""
+
+    client: store.MlflowClient
+    model: str
+    version: Version | None
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What the page says of the network."""
+        if self.version is None:
+            return [("model", self.model)]
+        trained_on = self.version.tags.get("dataset", "not recorded")
+        return [("model", self.model), ("version", self.version.number), ("trained on", trained_on)]
+
+    def load_data(self, data: str | None, indices: Sequence[int]) -> Dataset:
+        """Return the dataset, by default the one the network was trained on, that has these test images."""
+        dataset = predict.load_data(self.client, self.model, self.version, data)
+        predict.check_indices(indices, dataset)
+        return dataset
+
+    def read_picture(self, path: Path) -> Answer:
+        """Return what the network reads in one picture file."""
+        picture = predict.open_file(path)
+        (reading,) = predict.read(self._open(), [picture])
+        metrics = {"probability": reading.probability} | ({} if reading.doubt is None else {"doubt": reading.doubt})
+        files = {"reading.png": style.png(prediction_report.reading_figure(reading))}
+        document = prediction_report.picture_page(reading, [("picture", str(path)), *self.facts])
+        return Answer(f"predict {reading.name}", document, [reading], files, metrics)
+
+    def read_folder(self, folder: Path) -> Answer:
+        """Return what the network reads in a folder's pictures, and how many that are labelled by name are right."""
+        pictures, unreadable = predict.open_folder(folder)
+        return self._read_many(pictures, f"pictures in {folder.resolve().name}", str(folder), unreadable)
+
+    def draw(self, count: int, seed: int) -> Answer:
+        """Return what the network reads in generated drawings of digits."""
+        return self._read_many(predict.draw(count, seed), f"drawings, seed {seed}", SYNTHETIC)
+
+    def explain(self, dataset: Dataset, indices: Sequence[int]) -> Answer:
+        """Return why the network classifies these test images as it does."""
+        explanations = predict.explain(self._open(), dataset, indices)
+        files = {
+            f"reading_{one.index}.png": style.png(prediction_report.reading_figure(one.reading, own_picture=False))
+            for one in explanations
+        }
+        facts = [*self.facts, ("data", f"{dataset.title}, SHA-256 {dataset.sha256}")]
+        document = prediction_report.explanation_page(explanations, dataset, facts)
+        readings = [one.reading for one in explanations]
+        name = f"predict test image {','.join(map(str, indices))}"
+        return Answer(name, document, readings, files, {}, explanations=explanations)
+
+    def log(self, answer: Answer, params: Mapping[str, str]) -> tuple[str, str]:
+        """Keep an answer in this program's own run; return the run's ID and the path of its page."""
+        return log(self.client, answer, params, self.version)
+
+    def _open(self):
+        from study.inference.model import open_model  # imports TensorFlow
+
+        return open_model(self.model)
+
+    def _read_many(
+        self, pictures: list[tuple], where: str, given: str, unreadable: Sequence[tuple[str, str]] = ()
+    ) -> Answer:
+        readings = predict.read(self._open(), pictures)
+        found = scores(readings)
+        metrics = {"pictures": len(readings), "unreadable": len(unreadable)}
+        if found:
+            metrics["accuracy"] = found.accuracy
+        files = {f"{name}.png": style.png(sheet) for name, sheet in prediction_report.sheets(readings).items()}
+        document = prediction_report.folder_page(
+            f"{len(readings):,} {where}", readings, unreadable, found, [("pictures", given), *self.facts]
+        )
+        lines = prediction_report.score_lines(found) if found else []
+        return Answer(f"predict {where}", document, readings, files, metrics, unreadable=unreadable, score_lines=lines)
+
+
+def open_question(model: str) -> Question:
+    """Return the question to a network, which has to exist; raises TrackingError, and says how to make a champion."""
+    client = store.connect()
+    return Question(client, model, predict.find_version(client, model))
+
+
+def find_picture(name: str) -> Path:
+    """Return the picture file or the folder of this name; raises ImageError."""
+    return find_file(name, ImageError, f"image= takes {WANTED}, a folder of them, or {SYNTHETIC}.")
 
 
 def log(
     client: store.MlflowClient, answer: Answer, params: Mapping[str, str], version: Version | None
 ) -> tuple[str, str]:
-    """Keep an answer in this program's own run; return the run's ID and where the page lies; raises TrackingError."""
+    """Keep an answer in this program's own run; return the run's ID and the path of its page; raises TrackingError."""
     document = answer.document
     tags = {"model_version": version.number} if version else {}
     with open_run(answer.name, params=params, tags=tags, client=client) as run:

@@ -18,7 +18,7 @@ def test_this_process_lives():
 
 def test_a_process_that_has_ended_is_gone():
     told = subprocess.check_output(
-        [sys.executable, "-c", "import json; from study import processes; print(json.dumps(processes.this_process()))"],
+        [sys.executable, "-c", "import json; from study.base.processes import *; print(json.dumps(this_process()))"],
         text=True,
     )
     assert processes.is_gone(json.loads(told))

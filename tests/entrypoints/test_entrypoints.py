@@ -27,14 +27,16 @@ def test_mlproject_and_command_have_the_same_parameters_and_defaults(name):
     entry = PROJECT["entry_points"][name]
     module, options = re.fullmatch(r"python -m (\S+) (.*)", entry["command"]).groups()
     assert re.findall(r"--(\S+) \{(\S+)\}", options) == [(key, key) for key in entry["parameters"]]
-    command = import_module(module).main
     assert {key: settings["default"] for key, settings in entry["parameters"].items()} == {
-        option.name: option.default for option in command.params if option.name != "debug"
+        option.opts[0].removeprefix("--"): option.default
+        for option in import_module(module).main.params
+        if option.name != "debug"
     }
 
 
 def test_every_program_is_an_entry_point():
-    programs = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "shell", "display"}
+    shared = {"__init__", "program", "options", "option_types", "display"}
+    programs = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - shared
     assert programs == set(PROJECT["entry_points"]) - {"main"}
 
 
@@ -71,7 +73,7 @@ def test_environment_files_agree():
 @pytest.mark.parametrize("module", sorted({re.search(r"-m (\S+)", entry["command"])[1] for entry in ENTRIES}))
 def test_help_names_every_option(module):
     text = click.testing.CliRunner().invoke(import_module(module).main, ["--help"]).output
-    assert all(f"--{option.name} " in text for option in import_module(module).main.params)
+    assert all((f"{option.opts[0]} " in text) != option.hidden for option in import_module(module).main.params)
 
 
 @pytest.fixture
@@ -94,6 +96,7 @@ def call(call_program):
         (["--seeds", "abc"], "Error: seeds cannot be 'abc'"),
         (["--workers", "-1"], "Error: workers cannot be '-1'"),
         (["--plan", "perhaps"], "Error: plan cannot be 'perhaps'; expected true or false."),
+        (["--dry_run", "flase"], "Error: dry_run cannot be 'flase'; expected true or false. Did you mean false?"),
         (["--compare", "pair"], "Error: compare cannot be 'pair'; expected baseline or pairs. Did you mean pairs?"),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--validation", "none"], "validation cannot be 'none'; expected auto, a fraction such as 0.2, or a count"),
@@ -147,9 +150,16 @@ def test_reason_of_a_failure_is_kept_in_the_run_of_mlflow_run(call, monkeypatch)
     assert run.info.status == "FAILED" and "no task is called zzz" in run.data.tags["reason"]
 
 
-def test_plan_lists_every_trial_and_runs_none(call, tmp_path):
-    status, output, _ = call("--task", "dropout", "--data", "digits", "--seeds", "2", "--plan", "true")
-    assert status == 0
+@pytest.mark.parametrize(
+    ("words", "notice"),
+    [
+        (["--dry_run", "true", "--plan", "false"], ""),
+        (["--dry_run", "false", "--plan", "TRUE"], "plan is now called dry_run; plan still works in this version.\n"),
+    ],
+)
+def test_dry_run_lists_every_trial_and_runs_none(call, tmp_path, words, notice):
+    status, output, errors = call("--task", "dropout", "--data", "digits", "--seeds", "2", *words)
+    assert (status, errors) == (0, notice)
     assert len(re.findall(r"^dropout=0\.[013] · seed [12] +about", output, re.M)) == 6
     assert "Nothing was run." in output
     assert not (tmp_path / "optuna.db").exists() and not (tmp_path / "mlflow.db").exists()
@@ -177,7 +187,9 @@ def test_a_report_is_rendered_again_from_mlflow_alone(call, tmp_path):
     status, output, _ = call("--run", run_id, command=report.main)
     assert status == 0
     assert "not tested: p cannot reach 0.05 with 1 seed" in output
-    page = tmp_path / output.splitlines()[-1].removeprefix("Report: ")
+    report_line, link = output.splitlines()[-2:]
+    assert link == f"Run {run_id}: `mlflow ui` shows it at {store.run_link(MlflowClient(), run_id)}"
+    page = tmp_path / report_line.removeprefix("Report: ")
     assert "mine: Why?" in page.read_text()
 
 
@@ -189,7 +201,7 @@ def test_list_shows_the_catalogue(call):
 def test_substitute_for_mnist_is_announced_loudly(call, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr("study.data.mnist.MNIST_URL", "http://127.0.0.1:9/mnist.npz")
-    _, output, errors = call("--plan", "true")
+    _, output, errors = call("--dry_run", "true")
     assert errors.startswith("WARNING: these results are not on MNIST.")
     assert "digits: 1,222 train, 216 validation" in output
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlflow.artifacts import load_text
 
-from entrypoints import predict, shell
+from entrypoints import predict, program
 from study.analysis.explanations import Reading
 from study.base.errors import DataError, TrackingError
 from study.inference import novelty
@@ -72,7 +72,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
         status = 0
         try:
-            shell.run(predict.main)
+            program.run(predict.main)
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()
@@ -200,7 +200,7 @@ def test_a_test_image_is_explained_on_the_data_of_its_trial(call, trial, digits)
     assert (first["file"], second["truth"]) == ("test image 3", str(digits.test.labels[17]))
     assert sum(float(first[f"p{label}"]) for label in range(10)) == pytest.approx(1, abs=1e-5)
     record = records.read_run(connect(), run_id)
-    assert (record.name, record.status, record.params["index"]) == ("predict test image 3,17,3", "FINISHED", "3,17,3")
+    assert (record.name, record.status, record.params["index"]) == ("predict test image 3,17", "FINISHED", "3,17,3")
 
 
 # --- pictures ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from entrypoints import report, search, worker
 from study.design.search import METRICS, Search, parse_search
 from study.design.search_space import load_space
 from study.execution.queue import create_queue
+from study.execution.storage import DEFAULT_STORAGE
 from study.tracking import records, store
 
 SPACE = """
@@ -49,9 +50,9 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--seed", "x"], "seed cannot be 'x'"),
     (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
-    (["--study", ""], "study cannot be this name"),
+    (["--study", ""], "study cannot be ''; expected 1 to 200 printable characters."),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
-    (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected sqlite:///FILE.db, or postgresql"),
+    (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected auto, sqlite:///FILE.db, or postgresql"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_that_says_what_to_do(call, arguments, message):
     status, _, errors = call("--data", "digits", *arguments)
@@ -61,8 +62,8 @@ def test_bad_input_is_one_line_that_says_what_to_do(call, arguments, message):
     assert [line for line in errors.strip().splitlines() if not line.startswith("WARNING")][1:] == []
 
 
-def test_plan_shows_the_space_and_runs_nothing(call, tmp_path):
-    status, output, errors = call(*QUICK, "--plan", "true")
+def test_a_dry_run_shows_the_space_and_runs_nothing(call, tmp_path):
+    status, output, errors = call(*QUICK, "--dry_run", "true")
     assert (status, errors) == (0, "")
     assert re.search(r"learning_rate +0\.001 … 0\.1 \(log\) +0\.001", output)
     assert "Nothing was run." in output and not (tmp_path / "optuna.db").exists()
@@ -87,11 +88,14 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
     status, _, errors = call(*QUICK, "--sampler", "random")
     assert status == 1
     assert "study: the study mine-digits exists, with another sampler; expected tpe, got random." in errors
-    assert call(*QUICK, "--sampler", "random", "--plan", "true")[::2] == (status, errors)
+    assert call(*QUICK, "--sampler", "random", "--dry_run", "true")[::2] == (status, errors)
 
     status, fewer, errors = call(*QUICK, "--trials", "2")
     assert (status, errors) == (0, "")
-    assert re.search(r"^5/5 ", fewer, re.M) and "mine-digits had 5 trials already" in fewer
+    assert (
+        re.search(r"^5/5 ", fewer, re.M)
+        and "mine-digits already had 5 trials; trials is the total, so none was added." in fewer
+    )
 
     MlflowClient().delete_run(run_id)
     status, _, errors = call(*QUICK, "--trials", "6")
@@ -105,6 +109,6 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
 def test_a_worker_says_what_it_cannot_join(call, call_program, few_digits):
     status, _, errors = call_program(worker.main)
     assert (status, "study is missing" in errors) == (1, True)
-    create_queue("sqlite:///optuna.db", "night")
+    create_queue(DEFAULT_STORAGE, "night")
     status, _, errors = call_program(worker.main, "--study", "nigth")
     assert (status, "no study is called 'nigth'. Did you mean night?" in errors) == (1, True)

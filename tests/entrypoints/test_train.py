@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT
 from mlflow import MlflowClient
 
@@ -36,6 +37,7 @@ def test_options_are_the_fields_of_a_config():
     assert {option.name: option.default for option in train.main.params if option.name != "debug"} == (
         TrialConfig().as_text()
     )
+    assert "--optimizer sgd|momentum|nesterov|rmsprop|adam|adamw" in CliRunner().invoke(train.main, ["--help"]).output
 
 
 def test_a_network_is_printed_by_epoch_and_recorded_as_a_trial_is(call, digits):
@@ -48,7 +50,10 @@ def test_a_network_is_printed_by_epoch_and_recorded_as_a_trial_is(call, digits):
     assert re.fullmatch(r" +3/3  [\d.]+ +[\d.]+%  +[\d.]+ +[\d.]+% +0 s", lines[5])
     metrics = run.data.metrics
     assert f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test" in lines
-    assert lines[-1] == f"Model: runs:/{run_id}/model"
+    assert lines[-2:] == [
+        f"Model: runs:/{run_id}/model",
+        f"Run {run_id}: `mlflow ui` shows it at {store.run_link(MlflowClient(), run_id)}",
+    ]
 
     assert (run.info.run_name, run.info.status) == (lines[0], "FINISHED")
     settings = {"data": "digits", "validation": 216, "hidden": 16, "learning_rate": 0.01, "epochs": 3, "patience": 2}
@@ -121,8 +126,8 @@ def test_bad_input_is_one_line(call, arguments, message):
 @pytest.mark.slow
 def test_what_is_wrong_is_told_before_tensorflow_is_imported(tmp_path):
     program = (
-        "import sys\nsys.argv = ['train', '--data', 'nowhere.npz']\nfrom entrypoints import shell, train\n"
-        "try:\n    shell.run(train.main)\nfinally:\n    print('tensorflow' in sys.modules)"
+        "import sys\nsys.argv = ['train', '--data', 'nowhere.npz']\nfrom entrypoints import program, train\n"
+        "try:\n    program.run(train.main)\nfinally:\n    print('tensorflow' in sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -4,7 +4,7 @@ import pytest
 
 from study.base.errors import ConfigError, WorkerError
 from study.execution.queue import create_queue, find_queue
-from study.execution.storage import check_storage, has_password, without_password
+from study.execution.storage import address_of, check_storage, has_password, without_password
 
 
 def test_queue_that_cannot_be_opened_is_an_error():
@@ -13,14 +13,14 @@ def test_queue_that_cannot_be_opened_is_an_error():
 
 
 @pytest.mark.parametrize("url, message", [
-    ("optuna.db", "storage cannot be 'optuna.db'; expected sqlite:///FILE.db, or postgresql"),
+    ("optuna.db", "storage cannot be 'optuna.db'; expected auto, sqlite:///FILE.db, or postgresql"),
     ("", "storage cannot be ''"),
     ("mysql://me@there/x", "storage cannot be 'mysql://me@there/x'"),
     ("journal://x", "storage cannot be 'journal://x'"),
     ("postgresql://me:secret@there:abc/x", r"storage cannot be 'postgresql://me:\*\*\*@there:abc/x'"),
     ("sqlite://", "storage is in the memory of one process"),
-    ("sqlite:///nowhere/at/all.db", "nowhere/at: there is no such folder"),
-    ("sqlite:///absent.db", "absent.db: there is no such file"),
+    ("sqlite:///nowhere/at/all.db", "nowhere/at: no such folder"),
+    ("sqlite:///absent.db", "absent.db: no such file"),
 ])  # fmt: skip
 def test_an_address_where_nobody_meets_is_refused(url, message):
     with pytest.raises(ConfigError, match=message):
@@ -31,6 +31,15 @@ def test_an_address_is_checked_without_making_anything(tmp_path):
     check_storage(f"sqlite:///{tmp_path}/new.db")
     check_storage("postgresql+psycopg://me@db.example/study", exists=True)
     assert find_queue(f"sqlite:///{tmp_path}/new.db", "x") is None and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("uri, address", [
+    ("sqlite:////data/my%20folder/mlflow.db", "sqlite:////data/my folder/optuna.db"),
+    ("http://127.0.0.1:5000", "sqlite:///optuna.db"),
+])  # fmt: skip
+def test_the_usual_database_is_beside_a_sqlite_store(uri, address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert address_of("auto") == address and address_of("sqlite:///x.db") == "sqlite:///x.db"
 
 
 @pytest.mark.parametrize("url, shown, has", [

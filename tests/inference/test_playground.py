@@ -241,7 +241,7 @@ def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatc
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "empty")
     with pytest.raises(PlaygroundError, match=r"neither a champion nor a finished trial.*-e ablation"):
         entrypoint.main(["--port", "auto"], standalone_mode=False)
-    assert capsys.readouterr().out.startswith("No champion, only trials: models:/mnist-mlp@champion: ")
+    assert capsys.readouterr().out.startswith("No champion yet, so only trials are shown: models:/mnist-mlp@champion: ")
 
 
 def test_a_question_is_what_the_page_sends():
@@ -259,7 +259,7 @@ def program(*arguments):
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
         try:
             address, how_to_end = process.stdout.readline().strip(), process.stdout.readline()
-            assert how_to_end == "Ctrl-C ends it.\n"
+            assert how_to_end == "Press Ctrl-C to stop.\n"
             yield process, address
         finally:
             process.kill()

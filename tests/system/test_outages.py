@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -213,13 +214,16 @@ def test_a_worker_joins_from_another_folder(kind, postgres, mlflow_server, name,
     joined = start("worker", tmp_path, there, study=name, storage=storage, workers=1)
     wait_until(lambda: len(at_work(address, name)) == 2, program)
     refused = start("worker", tmp_path, there, study=name, storage=storage, workers=1, data="synthetic")
-    for each, status in ((program, 0), (refused, 1)):
-        message = said(each)
-        assert each.returncode == status, message
+    printed, message = program.communicate(timeout=PATIENCE_SECONDS)
+    assert program.returncode == 0, message
+    link = rf"Run (\w+): {mlflow_server.url}/#/experiments/0/runs/\1\?workflowType=machine_learning"
+    assert re.fullmatch(link, printed.splitlines()[-1])
+    message = said(refused)
+    assert refused.returncode == 1, message
     assert "synthetic: not the data of this study; expected SHA-256 8aa96df836b4…" in message, message
     words, message = joined.communicate(timeout=PATIENCE_SECONDS)
     assert joined.returncode == 0, message
     check_whole(client, address, name, 4)
     ran = Counter(run.data.tags["pid"] for run in runs_of(client, name))
-    assert len(ran) == 2 and f"{name} has nothing left to do" in words
+    assert len(ran) == 2 and f"{name} has no trials left to run" in words
     assert any(words.splitlines()[-1].startswith(f"{number} trial") for number in ran.values())

@@ -1,0 +1,102 @@
+"""How a command declares its options, and the options that several commands share."""
+
+import os
+from collections.abc import Callable
+
+import click
+
+from entrypoints.option_types import GIVEN, Boolean, Field, Settings, Storage, Text, Whole
+from study.training.config import TrialConfig, value_text
+
+PLAN = "study.plan"  # in click's context: whether plan=true was given
+MOST_WORKERS = 1_000
+MODEL = "mnist-mlp"  # the registered model that promote, predict and playground mean by default
+CHAMPION = f"models:/{MODEL}@champion"
+
+
+def option(name: str, default: object, help: str, type: Text | None = None, variable: str | None = None) -> Callable:
+    """Return the decorator of an option; `variable` is the command's argument where it has another name."""
+    type = type or Text()
+    return click.option(
+        f"--{name}", variable or name, default=default, show_default=True, help=help, type=type, metavar=type.metavar
+    )
+
+
+def command(help: str, *options: Callable) -> Callable[[Callable], click.Command]:
+    """Return a decorator that makes a function a click command with these options, and ``--debug``."""
+
+    def decorate(function: Callable) -> click.Command:
+        debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        for declare in (debug, *reversed(options)):
+            function = declare(function)
+        return click.command(help=help)(function)
+
+    return decorate
+
+
+def given() -> dict[str, str]:
+    """Return the text of every option of the running command, as the run's params are to show it."""
+    return dict(click.get_current_context().meta.get(GIVEN, {}))
+
+
+def field(name: str, help: str | None = None) -> Callable:
+    """Return the option of one hyperparameter, with its own default and description."""
+    of_config = TrialConfig.model_fields[name]
+    return option(name, value_text(of_config.default), help or of_config.description, Field(name))
+
+
+def field_or_auto(name: str, help: str) -> Callable:
+    """Return the option of a hyperparameter that is None where it is left to the task or the space: auto."""
+    return option(name, "auto", help, Field(name, unless="auto"))
+
+
+def data(help: str) -> Callable:
+    """Return the option that names a dataset; auto is None."""
+    return option("data", "auto", help, Text(unless="auto"))
+
+
+def storage(help: str | None = None, exists: bool = False) -> Callable:
+    """Return the option of the database in which a study's workers meet."""
+    usual = (
+        "The database where workers meet: a SQLite file for one machine, PostgreSQL for several. auto: optuna.db "
+        "beside the tracking store."
+    )
+    return option("storage", "auto", help or usual, Storage(exists))
+
+
+def dry_run(help: str) -> Callable:
+    """Return the option ``dry_run``, and ``plan``, its name before version 0.2, which is not shown."""
+
+    def decorate(function: Callable) -> Callable:
+        # Eager, so that click takes it before dry_run, wherever it stands on the command line.
+        function = click.option(
+            "--plan", default="false", hidden=True, is_eager=True, expose_value=False, type=Boolean(), callback=_plan
+        )(function)
+        return click.option(
+            "--dry_run", default="false", show_default=True, help=help, type=Boolean(), metavar=Boolean().metavar,
+            callback=lambda ctx, _, value: value or ctx.meta.get(PLAN, False),
+        )(function)  # fmt: skip
+
+    return decorate
+
+
+def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta.get(GIVEN, {}).pop("plan", None)
+    if value:
+        ctx.meta[PLAN] = True
+        click.echo("plan is now called dry_run; plan still works in this version.", err=True)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+WORKERS = option(
+    "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
+)
+REUSE = option("reuse", "true", "false: train every trial, even if the store already has its result.", Boolean())
+SETTINGS = option("set", "none", "Changes to the baseline, such as hidden=256,dropout=0.2.", Settings(), "settings")

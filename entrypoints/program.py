@@ -1,0 +1,67 @@
+"""How every entry point runs: quiet libraries, signals, errors in one line, an exit status, and the link at the end."""
+
+import contextlib
+import os
+import signal
+import sys
+
+import click
+from rich.console import Console
+
+from study.base import startup
+from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line
+from study.base.startup import hush
+
+
+def run(command: click.Command) -> None:
+    """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
+    hush()
+    startup.resume_collector()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command.main(standalone_mode=False)
+    except StudyError as failure:
+        _fail(str(failure), failure.status)
+    except click.ClickException as failure:
+        _fail(failure.format_message(), failure.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("Interrupted.", 130)
+    except Exception as failure:  # unforeseen: still one line, and --debug shows the rest
+        _fail(in_one_line(failure), 1)
+
+
+def console() -> Console:
+    """Return a console for the standard output; in a file, which has no width, lines are never wrapped."""
+    return Console(width=None if sys.stdout.isatty() else 1_000)
+
+
+def print_link(run_id: str) -> None:
+    """Print where a browser shows the run: the last line of a command."""
+    from study.tracking import store
+
+    client = store.connect()
+    link = store.run_link(client, run_id)
+    click.echo(f"Run {run_id}: {'`mlflow ui` shows it at ' if link.startswith(store.LOCAL_UI) else ''}{link}")
+
+
+def _fail(message: str, status: int) -> None:
+    if os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    click.secho(f"Error: {message}", fg="red", err=True)
+    _note_in_run(message)
+    sys.exit(status)
+
+
+def _note_in_run(message: str) -> None:
+    """Write the failure into the run that `mlflow run` made, if its store can be reached."""
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return
+    from study.tracking import runs, store
+
+    # The error is on the screen already, and the store may be the very thing that failed.
+    with contextlib.suppress(Exception):
+        runs.note_failure(store.connect(), message)

@@ -1,0 +1,92 @@
+"""What a command's options ask for: an ablation or a search around its baseline, and the dataset to run it on."""
+
+from collections.abc import Mapping
+
+from study.base.errors import ConfigError
+from study.data.dataset import Dataset, load_dataset
+from study.design.ablation import Ablation, load_ablation
+from study.design.search import Budget, Search
+from study.design.search_space import MOST_POINTS, SearchSpace, load_space
+from study.execution import time_estimate
+from study.training.config import TrialConfig
+
+DEFAULT_TRIALS = 50
+
+
+def prepare_ablation(
+    task: str,
+    *,
+    data: str | None = None,
+    validation: str | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> tuple[Ablation, Dataset]:
+    """Return a task with the baseline that is asked for, and its dataset; None leaves a choice to the task.
+
+    Raises AblationError, ConfigError, DataError.
+    """
+    ablation = load_ablation(task)
+    settings = settings or {}
+    if "epochs" in settings and epochs is not None:
+        raise ConfigError("epochs is given twice", where="set", hint="Keep it here or in the parameter epochs.")
+    for name, value in (("validation", validation), ("epochs", epochs)):
+        if value is not None:
+            ablation = ablation.with_baseline({name: value})
+    ablation = ablation.with_baseline(settings, where="set")
+    return ablation, load_dataset(data or ablation.baseline.data, ablation.baseline.validation)
+
+
+def prepare_search(
+    space: str,
+    *,
+    metric: str,
+    sampler: str,
+    pruner: str,
+    seed: int,
+    data: str | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> tuple[Search, Dataset]:
+    """Return the search of a space around the baseline that is asked for, and its dataset; None is up to the space.
+
+    Raises SpaceError, ConfigError, DataError.
+    """
+    found = load_space(space).with_baseline(settings or {}, where="set")
+    if sampler == "grid":
+        _check_grid(found)
+    dataset = load_dataset(data or found.baseline.data, found.baseline.validation)
+    fixed = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
+    if epochs is not None:
+        fixed["epochs"] = epochs
+    return Search(found.with_baseline(fixed), metric, sampler, pruner), dataset
+
+
+def search_budget(search: Search, trials: int | None, minutes: float | None) -> Budget:
+    """Return a search's budget: 50 trials where neither is given, and no more trials than the space has points."""
+    trials = trials if trials or minutes else DEFAULT_TRIALS
+    if trials and (points := search.space.points()):
+        trials = min(trials, len(points))
+    return Budget(trials, minutes)
+
+
+def search_seconds(search: Search, dataset: Dataset, budget: Budget, workers: int) -> float:
+    """Return an estimate of the longest time that a search takes: no trial is pruned, or its minutes are spent."""
+    seconds = time_estimate.search_seconds(search.baseline, dataset, budget.trials or 1, workers)
+    if not budget.minutes:
+        return seconds
+    return min(seconds, 60 * budget.minutes) if budget.trials else 60 * budget.minutes
+
+
+def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float) -> time_estimate.TimeLeft:
+    """Return the clock of a search of so many trials like this one, which takes at most so many seconds."""
+    each = time_estimate.trial_seconds(config, dataset)
+    return time_estimate.TimeLeft(dict.fromkeys(range(trials), each), seconds)
+
+
+def _check_grid(space: SearchSpace) -> None:
+    if space.points() is None:
+        endless = next((one.field for one in space.dimensions if one.values is None), "the space")
+        raise ConfigError(
+            f"sampler cannot be 'grid' where {endless} has too many values", where=f"space {space.name}",
+            expected=f"choices, or a range with a step, for every field, and at most {MOST_POINTS:,} points in total",
+        )  # fmt: skip
