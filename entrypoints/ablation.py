@@ -48,8 +48,8 @@ def main(**given: str) -> None:
     workers = shell.worker_count(given["workers"])
     ablation = _ablation(given)
     shell.choice("compare", given["compare"], COMPARE)
-    spec = ablation.baseline.data if given["data"] == "auto" else given["data"]
-    dataset = load_dataset(spec, ablation.baseline.validation)
+    spec = ablation.baseline.data.source if given["data"] == "auto" else given["data"]
+    dataset = load_dataset(spec, ablation.baseline.data.validation)
     cells = ablation.cells(seeds or ablation.seeds, dataset)
     console = shell.console()
     workers = min(workers, len(cells))

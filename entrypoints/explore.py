@@ -9,10 +9,9 @@ from study.data.dataset import load_dataset
 from study.data.profile import Profile
 from study.reports import dataset_report
 from study.tracking import runs
-from study.training.config import TrialConfig, value_text
+from study.training.config import FIELDS, TrialConfig, value_text
 from study.workflows.common import open_run
 
-FIELDS = TrialConfig.model_fields
 DEFAULTS = {name: (value_text(FIELDS[name].default), FIELDS[name].description) for name in ("data", "validation")}
 DEFAULTS["seed"] = (value_text(FIELDS["seed"].default), "of the draw of the images that are shown of each class")
 
@@ -22,7 +21,7 @@ DEFAULTS["seed"] = (value_text(FIELDS["seed"].default), "of the draw of the imag
 def main(**given: str) -> None:
     """Survey the dataset that the options name."""
     config = TrialConfig.parse(given)
-    dataset = load_dataset(config.data, config.validation)
+    dataset = load_dataset(config.data.source, config.data.validation)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = shell.console()
     for line in (dataset_report.title(dataset), f"SHA-256 {dataset.sha256}"):

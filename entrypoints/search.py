@@ -98,7 +98,8 @@ def _search(given: dict[str, str]) -> tuple[Search, Dataset]:
             f"sampler cannot be 'grid' where {endless} has too many values", where=f"space {found.name}",
             expected=f"choices, or a range with a step, for every field; in all at most {MOST_POINTS:,} points",
         )  # fmt: skip
-    dataset = load_dataset(found.baseline.data if given["data"] == "auto" else given["data"], found.baseline.validation)
+    data = found.baseline.data
+    dataset = load_dataset(data.source if given["data"] == "auto" else given["data"], data.validation)
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": given["seed"]}
     if given["epochs"] != "auto":
         settings["epochs"] = given["epochs"]

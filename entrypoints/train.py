@@ -5,11 +5,11 @@ from rich.console import Console
 
 from entrypoints import display, shell
 from study.data.dataset import SPLITS, Dataset, load_dataset
-from study.training.config import TrialConfig, value_text
+from study.training.config import FIELDS, TrialConfig, value_text
 from study.workflows import train_network
 from study.workflows.train_network import Trained
 
-DEFAULTS = {name: (value_text(field.default), field.description) for name, field in TrialConfig.model_fields.items()}
+DEFAULTS = {name: (value_text(field.default), field.description) for name, field in FIELDS.items()}
 
 
 @click.command(help=__doc__)
@@ -17,10 +17,10 @@ DEFAULTS = {name: (value_text(field.default), field.description) for name, field
 def main(**given: str) -> None:
     """Train the network that the options describe."""
     config = TrialConfig.parse(given)
-    dataset = load_dataset(config.data, config.validation)
+    dataset = load_dataset(config.data.source, config.data.validation)
     console = shell.console()
     _introduce(console, config, dataset)
-    trained = train_network.train_network(config, dataset, _Lines(console, config.epochs))
+    trained = train_network.train_network(config, dataset, _Lines(console, config.training.epochs))
     if not trained.model_uri:
         raise click.ClickException(
             f"the training diverged: {trained.result.reason}. A lower learning_rate often helps; "

@@ -69,7 +69,7 @@ def _can_be(dimension: Dimension, end: float, sign: int) -> bool:
     whole = end and float(end).is_integer()
     beyond = int(end) + sign if whole else end + sign * 1e-3 * (abs(end) or 1)
     try:
-        TrialConfig().replace({dimension.field: beyond})
+        TrialConfig.parse({dimension.field: beyond})
     except ConfigError:
         return False
     return True

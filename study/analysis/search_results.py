@@ -109,7 +109,7 @@ class SearchStudy:
         settings: dict[str, object] = {}
         for dimension in self.search.space.dimensions:
             if dimension.field in names and dimension.applies(settings):
-                settings[dimension.field] = getattr(config, dimension.field)
+                settings[dimension.field] = config.get(dimension.field)
         return settings
 
     @cached_property

@@ -12,12 +12,10 @@ from study.analysis.statistics import Estimate, estimate
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
 from study.tracking.records import RunRecord
-from study.training.config import TrialConfig, brief, settings_text, value_text
+from study.training.config import FIELDS, TrialConfig, brief, settings_text, value_text
 from study.training.fingerprint import training_code_version
 
 TASK = "promote"
-# What a configuration is apart from: its data and split are the promotion's own, and its seeds are fresh.
-NOT_ITS_OWN = ("data", "validation", "seed")
 
 
 class PromotionError(StudyError):
@@ -39,8 +37,7 @@ class Candidate:
     @property
     def settings(self) -> dict[str, object]:
         """The fields in which it differs from the defaults."""
-        usual = TrialConfig()
-        return {name: value for name, value in self.config.model_dump().items() if value != getattr(usual, name)}
+        return {name: value for name, value in self.config.flat().items() if value != FIELDS[name].default}
 
 
 @dataclass(frozen=True)
@@ -95,10 +92,11 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
     by_config: dict[TrialConfig, dict[int, RunRecord]] = {}
     for trial in trials:
-        settings = {name: trial.params[name] for name in TrialConfig.model_fields if name in trial.params}
+        settings = {name: trial.params[name] for name in FIELDS if name in trial.params}
         config = TrialConfig.parse(settings, where=trial.run_id)
-        # By seed, for the same trial run again in another study says nothing new.
-        by_config.setdefault(without_its_own(config), {})[config.seed] = trial
+        configuration = TrialConfig(network=config.network, training=config.training)
+        # By seed, because the same trial run again in another study says nothing new.
+        by_config.setdefault(configuration, {})[config.seed] = trial
     ranked = [
         Candidate(
             config,
@@ -108,12 +106,6 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
         for config, group in by_config.items()
     ]
     return sorted(ranked, key=lambda candidate: -candidate.accuracy.mean)[:top]
-
-
-def without_its_own(config: TrialConfig) -> TrialConfig:
-    """Return the configuration with the defaults for what it does not own: data, split and seed."""
-    usual = TrialConfig()
-    return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

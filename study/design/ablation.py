@@ -8,7 +8,7 @@ from pathlib import Path
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
-from study.training.config import TrialConfig, settings_text
+from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 KEYS = ("question", "known", "baseline", "arms", "seeds", "figures")
@@ -17,10 +17,10 @@ FIGURES = (
     "gap", "size", "stopping", "norms", "gradient_noise", "units", "first_layer", "distributions", "loss_by_step",
     "val_loss_by_step", "heat_maps", "interaction",
 )  # fmt: skip
+# Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
+OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
 DEFAULT_SEEDS = 7
 MOST_SEEDS = 1_000
-# These have parameters of their own, and would compare trials on different data or with themselves.
-NOT_VARIED = ("data", "validation", "seed")
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,8 @@ class Ablation:
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
         """Return the ablation around another baseline; raises ConfigError for what its arms vary themselves."""
         for name in settings:
-            if name in NOT_VARIED and where == "set":
-                raise ConfigError(
-                    f"{name} is not changed here",
-                    where=where,
-                    hint=_own_parameter(name),
-                )
+            if name in OF_EVERY_ARM and where == "set":
+                raise ConfigError(f"{name} is not changed here", where=where, hint=_own_parameter(name))
             if any(name in arm.settings for arm in self.arms):
                 raise ConfigError(
                     f"{name} is what the arms of {self.task} differ in", where=where,
@@ -157,7 +153,7 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     arms, configs = [], set()
     for arm, where in _arms(content["arms"], at):
         arms.append(arm)
-        configs.add(_checked(baseline, arm.settings, NOT_VARIED, where))
+        configs.add(_checked(baseline, arm.settings, OF_EVERY_ARM, where))
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
         names = ", ".join(arm.name for arm in arms) or "none"
         raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)

@@ -41,8 +41,8 @@ class Search:
         """What is searched and how, in a line."""
         fields = ", ".join(dimension.field for dimension in self.space.dimensions)
         how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
-        epochs = f"{self.baseline.epochs} epoch{'s' if self.baseline.epochs > 1 else ''}"
-        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs})"
+        epochs = self.baseline.training.epochs
+        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs} epoch{'s' if epochs > 1 else ''})"
 
     def better(self, one: float, other: float) -> bool:
         """Return whether a value of the metric is better than another."""

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from study.base import yaml_file
 from study.base.errors import ConfigError, StudyError, nearest, shown
-from study.training.config import TrialConfig, value_text
+from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, value_text
 
 SPACES = Path(__file__).parent / "spaces"
 KEYS = ("baseline", "fields")
 KINDS = ("float", "int", "categorical")
 FIELD_KEYS = ("kind", "range", "log", "step", "choices", "zero_below", "when")
-# These have parameters of their own.
-NOT_SEARCHED = ("data", "validation", "epochs", "seed")
+# A search varies hyperparameters only. Epochs, data, split and seed have parameters of their own.
+SEARCHED = tuple(name for name in HYPERPARAMETERS if name != "epochs")
 MOST_POINTS = 100_000  # that are listed
 
 
@@ -135,7 +135,7 @@ class SearchSpace:
 
     def first(self) -> dict[str, object]:
         """Return what has to be drawn for the baseline, by field."""
-        settings = {dimension.field: getattr(self.baseline, dimension.field) for dimension in self.dimensions}
+        settings = {dimension.field: self.baseline.get(dimension.field) for dimension in self.dimensions}
         return {
             dimension.field: dimension.drawn(settings[dimension.field])
             for dimension in self.dimensions
@@ -163,8 +163,8 @@ class SearchSpace:
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "SearchSpace":
         """Return the space around another baseline; raises ConfigError or SpaceError where that is not in it."""
-        for name in NOT_SEARCHED:
-            if name in settings and where == "set":
+        for name in settings:
+            if name in FIELDS and name not in SEARCHED and where == "set":
                 raise ConfigError(f"{name} is not changed here", where=where, hint=f"Use the parameter {name}.")
         changed = SearchSpace(self.name, self.baseline.replace(settings, where=where), self.dimensions)
         changed.check_baseline(lambda name: where or "baseline")
@@ -173,7 +173,7 @@ class SearchSpace:
     def check_baseline(self, where: Callable[[str], str]) -> None:
         """Raise SpaceError where the baseline is not a point of the space."""
         for dimension in self.dimensions:
-            value = getattr(self.baseline, dimension.field)
+            value = self.baseline.get(dimension.field)
             applies = dimension.field in self.first()
             if applies and not dimension.contains(value):
                 raise SpaceError(
@@ -200,7 +200,7 @@ def load_space(name: str) -> SearchSpace:
     """
     path = yaml_file.find(name, SPACES, "space", SpaceError)
     space = parse_space(yaml_file.read(path), path.stem, path)
-    if space.baseline.seed != TrialConfig().seed:
+    if space.baseline.seed != FIELDS["seed"].default:
         raise SpaceError("a space has no seed", where=path, hint="Use the parameter seed.")
     return space
 
@@ -232,11 +232,9 @@ def parse_space(text: str, name: str, path: object) -> SearchSpace:
 def _dimension(
     name: str, entry: object, baseline: TrialConfig, before: list[Dimension], at: Callable[..., str]
 ) -> Dimension:
-    if name not in TrialConfig.model_fields:
-        raise SpaceError(
-            f"no hyperparameter is called {name}", where=at(), hint=nearest(name, TrialConfig.model_fields)
-        )
-    if name in NOT_SEARCHED:
+    if name not in FIELDS:
+        raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, FIELDS))
+    if name not in SEARCHED:
         raise SpaceError(f"{name} is not searched", where=at(), hint=f"Use the parameter {name}.")
     if not isinstance(entry, dict):
         raise SpaceError(f"{name} is not a mapping", where=at(), expected="{range: [low, high]} or {choices: […]}")
@@ -248,7 +246,7 @@ def _dimension(
     def checked(value: object, *keys: object) -> object:
         if isinstance(value, (dict, list)):
             raise SpaceError(f"{shown(value)} is not a value", where=at(*keys))
-        return getattr(baseline.replace({name: value}, where=at(*keys)), name)
+        return baseline.replace({name: value}, where=at(*keys)).get(name)
 
     if "choices" in entry:
         return _categorical(name, entry, when, checked, at)
@@ -315,7 +313,7 @@ def _conditions(content: object, before: list[Dimension], at: Callable[..., str]
         if not (isinstance(values, list) and values):
             raise SpaceError(f"{name} is not a list", where=at(name), expected="[value, value]")
         try:
-            typed = tuple(getattr(TrialConfig().replace({name: value}), name) for value in values)
+            typed = tuple(TrialConfig.parse({name: value}).get(name) for value in values)
         except (ConfigError, TypeError) as failure:
             raise SpaceError(str(failure).rstrip("."), where=at(name)) from None
         for value in typed:
