@@ -6,8 +6,9 @@ from rich.console import Console
 from entrypoints import display, shell
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
+from study.design.dimensions import MOST_POINTS
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
-from study.design.search_space import MOST_POINTS, load_space
+from study.design.search_space import load_space
 from study.execution import time_estimate
 from study.execution.storage import DEFAULT_STORAGE, check_storage, without_password
 from study.reports import search_report

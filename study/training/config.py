@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from study.base.errors import ConfigError, nearest, shown
 
 NO_LAYERS = "none"
+Value = str | int | float | None  # of a field
 
 
 def _none(value: object) -> object:
@@ -153,11 +154,12 @@ class TrialConfig(_Part):
                 f"{name} cannot be {shown(first['input'])}", where=where, expected=message.removeprefix("expected ")
             ) from None
 
-    def get(self, name: str) -> object:
+    def get(self, name: str) -> Value:
         """Return the value of the field with this flat name."""
-        return reduce(getattr, _PATHS[name], self)
+        value: Value = reduce(getattr, _PATHS[name], self)
+        return value
 
-    def flat(self) -> dict[str, object]:
+    def flat(self) -> dict[str, Value]:
         """Return the value of every field, by its flat name."""
         return {name: self.get(name) for name in FIELDS}
 

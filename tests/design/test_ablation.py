@@ -165,15 +165,15 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
     ("question:\n" + TWO_ARMS, ": question is missing."),
     ("question: Why?\n", ": arms is missing."),
     (f"question: Why?\n{TWO_ARMS}knwon: so\n", ":5: no key is called knwon. Did you mean known?"),
-    (f"question: Why?\n{TWO_ARMS}baseline: [1]\n", ":5: baseline is not a mapping; expected field: value."),
+    (f"question: Why?\n{TWO_ARMS}baseline: [1]\n", ":5: baseline cannot be [1]; expected field: value."),
     *(
         (f"question: Why?\n{TWO_ARMS}seeds: {seeds}\n",
          f":5: seeds cannot be {shown}; expected a whole number from 1 to 1000.")
         for seeds, shown in (("0", "0"), ("1001", "1001"), ("1.5", "1.5"), ("many", "'many'"), ("yes", "'yes'"))
     ),
-    (f"question: Why?\n{TWO_ARMS}figures: gap\n", ":5: figures is not a list; expected [name, name]."),
+    (f"question: Why?\n{TWO_ARMS}figures: gap\n", ":5: figures cannot be 'gap'; expected [name, name]."),
     (f"question: Why?\n{TWO_ARMS}figures:\n  - gap\n  - gaps\n",
-     ":7: no figure is called 'gaps'. Did you mean gap?"),
+     ":7: figures cannot be 'gaps'. Did you mean gap?"),
     ("question: Why?\n\narms: 3\n", f":3: {NO_ARMS}"),
     *(
         (f"question: Why?\narms:\n  {arms}\n", f":2: {NO_ARMS}")
