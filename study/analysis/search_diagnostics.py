@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from study.base.errors import ConfigError
 from study.design.dimensions import Choices, Dimension, Range
+from study.design.search import Direction
 from study.training.config import TrialConfig, Value, brief, value_text
 
 NEAR = 0.05  # of a range: so close to an end a value lies at it
@@ -97,7 +98,7 @@ class Importance:
     fanova: float | None
 
 
-def in_memory(trials: Sequence[FrozenTrial], direction: str | StudyDirection) -> optuna.Study:
+def in_memory(trials: Sequence[FrozenTrial], direction: Direction | StudyDirection) -> optuna.Study:
     """Return an Optuna study of these trials that no database keeps."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # says of each study that there is one
     sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
@@ -131,12 +132,10 @@ def _fanova(study: optuna.Study) -> dict[str, float]:
 
 def _in_log_units(trial: FrozenTrial) -> FrozenTrial:
     """Return a trial whose logarithmic fields are their logarithms: Optuna's fANOVA weighs ranges as if linear."""
-    distributions: dict[str, BaseDistribution] = {}
-    params = {}
+    distributions, params = dict(trial.distributions), dict(trial.params)
     for name, distribution in trial.distributions.items():
-        log = getattr(distribution, "log", False)
-        ends = (distribution.low, distribution.high) if log else ()
-        distributions[name] = FloatDistribution(*map(math.log, ends)) if log else distribution
-        params[name] = min(max(math.log(trial.params[name]), math.log(ends[0])), math.log(ends[1])) if log else (
-            trial.params[name])  # fmt: skip
+        if isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log:
+            low, high = math.log(distribution.low), math.log(distribution.high)
+            distributions[name] = FloatDistribution(low, high)
+            params[name] = min(max(math.log(params[name]), low), high)
     return optuna.trial.create_trial(value=trial.value, params=params, distributions=distributions)

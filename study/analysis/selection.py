@@ -105,7 +105,7 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
         )
         for config, group in by_config.items()
     ]
-    return sorted(ranked, key=lambda candidate: -candidate.accuracy.mean)[:top]
+    return sorted(ranked, key=lambda candidate: -_mean(candidate.accuracy))[:top]
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -162,22 +162,31 @@ def decide(study: Study, champion: str | None) -> Decision:
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
     finished = [arm for arm in study.arms if arm.trials == most]
     # Of equal means the first named wins, so that a race run again ends the same.
-    ranked = sorted(finished, key=lambda arm: -arm.values[ACCURACY.metric].mean)
+    ranked = sorted(finished, key=lambda arm: -_mean(arm.values[ACCURACY.metric]))
     winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
     best = max(study.finished(winner).values(), key=lambda trial: trial.metrics[ACCURACY.metric])
+    accuracy = ranked[0].values[ACCURACY.metric]
+    assert accuracy is not None  # it has trials
     return Decision(
         winner=winner,
         second=second,
         lead=_difference(study, winner, second),
-        accuracy=ranked[0].values[ACCURACY.metric],
+        accuracy=accuracy,
         run_id=best.run_id,
         over_champion=_difference(study, winner, champion) if champion != winner else None,
     )
 
 
 def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
-    differences = study.differences(ACCURACY, arm, against) if against else []
+    if against is None:
+        return None
+    differences = study.differences(ACCURACY, arm, against)
     return estimate(differences) if len(differences) else None
+
+
+def _mean(accuracy: Estimate | None) -> float:
+    """Return a mean to rank by: without trials the worst."""
+    return -np.inf if accuracy is None else accuracy.mean
 
 
 # --- the evidence -----------------------------------------------------------------------------------

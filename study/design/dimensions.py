@@ -1,8 +1,9 @@
 """Range and Choices: the two kinds of dimension that a search space has."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class _Field:
     """One field of the space, searched only `when` each of the fields named there has one of the values beside it."""
 
     field: str
-    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    when: Mapping[str, tuple[Value, ...]] = dataclasses.field(default_factory=dict)
 
     def applies(self, settings: Mapping[str, object]) -> bool:
         """Return whether the field is searched beside these settings of the others."""

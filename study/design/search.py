@@ -1,13 +1,15 @@
 """Search: a space, and how good points of it are to be found; everything that is fixed once it has begun."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from study.base import yaml_file
 from study.base.errors import StudyError
 from study.design.search_space import SearchSpace, parse_space
 from study.training.config import TrialConfig
 
-METRICS = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
+Direction = Literal["minimize", "maximize"]
+METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
 SAMPLERS = ("tpe", "random", "qmc", "cmaes", "grid")
 PRUNERS = ("hyperband", "median", "none")
 TASK = "search"
@@ -32,7 +34,7 @@ class Search:
         return self.space.baseline
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         """``minimize`` or ``maximize``."""
         return METRICS[self.metric]
 

@@ -5,7 +5,7 @@ MLflow run, the keys of a YAML file, the options of ``train`` and the names that
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -156,7 +156,7 @@ class TrialConfig(_Part):
 
     def get(self, name: str) -> Value:
         """Return the value of the field with this flat name."""
-        value: Value = reduce(getattr, _PATHS[name], self)
+        value: Value = attrgetter(".".join(_PATHS[name]))(self)
         return value
 
     def flat(self) -> dict[str, Value]:

@@ -92,21 +92,25 @@ def train(
         if on_epoch(epoch) and state == "complete":
             state, reason = "pruned", f"stopped after epoch {epoch.number}"
 
-    restored = limits.patience is not None
     return TrialResult(
         state=state,
         reason=reason,
         epochs=tuple(epochs),
         best_epoch=stopping.best_epoch,
-        model_epoch=stopping.best_epoch if restored else len(epochs),
-        weights=stopping.best_weights if restored else program.model.get_weights(),
+        model_epoch=stopping.best_epoch if stopping.best_weights else len(epochs),
+        weights=stopping.best_weights or program.model.get_weights(),
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
     )
 
 
 def _take_epoch(
-    program: "Program", config: TrialConfig, dataset: Dataset, rows: tuple, number: int, plateau: Plateau
+    program: "Program",
+    config: TrialConfig,
+    dataset: Dataset,
+    rows: tuple[tf.Tensor, tf.Tensor],
+    number: int,
+    plateau: Plateau,
 ) -> Epoch:
     clock = time.perf_counter()
     order = epoch_order(config.seed, number, len(dataset.train))
@@ -232,8 +236,10 @@ class Program:
         self.dropout.assign(config.network.dropout)
         self.seed.assign(config.seed)
 
-    @tf.function(jit_compile=True, autograph=True)
-    def epoch(self, images, labels, order, first, last):
+    @tf.function(jit_compile=True, autograph=True)  # type: ignore[untyped-decorator]
+    def epoch(
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
         not taken) and the hits among the rows.
 
@@ -254,7 +260,7 @@ class Program:
             losses, hits = losses.write(full, loss), hits + hit
         return losses.stack(), hits
 
-    def step(self, images, labels):
+    def step(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one optimizer step on a batch; return its loss before the step and the hits in it."""
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
@@ -274,7 +280,7 @@ class Program:
         predicted = tf.argmax(values, axis=-1, output_type=tf.int32)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
 
-    def forward(self, values):
+    def forward(self, values: tf.Tensor) -> tf.Tensor:
         """Return the logits of a batch in training: every layer is Keras's own, except how dropout is drawn."""
         for position, layer in enumerate(self.model.layers[:-1]):
             if isinstance(layer, keras.layers.Dropout):
@@ -283,7 +289,7 @@ class Program:
                 values = layer(values, training=True)
         return values
 
-    def _drop(self, values, position: int):
+    def _drop(self, values: tf.Tensor, position: int) -> tf.Tensor:
         # Keras's SeedGenerator inside a compiled loop is 8 times slower than no dropout at all. Philox keyed by the
         # seed, the layer and the step needs no state, and the program does not depend on the rate. 16 bits a unit cost
         # half as much as 32; the rate is then a multiple of 1/65536, and the scale is that of this very rate.
@@ -299,7 +305,7 @@ def _kernels(model: keras.Sequential) -> list[keras.Variable]:
     return [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
 
-def _sum_of_squares(kernel, strips: int = 64):
+def _sum_of_squares(kernel: keras.Variable, strips: int = 64) -> tf.Tensor:
     # XLA adds up on a CPU one number after the other. Adding strips to one another first uses the vector units:
     # at batch 8 the penalty's value costs a third of the epoch this way, instead of as much as the epoch.
     squares = tf.reshape(tf.square(kernel), [-1])
