@@ -79,7 +79,7 @@ def _serve(kind: str, data: str) -> None:
             models[config].fit(
                 dataset.train.images,
                 dataset.train.labels,
-                batch_size=config.batch_size,
+                batch_size=config.training.batch_size,
                 verbose=0,
                 validation_data=(dataset.validation.images, dataset.validation.labels),
             )

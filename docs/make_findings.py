@@ -35,7 +35,7 @@ def main(data: str, folder: str, *only: str) -> None:
     for task in only or catalogue():
         clock = time.perf_counter()
         if not records.find_studies(client, task):
-            own = load_ablation(task).baseline.data
+            own = load_ablation(task).baseline.data.source
             _run(["--task", task, "--data", spec if own == "auto" else own], folder)
             total += time.perf_counter() - clock
             print(f"{task:<24}{time.perf_counter() - clock:7.1f} s", flush=True)
@@ -58,7 +58,7 @@ def _run(options: list[str], folder: str) -> None:
 def _page(studies: list) -> str:
     from study.reports import ablation_report
 
-    tags = next(study.record.tags for study in studies if study.ablation.baseline.data == "auto")
+    tags = next(study.record.tags for study in studies if study.ablation.baseline.data.source == "auto")
     trials = sum(len(study.trials) for study in studies)
     rows = [
         f"| [{study.ablation.task}](#{study.ablation.task}) | {study.ablation.question} | "

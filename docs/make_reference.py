@@ -81,7 +81,7 @@ def commands_page() -> str:
 
 def fields() -> Mapping[str, FieldInfo]:
     """Return every field of a config by its flat name."""
-    return vars(config).get("FIELDS", config.TrialConfig.model_fields)
+    return config.FIELDS
 
 
 def takes(field: FieldInfo) -> str:

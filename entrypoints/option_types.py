@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin
 import click
 
 from study.base.errors import ConfigError, likeliest, shown
-from study.training.config import TrialConfig, parse_settings
+from study.training.config import FIELDS, TrialConfig, parse_settings
 
 GIVEN = "study.given"  # in click's context: the options' texts
 
@@ -116,11 +116,11 @@ class Field(Text):
 
     def __init__(self, name: str, unless: str | None = None):
         super().__init__(unless)
-        annotation = TrialConfig.model_fields[name].annotation
+        annotation = FIELDS[name].annotation
         self.metavar = "|".join(get_args(annotation)) if get_origin(annotation) is Literal else "VALUE"
 
     def parse(self, name: str, text: str) -> object:
-        return getattr(TrialConfig.parse({name: text}), name)
+        return TrialConfig.parse({name: text}).get(name)
 
 
 class Settings(Text):

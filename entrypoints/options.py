@@ -1,12 +1,12 @@
 """How a command declares its options, and the options that several commands share."""
 
-import os
 from collections.abc import Callable
 
 import click
 
 from entrypoints.option_types import GIVEN, Boolean, Field, Settings, Storage, Text, Whole
-from study.training.config import TrialConfig, value_text
+from study.base.processes import cores
+from study.training.config import FIELDS, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
 MOST_WORKERS = 1_000
@@ -41,7 +41,7 @@ def given() -> dict[str, str]:
 
 def field(name: str, help: str | None = None) -> Callable:
     """Return the option of one hyperparameter, with its own default and description."""
-    of_config = TrialConfig.model_fields[name]
+    of_config = FIELDS[name]
     return option(name, value_text(of_config.default), help or of_config.description, Field(name))
 
 
@@ -85,14 +85,6 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.meta[PLAN] = True
         click.echo("plan is now called dry_run; plan still works in this version.", err=True)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 WORKERS = option(

@@ -5,20 +5,20 @@ from rich.console import Console
 
 from entrypoints import display, options, program
 from study.data.dataset import SPLITS, load_dataset
-from study.training.config import TrialConfig
+from study.training.config import FIELDS, TrialConfig
 from study.workflows import train_network
 from study.workflows.train_network import Trained
 
 
-@options.command(__doc__, *map(options.field, TrialConfig.model_fields))
+@options.command(__doc__, *map(options.field, FIELDS))
 def main(**values: object) -> None:
     """Train the network that the options describe."""
     config = TrialConfig.parse(values)
-    dataset = load_dataset(config.data, config.validation)
+    dataset = load_dataset(config.data.source, config.data.validation)
     console = program.console()
     click.echo(train_network.name_of(config))
     display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
-    trained = train_network.train_network(config, dataset, _Lines(console, config.epochs))
+    trained = train_network.train_network(config, dataset, _Lines(console, config.training.epochs))
     if not trained.model_uri:
         raise click.ClickException(
             f"the training diverged: {trained.result.reason}. A lower learning_rate often helps. "

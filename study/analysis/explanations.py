@@ -98,11 +98,13 @@ class Contributions:
     @property
     def logits(self) -> np.ndarray:
         """The sums over the units, and the bias: (classes,)."""
-        return self.each.sum(axis=0) + self.bias
+        logits: np.ndarray = self.each.sum(axis=0) + self.bias
+        return logits
 
     def lead(self, label: int, other: int) -> np.ndarray:
         """Return by how much each unit puts one class before another: (units,)."""
-        return self.each[:, label] - self.each[:, other]
+        lead: np.ndarray = self.each[:, label] - self.each[:, other]
+        return lead
 
 
 def contributions(answers: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> Contributions:
@@ -116,8 +118,9 @@ def contributions(answers: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> 
 
 def strongest(values: np.ndarray, count: int) -> np.ndarray:
     """Return which `count` of the values (n,) are farthest from zero, the farthest first; zeros are left out."""
-    order = np.argsort(-np.abs(values), kind="stable")[:count]
-    return order[values[order] != 0]
+    order: np.ndarray = np.argsort(-np.abs(values), kind="stable")[:count]
+    farthest: np.ndarray = order[values[order] != 0]
+    return farthest
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +191,8 @@ def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
     padded = np.pad(picture.astype(np.float32), [(0, -length % factor) for length in picture.shape], mode="edge")
     height, width = (length // factor for length in padded.shape)
     means = padded.reshape(height, factor, width, factor).mean(axis=(1, 3))
-    return np.clip(np.rint(means), 0, 255).astype(np.uint8)
+    small: np.ndarray = np.clip(np.rint(means), 0, 255).astype(np.uint8)
+    return small
 
 
 def square(picture: np.ndarray, side: int, paper: int) -> np.ndarray:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from study.base.errors import ConfigError
-from study.design.search_space import Dimension
-from study.training.config import TrialConfig, brief, value_text
+from study.design.dimensions import Choices, Dimension, Range
+from study.design.search import Direction
+from study.training.config import TrialConfig, Value, brief, value_text
 
 NEAR = 0.05  # of a range: so close to an end a value lies at it
 
@@ -23,9 +24,9 @@ class Edge:
     """A field whose best value lies at an end of what was searched: the better ones may lie beyond it."""
 
     field: str
-    value: object
+    value: Value
     end: str
-    bound: object
+    bound: Value
 
     @property
     def words(self) -> str:
@@ -33,49 +34,48 @@ class Edge:
         return f"{self.field}={brief(self.value)} lies at the {self.end} end of what was searched ({brief(self.bound)})"
 
 
-def edge(dimension: Dimension, value: object) -> Edge | None:
+def edge(dimension: Dimension, value: Value) -> Edge | None:
     """Return the end of its dimension at which a value lies, if it lies at one beyond which there is something."""
-    if dimension.zero_below is not None and value == 0:
+    ends = _ends(dimension)
+    if ends is None:
         return None
-    numbers = _ends(dimension)
-    if numbers is None:
-        return None
-    low, high = numbers
-    if dimension.choices:
-        place = 0.0 if _number(value) == low else 1.0 if _number(value) == high else 0.5
+    low, high = ends
+    if isinstance(dimension, Choices):
+        at_low, at_high = value == low, value == high
     else:
-        scale = math.log if dimension.log else float
-        place = (scale(value) - scale(low)) / (scale(high) - scale(low))
-    bounds = {_number(choice): choice for choice in dimension.choices}
-    if place <= NEAR and dimension.zero_below is None and _can_be(dimension, low, -1):
-        return Edge(dimension.field, value, "lower", bounds.get(low, low))
-    if place >= 1 - NEAR and _can_be(dimension, high, 1):
-        return Edge(dimension.field, value, "upper", bounds.get(high, high))
+        position = dimension.position(value)
+        at_low, at_high = position <= NEAR and dimension.zero_below is None, position >= 1 - NEAR
+    if at_low and _can_be(dimension.field, low, -1):
+        return Edge(dimension.field, value, "lower", low)
+    if at_high and _can_be(dimension.field, high, 1):
+        return Edge(dimension.field, value, "upper", high)
     return None
 
 
-def _ends(dimension: Dimension) -> tuple[float, float] | None:
+def _ends(dimension: Dimension) -> tuple[Value, Value] | None:
     """Return the ends of a range, or of choices that are at least three numbers in order."""
-    if not dimension.choices:
+    if isinstance(dimension, Range):
         return dimension.low, dimension.high
-    numbers = [_number(choice) for choice in dimension.choices]
-    if len(numbers) < 3 or None in numbers or numbers not in (sorted(numbers), sorted(numbers, reverse=True)):
+    numbers = [number for choice in dimension.choices if (number := _number(choice)) is not None]
+    if len(dimension.choices) < 3 or len(numbers) < len(dimension.choices):
         return None
-    return min(numbers), max(numbers)
+    if numbers == sorted(numbers):
+        return dimension.choices[0], dimension.choices[-1]
+    return (dimension.choices[-1], dimension.choices[0]) if numbers == sorted(numbers, reverse=True) else None
 
 
-def _can_be(dimension: Dimension, end: float, sign: int) -> bool:
+def _can_be(field: str, end: Value, sign: int) -> bool:
     """Return whether there is a config with a value a little beyond an end."""
-    whole = end and float(end).is_integer()
-    beyond = int(end) + sign if whole else end + sign * 1e-3 * (abs(end) or 1)
+    number = _number(end) or 0.0
+    beyond = int(number) + sign if number and number.is_integer() else number + sign * 1e-3 * (abs(number) or 1)
     try:
-        TrialConfig().replace({dimension.field: beyond})
+        TrialConfig.parse({field: beyond})
     except ConfigError:
         return False
     return True
 
 
-def _number(value: object) -> float | None:
+def _number(value: Value) -> float | None:
     """Return the number that a field's value is, also as text; None where it is none."""
     try:
         return float(value_text(value))
@@ -98,7 +98,7 @@ class Importance:
     fanova: float | None
 
 
-def in_memory(trials: Sequence[FrozenTrial], direction: str | StudyDirection) -> optuna.Study:
+def in_memory(trials: Sequence[FrozenTrial], direction: Direction | StudyDirection) -> optuna.Study:
     """Return an Optuna study of these trials that no database keeps."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # says of each study that there is one
     sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
@@ -132,12 +132,10 @@ def _fanova(study: optuna.Study) -> dict[str, float]:
 
 def _in_log_units(trial: FrozenTrial) -> FrozenTrial:
     """Return a trial whose logarithmic fields are their logarithms: Optuna's fANOVA weighs ranges as if linear."""
-    distributions: dict[str, BaseDistribution] = {}
-    params = {}
+    distributions, params = dict(trial.distributions), dict(trial.params)
     for name, distribution in trial.distributions.items():
-        log = getattr(distribution, "log", False)
-        ends = (distribution.low, distribution.high) if log else ()
-        distributions[name] = FloatDistribution(*map(math.log, ends)) if log else distribution
-        params[name] = min(max(math.log(trial.params[name]), math.log(ends[0])), math.log(ends[1])) if log else (
-            trial.params[name])  # fmt: skip
+        if isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log:
+            low, high = math.log(distribution.low), math.log(distribution.high)
+            distributions[name] = FloatDistribution(low, high)
+            params[name] = min(max(math.log(params[name]), low), high)
     return optuna.trial.create_trial(value=trial.value, params=params, distributions=distributions)

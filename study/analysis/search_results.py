@@ -14,7 +14,7 @@ from study.design.search import TASK, Search, parse_search
 from study.tracking import records, store
 from study.tracking.artifacts import SEARCH
 from study.tracking.records import RunRecord
-from study.training.config import TrialConfig
+from study.training.config import TrialConfig, Value
 
 TOP = 10
 FEWEST = 10  # complete trials from which importances are told
@@ -94,32 +94,30 @@ class SearchStudy:
         """Return the metric of each epoch that a trial was trained."""
         return trial.curves.get(self.search.metric, [])
 
-    def settings(self, trial: RunRecord) -> dict[str, object]:
+    def settings(self, trial: RunRecord) -> dict[str, Value]:
         """Return the values of the fields that were searched in a trial, in the space's order."""
         return self._settings[trial.run_id]
 
     @cached_property
-    def _settings(self) -> dict[str, dict[str, object]]:
+    def _settings(self) -> dict[str, dict[str, Value]]:
         return {trial.run_id: self._searched(trial) for trial in self.trials}
 
-    def _searched(self, trial: RunRecord) -> dict[str, object]:
+    def _searched(self, trial: RunRecord) -> dict[str, Value]:
         names = {dimension.field: trial.params[dimension.field] for dimension in self.search.space.dimensions
                  if dimension.field in trial.params}  # fmt: skip
         config = TrialConfig.parse(names)
-        settings: dict[str, object] = {}
+        settings: dict[str, Value] = {}
         for dimension in self.search.space.dimensions:
             if dimension.field in names and dimension.applies(settings):
-                settings[dimension.field] = getattr(config, dimension.field)
+                settings[dimension.field] = config.get(dimension.field)
         return settings
 
     @cached_property
     def ranked(self) -> list[RunRecord]:
         """The trials that have a value, the best first; of equal ones the earlier."""
         sign = 1 if self.search.direction == "minimize" else -1
-        return sorted(
-            (trial for trial in self.complete if self.value(trial) is not None),
-            key=lambda trial: (sign * self.value(trial), slot_of(trial)),
-        )
+        values = [(value, trial) for trial in self.complete if (value := self.value(trial)) is not None]
+        return [trial for _, trial in sorted(values, key=lambda pair: (sign * pair[0], slot_of(pair[1])))]
 
     @property
     def top(self) -> list[RunRecord]:
@@ -133,7 +131,9 @@ class SearchStudy:
 
     def behind(self, trial: RunRecord) -> float:
         """Return by how much the best exceeds a trial that has a value, as a number that is not negative."""
-        return abs(self.value(trial) - self.value(self.best))
+        value, best = self.value(trial), self.value(self.ranked[0])
+        assert value is not None and best is not None  # as those of ranked trials are
+        return abs(value - best)
 
     @cached_property
     def edges(self) -> list[Edge]:

@@ -12,12 +12,10 @@ from study.analysis.statistics import Estimate, estimate
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
 from study.tracking.records import RunRecord
-from study.training.config import TrialConfig, brief, settings_text, value_text
+from study.training.config import FIELDS, TrialConfig, brief, settings_text, value_text
 from study.training.fingerprint import training_code_version
 
 TASK = "promote"
-# What a configuration is apart from: its data and split are the promotion's own, and its seeds are fresh.
-NOT_ITS_OWN = ("data", "validation", "seed")
 
 
 class PromotionError(StudyError):
@@ -39,8 +37,7 @@ class Candidate:
     @property
     def settings(self) -> dict[str, object]:
         """The fields in which it differs from the defaults."""
-        usual = TrialConfig()
-        return {name: value for name, value in self.config.model_dump().items() if value != getattr(usual, name)}
+        return {name: value for name, value in self.config.flat().items() if value != FIELDS[name].default}
 
 
 @dataclass(frozen=True)
@@ -95,10 +92,11 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
     by_config: dict[TrialConfig, dict[int, RunRecord]] = {}
     for trial in trials:
-        settings = {name: trial.params[name] for name in TrialConfig.model_fields if name in trial.params}
+        settings = {name: trial.params[name] for name in FIELDS if name in trial.params}
         config = TrialConfig.parse(settings, where=trial.run_id)
-        # By seed, for the same trial run again in another study says nothing new.
-        by_config.setdefault(without_its_own(config), {})[config.seed] = trial
+        configuration = TrialConfig(network=config.network, training=config.training)
+        # By seed, because the same trial run again in another study says nothing new.
+        by_config.setdefault(configuration, {})[config.seed] = trial
     ranked = [
         Candidate(
             config,
@@ -107,13 +105,7 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
         )
         for config, group in by_config.items()
     ]
-    return sorted(ranked, key=lambda candidate: -candidate.accuracy.mean)[:top]
-
-
-def without_its_own(config: TrialConfig) -> TrialConfig:
-    """Return the configuration with the defaults for what it does not own: data, split and seed."""
-    usual = TrialConfig()
-    return config.replace({name: getattr(usual, name) for name in NOT_ITS_OWN})
+    return sorted(ranked, key=lambda candidate: -_mean(candidate.accuracy))[:top]
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -170,22 +162,31 @@ def decide(study: Study, champion: str | None) -> Decision:
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
     finished = [arm for arm in study.arms if arm.trials == most]
     # Of equal means the first named wins, so that a race run again ends the same.
-    ranked = sorted(finished, key=lambda arm: -arm.values[ACCURACY.metric].mean)
+    ranked = sorted(finished, key=lambda arm: -_mean(arm.values[ACCURACY.metric]))
     winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
     best = max(study.finished(winner).values(), key=lambda trial: trial.metrics[ACCURACY.metric])
+    accuracy = ranked[0].values[ACCURACY.metric]
+    assert accuracy is not None  # it has trials
     return Decision(
         winner=winner,
         second=second,
         lead=_difference(study, winner, second),
-        accuracy=ranked[0].values[ACCURACY.metric],
+        accuracy=accuracy,
         run_id=best.run_id,
         over_champion=_difference(study, winner, champion) if champion != winner else None,
     )
 
 
 def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
-    differences = study.differences(ACCURACY, arm, against) if against else []
+    if against is None:
+        return None
+    differences = study.differences(ACCURACY, arm, against)
     return estimate(differences) if len(differences) else None
+
+
+def _mean(accuracy: Estimate | None) -> float:
+    """Return a mean to rank by: without trials the worst."""
+    return -np.inf if accuracy is None else accuracy.mean
 
 
 # --- the evidence -----------------------------------------------------------------------------------

@@ -94,9 +94,9 @@ def least_values(comparisons: int) -> int:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return the p values corrected for their number. Source: Holm (1979), A simple sequentially rejective test."""
-    p_values = np.asarray(p_values, dtype=np.float64)
-    order, corrected = np.argsort(p_values), np.empty(len(p_values))
-    times = p_values[order] * np.arange(len(p_values), 0, -1)
+    values = np.asarray(p_values, dtype=np.float64)
+    order, corrected = np.argsort(values), np.empty(len(values))
+    times = values[order] * np.arange(len(values), 0, -1)
     corrected[order] = np.minimum(1, np.maximum.accumulate(times))
     return corrected.tolist()
 
@@ -126,7 +126,8 @@ def main_effect(values: np.ndarray, factor: int, level: int, reference: int) -> 
     Statistics for Experimenters, chapter 5.
     """
     by_level = np.moveaxis(values, factor + 1, 1).reshape(len(values), values.shape[factor + 1], -1).mean(axis=2)
-    return by_level[:, level] - by_level[:, reference]
+    effect: np.ndarray = by_level[:, level] - by_level[:, reference]
+    return effect
 
 
 def interaction(values: np.ndarray, first: tuple[int, int, int], second: tuple[int, int, int]) -> np.ndarray:
@@ -137,4 +138,5 @@ def interaction(values: np.ndarray, first: tuple[int, int, int], second: tuple[i
     """
     factor, level, reference = second
     with_level, without = (np.take(values, [index], axis=factor + 1) for index in (level, reference))
-    return main_effect(with_level, *first) - main_effect(without, *first)
+    difference: np.ndarray = main_effect(with_level, *first) - main_effect(without, *first)
+    return difference

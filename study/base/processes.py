@@ -34,6 +34,14 @@ def is_gone(process: Mapping[str, str]) -> bool:
         return False
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
 class ParentWatch:
     """Notices when the process that started this one is gone: `mlflow run` does not pass its own end on."""
 

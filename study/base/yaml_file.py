@@ -1,13 +1,17 @@
 """YAML files that people write: read with the line of every key, so that an error can say where it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from study.base.errors import StudyError, nearest
+from study.base.errors import StudyError, nearest, shown
 from study.base.paths import find_file
+
+Key = str | int | None
 
 
 class YamlError(StudyError):
@@ -17,10 +21,11 @@ class YamlError(StudyError):
 class _Loader(yaml.SafeLoader):
     """YAML in which a date, on, off, yes and no are words: 1024-10-10 are three layers, not a day in October."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def names(folder: Path) -> list[str]:
@@ -52,7 +57,7 @@ def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
 
     Raises YamlError with the line, for keys that stand twice too.
     """
-    lines: dict[tuple, int] = {}
+    lines: dict[tuple[Key, ...], int] = {}
     try:
         for keys, line in _lines(yaml.compose(text, _Loader)):
             if keys in lines:
@@ -67,14 +72,51 @@ def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
         raise YamlError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
     except RecursionError:
         raise YamlError("not YAML that can be read (it contains itself)", where=path) from None
-    return content, lambda *keys: f"{path}:{lines.get(keys, 1)}"
+
+    def at(*keys: Key) -> str:
+        while keys and keys not in lines:
+            keys = keys[:-1]
+        return f"{path}:{lines[keys]}" if keys else str(path)
+
+    return content, at
 
 
-def check_keys(entry: dict, keys: Sequence[str], at: Callable[..., str], error: type[StudyError]) -> None:
-    """Raise `error` for the first key of a mapping that is none of these."""
-    for key in entry:
-        if key not in keys:
-            raise error(f"no key is called {key}", where=at(key), hint=nearest(key, keys))
+class Model(BaseModel):
+    """What a file, or a part of one, may say. An error cites a field's description as what it expects."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+AModel = TypeVar("AModel", bound=Model)
+
+
+def validated(
+    model: type[AModel], content: object, at: Callable[..., str], what: str, error: type[StudyError]
+) -> AModel:
+    """Return the content of a file as `model`, a key without a value being one that is left out.
+
+    Raises `error` for the first key that is unknown, missing or has a wrong value; `at` says where it stands.
+    """
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if value is not None}
+    try:
+        return model.model_validate(content)
+    except ValidationError as failure:
+        # A misspelt key is said to be unknown before the right one is said to be missing.
+        first = min(failure.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    keys, value = first["loc"], first["input"]
+    if not keys:
+        raise error(f"not {what}", where=at(), expected=f"a mapping with {', '.join(model.model_fields)}")
+    key, where = [part for part in keys if isinstance(part, str)][-1], at(*keys)
+    match first["type"]:
+        case "missing":
+            raise error(f"{key} is missing", where=at())
+        case "extra_forbidden":
+            raise error(f"no key is called {key}", where=where, hint=nearest(key, model.model_fields))
+        case "literal_error":
+            known = re.findall("'([^']*)'", first["ctx"]["expected"])
+            raise error(f"{key} cannot be {shown(value)}", where=where, hint=nearest(str(value), known))
+    raise error(f"{key} cannot be {shown(value)}", where=where, expected=model.model_fields[str(keys[0])].description)
 
 
 def write(content: object) -> str:
@@ -82,7 +124,7 @@ def write(content: object) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _lines(node: yaml.Node | None, keys: tuple = ()) -> Iterator[tuple[tuple, int]]:
+def _lines(node: yaml.Node | None, keys: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], int]]:
     """Yield every key path of a YAML document with the line (from 1) on which its key stands."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

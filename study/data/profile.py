@@ -195,12 +195,14 @@ def cells(images: np.ndarray) -> np.ndarray:
         sums = np.add.reduceat(sums, edges[:-1], axis=axis, dtype=np.float32)
         sizes.append(np.diff(edges))
     pixels = np.outer(*sizes)
-    return (sums / np.sqrt(pixels * pixels.sum())).reshape(len(images), -1).astype(np.float32)
+    means: np.ndarray = sums / np.sqrt(pixels * pixels.sum())
+    return means.reshape(len(images), -1).astype(np.float32)
 
 
 def rms(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the root mean square (n,) of the differences of two arrays of images (n, height, width)."""
-    return np.sqrt(np.square(images.astype(np.float32) - others).mean(axis=(1, 2)))
+    differences: np.ndarray = np.sqrt(np.square(images.astype(np.float32) - others).mean(axis=(1, 2)))
+    return differences
 
 
 # --- counting pairs ---------------------------------------------------------------------------------

@@ -3,24 +3,28 @@
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field
 
 from study.base import yaml_file
-from study.base.errors import AblationError, ConfigError, nearest, shown
+from study.base.errors import AblationError, ConfigError, shown
 from study.data.dataset import Dataset
-from study.training.config import TrialConfig, settings_text
+from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
-KEYS = ("question", "known", "baseline", "arms", "seeds", "figures")
-# The figures that a report draws for a task beside those that every report has (study/extras.py).
-FIGURES = (
+# A figure that a report draws for a task beside those that every report has (study/reports/sections).
+Figure = Literal[
     "gap", "size", "stopping", "norms", "gradient_noise", "units", "first_layer", "distributions", "loss_by_step",
     "val_loss_by_step", "heat_maps", "interaction",
-)  # fmt: skip
+]  # fmt: skip
+FIGURES: tuple[Figure, ...] = get_args(Figure)
+# Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
+OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
 DEFAULT_SEEDS = 7
 MOST_SEEDS = 1_000
-# These have parameters of their own, and would compare trials on different data or with themselves.
-NOT_VARIED = ("data", "validation", "seed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Ablation:
     """What is asked, from where, in which arms, and over how many seeds.
 
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
-    listed arms. `figures` are those of FIGURES that show best what the task is about.
+    listed arms. `figures` are those that show best what the task is about.
     """
 
     task: str
@@ -59,7 +63,7 @@ class Ablation:
     arms: tuple[Arm, ...]
     seeds: int
     factors: Mapping[str, tuple[object, ...]]
-    figures: tuple[str, ...]
+    figures: tuple[Figure, ...]
 
     @property
     def reference(self) -> Arm:
@@ -88,12 +92,8 @@ class Ablation:
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
         """Return the ablation around another baseline; raises ConfigError for what its arms vary themselves."""
         for name in settings:
-            if name in NOT_VARIED and where == "set":
-                raise ConfigError(
-                    f"{name} is not changed here",
-                    where=where,
-                    hint=_own_parameter(name),
-                )
+            if name in OF_EVERY_ARM and where == "set":
+                raise ConfigError(f"{name} is not changed here", where=where, hint=_own_parameter(name))
             if any(name in arm.settings for arm in self.arms):
                 raise ConfigError(
                     f"{name} is what the arms of {self.task} differ in", where=where,
@@ -137,46 +137,41 @@ def load_ablation(task: str) -> Ablation:
     return parse_ablation(yaml_file.read(path), path.stem, path)
 
 
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+class _File(yaml_file.Model):
+    question: Annotated[str, BeforeValidator(_one_line)] = Field(min_length=1, description="a question")
+    known: Annotated[str, BeforeValidator(_one_line)] = ""
+    baseline: dict[str, object] = Field(default={}, description="field: value")
+    arms: object
+    seeds: int = Field(
+        default=DEFAULT_SEEDS, ge=1, le=MOST_SEEDS, strict=True, description=f"a whole number from 1 to {MOST_SEEDS}"
+    )
+    figures: list[Figure] = Field(default=[], description="[name, name]")
+
+
 def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
     """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
 
-    Raises AblationError, ConfigError or YamlError, as `load` does.
+    Raises AblationError, ConfigError or YamlError, as `load_ablation` does.
     """
     content, at = yaml_file.parse(text, path)
-    if not isinstance(content, dict):
-        raise AblationError("not an ablation", where=path, expected=f"a mapping with {', '.join(KEYS)}")
-    yaml_file.check_keys(content, KEYS, at, AblationError)
-    for key in ("question", "arms"):
-        if not content.get(key):
-            raise AblationError(f"{key} is missing", where=path)
-
-    settings = content.get("baseline") or {}
-    if not isinstance(settings, dict):
-        raise AblationError("baseline is not a mapping", where=at("baseline"), expected="field: value")
-    baseline = _checked(TrialConfig(), settings, ("seed",), lambda name: at("baseline", name))
+    file = yaml_file.validated(_File, content, at, "an ablation", AblationError)
+    baseline = _checked(TrialConfig(), file.baseline, ("seed",), partial(at, "baseline"))
     arms, configs = [], set()
-    for arm, where in _arms(content["arms"], at):
+    for arm, where in _arms(file.arms, at):
         arms.append(arm)
-        configs.add(_checked(baseline, arm.settings, NOT_VARIED, where))
+        configs.add(_checked(baseline, arm.settings, OF_EVERY_ARM, where))
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
         names = ", ".join(arm.name for arm in arms) or "none"
         raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
-    seeds = content.get("seeds", DEFAULT_SEEDS)
-    if not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
-        raise AblationError(
-            f"seeds cannot be {shown(seeds)}", where=at("seeds"), expected=f"a whole number from 1 to {MOST_SEEDS}"
-        )
-    figures = content.get("figures") or []
-    if not isinstance(figures, list):
-        raise AblationError("figures is not a list", where=at("figures"), expected="[name, name]")
-    for index, figure in enumerate(figures):
-        if figure not in FIGURES:
-            hint = nearest(str(figure), FIGURES)
-            raise AblationError(f"no figure is called {shown(figure)}", where=at("figures", index), hint=hint)
-    grid = content["arms"].get("grid", {})
+    grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
-    question, known = (" ".join(str(content.get(key) or "").split()) for key in ("question", "known"))
-    return Ablation(task, question, known, baseline, tuple(arms), seeds, factors, tuple(figures))
+    return Ablation(
+        task, file.question, file.known, baseline, tuple(arms), file.seeds, factors, tuple(file.figures)
+    )  # fmt: skip
 
 
 def _checked(
@@ -196,14 +191,14 @@ def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callab
     if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            yield Arm(settings_text(settings), settings), lambda name: at("arms", "grid", name)
+            yield Arm(settings_text(settings), settings), partial(at, "arms", "grid")
     elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
         for index, arm in enumerate(listed):
             settings = {name: value for name, value in arm.items() if name != "name"}
             name = " ".join(str(arm["name"]).split()) if "name" in arm else settings_text(settings) or "baseline"
             if not (name and name.isprintable()):
                 raise AblationError(f"name cannot be {shown(name)}", where=at("arms", "list", index, "name"))
-            yield Arm(name, settings), lambda name, index=index: at("arms", "list", index, name)
+            yield Arm(name, settings), partial(at, "arms", "list", index)
     else:
         expected = "grid: {field: [value, value]} or list: [{field: value}]"
         raise AblationError("the arms are neither a grid nor a list", where=at("arms"), expected=expected)

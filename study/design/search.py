@@ -1,13 +1,15 @@
 """Search: a space, and how good points of it are to be found; everything that is fixed once it has begun."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from study.base import yaml_file
 from study.base.errors import StudyError
 from study.design.search_space import SearchSpace, parse_space
 from study.training.config import TrialConfig
 
-METRICS = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
+Direction = Literal["minimize", "maximize"]
+METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
 SAMPLERS = ("tpe", "random", "qmc", "cmaes", "grid")
 PRUNERS = ("hyperband", "median", "none")
 TASK = "search"
@@ -32,7 +34,7 @@ class Search:
         return self.space.baseline
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         """``minimize`` or ``maximize``."""
         return METRICS[self.metric]
 
@@ -41,8 +43,8 @@ class Search:
         """What is searched and how, in a line."""
         fields = ", ".join(dimension.field for dimension in self.space.dimensions)
         how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
-        epochs = f"{self.baseline.epochs} epoch{'s' if self.baseline.epochs > 1 else ''}"
-        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs})"
+        epochs = self.baseline.training.epochs
+        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs} epoch{'s' if epochs > 1 else ''})"
 
     def better(self, one: float, other: float) -> bool:
         """Return whether a value of the metric is better than another."""

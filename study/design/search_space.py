@@ -1,120 +1,26 @@
 """SearchSpace: the fields that a search varies, each over a range or a few choices, around a baseline."""
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from study.base import yaml_file
 from study.base.errors import ConfigError, StudyError, nearest, shown
-from study.training.config import TrialConfig, value_text
+from study.design.dimensions import MOST_POINTS, Choices, Dimension, Range, Suggests
+from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, Value, value_text
 
 SPACES = Path(__file__).parent / "spaces"
-KEYS = ("baseline", "fields")
-KINDS = ("float", "int", "categorical")
-FIELD_KEYS = ("kind", "range", "log", "step", "choices", "zero_below", "when")
-# These have parameters of their own.
-NOT_SEARCHED = ("data", "validation", "epochs", "seed")
-MOST_POINTS = 100_000  # that are listed
+# A search varies hyperparameters only. Epochs, data, split and seed have parameters of their own.
+SEARCHED = tuple(name for name in HYPERPARAMETERS if name != "epochs")
 
 
 class SpaceError(StudyError):
-    """A search space that does not exist or does not say what it has to say."""
-
-
-class Suggests(Protocol):
-    """What chooses the values: an Optuna trial."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float: ...
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int: ...
-
-    def suggest_categorical(self, name: str, choices: tuple) -> object: ...
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One field of the space: a range (`low` to `high`, both in it) or `choices`.
-
-    A value drawn below `zero_below` means 0: on a logarithmic scale that is how a range can have 0 at its lower end.
-    The field is searched only `when` each of the fields named there has one of the values beside it.
-    """
-
-    field: str
-    kind: str
-    low: float | int | None = None
-    high: float | int | None = None
-    log: bool = False
-    step: float | int | None = None
-    choices: tuple = ()
-    zero_below: float | None = None
-    when: Mapping[str, tuple] = field(default_factory=dict)
-
-    def suggest(self, trial: Suggests) -> object:
-        """Return the field's value that the trial suggests."""
-        if self.kind == "categorical":
-            return trial.suggest_categorical(self.field, self.choices)
-        if self.kind == "int":
-            return trial.suggest_int(self.field, self.low, self.high, step=self.step or 1, log=self.log)
-        value = trial.suggest_float(self.field, self.low, self.high, step=self.step, log=self.log)
-        if self.step:  # Optuna draws 0.9500000000000001 where 0.95 is meant
-            value = self._after(round((value - self.low) / self.step))
-        return 0.0 if self.zero_below is not None and value < self.zero_below else value
-
-    def _after(self, steps: int) -> float | int:
-        """Return the value so many steps above the low end, as a person writes it: 0.95 is 3 of 0.05 above 0.8."""
-        return type(self.low)(Decimal(str(self.low)) + steps * Decimal(str(self.step or 1)))
-
-    def drawn(self, value: object) -> object:
-        """Return what has to be drawn for the field to be `value`: `value` itself, or for 0 the low end."""
-        return self.low if self.zero_below is not None and value == 0 else value
-
-    def contains(self, value: object) -> bool:
-        """Return whether the field can become `value`."""
-        if self.kind == "categorical":
-            return value in self.choices
-        drawn = self.drawn(value)
-        if not (isinstance(drawn, (int, float)) and self.low <= drawn <= self.high):
-            return False
-        steps = (drawn - self.low) / self.step if self.step else 0
-        return abs(steps - round(steps)) < 1e-9
-
-    def applies(self, settings: Mapping[str, object]) -> bool:
-        """Return whether the field is searched beside these settings of the others."""
-        return all(settings.get(name) in values for name, values in self.when.items())
-
-    @property
-    def values(self) -> tuple | None:
-        """All values that can be drawn, in order; None for a range without steps, or for more than MOST_POINTS."""
-        if self.kind == "categorical":
-            return self.choices
-        if self.log or not (self.step or self.kind == "int"):
-            return None
-        count = round((self.high - self.low) / (self.step or 1)) + 1
-        return tuple(map(self._after, range(count))) if count <= MOST_POINTS else None
-
-    @property
-    def words(self) -> str:
-        """The field and what it can be, in a few words."""
-        if self.choices:
-            what = ", ".join(map(value_text, self.choices))
-        else:
-            low = self.low if self.zero_below is None else self.zero_below
-            what = f"{value_text(low)} … {value_text(self.high)}" + (" (log)" if self.log else "")
-            what += f" by {value_text(self.step)}" if self.step else ""
-            what += " or 0" if self.zero_below is not None else ""
-        conditions = (f"{name} is {' or '.join(map(value_text, values))}" for name, values in self.when.items())
-        return f"{what} when {' and '.join(conditions)}" if self.when else what
-
-    def as_plain(self) -> dict[str, object]:
-        """Return the field's entry in a YAML file."""
-        entry = {"kind": self.kind}
-        entry |= {"choices": list(self.choices)} if self.choices else {"range": [self.low, self.high]}
-        entry |= {"log": "true"} if self.log else {}
-        entry |= {name: getattr(self, name) for name in ("step", "zero_below") if getattr(self, name) is not None}
-        return entry | ({"when": {name: list(values) for name, values in self.when.items()}} if self.when else {})
+    """A search space that does not exist, or whose file is incomplete or wrong."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +41,7 @@ class SearchSpace:
 
     def first(self) -> dict[str, object]:
         """Return what has to be drawn for the baseline, by field."""
-        settings = {dimension.field: getattr(self.baseline, dimension.field) for dimension in self.dimensions}
+        settings = {dimension.field: self.baseline.get(dimension.field) for dimension in self.dimensions}
         return {
             dimension.field: dimension.drawn(settings[dimension.field])
             for dimension in self.dimensions
@@ -163,8 +69,8 @@ class SearchSpace:
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "SearchSpace":
         """Return the space around another baseline; raises ConfigError or SpaceError where that is not in it."""
-        for name in NOT_SEARCHED:
-            if name in settings and where == "set":
+        for name in settings:
+            if name in FIELDS and name not in SEARCHED and where == "set":
                 raise ConfigError(f"{name} is not changed here", where=where, hint=f"Use the parameter {name}.")
         changed = SearchSpace(self.name, self.baseline.replace(settings, where=where), self.dimensions)
         changed.check_baseline(lambda name: where or "baseline")
@@ -173,7 +79,7 @@ class SearchSpace:
     def check_baseline(self, where: Callable[[str], str]) -> None:
         """Raise SpaceError where the baseline is not a point of the space."""
         for dimension in self.dimensions:
-            value = getattr(self.baseline, dimension.field)
+            value = self.baseline.get(dimension.field)
             applies = dimension.field in self.first()
             if applies and not dimension.contains(value):
                 raise SpaceError(
@@ -200,155 +106,130 @@ def load_space(name: str) -> SearchSpace:
     """
     path = yaml_file.find(name, SPACES, "space", SpaceError)
     space = parse_space(yaml_file.read(path), path.stem, path)
-    if space.baseline.seed != TrialConfig().seed:
+    if space.baseline.seed != FIELDS["seed"].default:
         raise SpaceError("a space has no seed", where=path, hint="Use the parameter seed.")
     return space
+
+
+class _File(yaml_file.Model):
+    baseline: dict[str, object] = Field(default={}, description="field: value")
+    fields: dict[str, dict[str, object]] = Field(min_length=1, description="field: {range: [low, high]}")
+
+
+class _Entry(yaml_file.Model):
+    kind: Literal["float", "int", "categorical"] | None = None
+    range: tuple[object, object] | None = Field(default=None, description="[low, high]")
+    log: bool = Field(default=False, description="true or false")
+    step: float | None = Field(default=None, gt=0, description="a number above 0")
+    choices: list[object] | None = Field(default=None, min_length=1, description="[value, value]")
+    zero_below: float | None = Field(default=None, description="a number")
+    when: dict[str, Annotated[list[object], Field(min_length=1)]] = Field(
+        default={}, description="{field: [value, value]}"
+    )
+
+
+At = Callable[..., str]  # the file and line of a path of keys below a field's entry
 
 
 def parse_space(text: str, name: str, path: object) -> SearchSpace:
     """Return the space that a YAML file's text describes; `path` is where the errors say it stands.
 
-    Raises SpaceError, ConfigError or YamlError, as `load` does.
+    Raises SpaceError, ConfigError or YamlError, as `load_space` does.
     """
     content, at = yaml_file.parse(text, path)
-    if not isinstance(content, dict):
-        raise SpaceError("not a search space", where=path, expected=f"a mapping with {' and '.join(KEYS)}")
-    yaml_file.check_keys(content, KEYS, at, SpaceError)
-    settings, fields = content.get("baseline") or {}, content.get("fields")
-    if not isinstance(settings, dict):
-        raise SpaceError("baseline is not a mapping", where=at("baseline"), expected="field: value")
-    if not (isinstance(fields, dict) and fields):
-        what = "fields is empty" if fields in ({}, None) else "fields is not a mapping"
-        raise SpaceError(what, where=at("fields"), expected="field: {range: [low, high]}")
-    baseline = TrialConfig().replace_each(settings, lambda name: at("baseline", name))
+    file = yaml_file.validated(_File, content, at, "a search space", SpaceError)
+    baseline = TrialConfig().replace_each(file.baseline, lambda name: at("baseline", name))
     dimensions: list[Dimension] = []
-    for key, entry in fields.items():
-        dimensions.append(_dimension(key, entry, baseline, dimensions, lambda *keys, key=key: at("fields", key, *keys)))
+    for key, content in file.fields.items():
+        dimensions.append(_dimension(key, content, baseline, dimensions, _below(at, "fields", key)))
     space = SearchSpace(name, baseline, tuple(dimensions))
     space.check_baseline(lambda name: at("fields", name))
     return space
 
 
-def _dimension(
-    name: str, entry: object, baseline: TrialConfig, before: list[Dimension], at: Callable[..., str]
-) -> Dimension:
-    if name not in TrialConfig.model_fields:
-        raise SpaceError(
-            f"no hyperparameter is called {name}", where=at(), hint=nearest(name, TrialConfig.model_fields)
-        )
-    if name in NOT_SEARCHED:
+def _below(at: At, *prefix: object) -> At:
+    return lambda *keys: at(*prefix, *keys)
+
+
+def _dimension(name: str, content: object, baseline: TrialConfig, before: list[Dimension], at: At) -> Dimension:
+    if name not in FIELDS:
+        raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, FIELDS))
+    if name not in SEARCHED:
         raise SpaceError(f"{name} is not searched", where=at(), hint=f"Use the parameter {name}.")
-    if not isinstance(entry, dict):
-        raise SpaceError(f"{name} is not a mapping", where=at(), expected="{range: [low, high]} or {choices: […]}")
-    yaml_file.check_keys(entry, FIELD_KEYS, at, SpaceError)
-    if ("range" in entry) == ("choices" in entry):
-        raise SpaceError(f"{name} needs either a range or choices", where=at())
-    when = _conditions(entry.get("when", {}), before, lambda *keys: at("when", *keys))
+    entry = yaml_file.validated(_Entry, content, at, "a field's entry", SpaceError)
+    when = _conditions(entry.when, before, _below(at, "when"))
 
-    def checked(value: object, *keys: object) -> object:
-        if isinstance(value, (dict, list)):
-            raise SpaceError(f"{shown(value)} is not a value", where=at(*keys))
-        return getattr(baseline.replace({name: value}, where=at(*keys)), name)
+    def checked(key: str, values: Sequence[object]) -> list[Value]:
+        return [baseline.replace({name: value}, where=at(key, n)).get(name) for n, value in enumerate(values)]
 
-    if "choices" in entry:
-        return _categorical(name, entry, when, checked, at)
-    return _range(name, entry, when, checked, at)
+    if entry.choices and not entry.range:
+        return _choices(name, entry, checked("choices", entry.choices), when, at)
+    if entry.range and not entry.choices:
+        dimension = _range(name, entry, checked("range", entry.range), when, at)
+        if dimension.zero_below is not None:
+            baseline.replace({name: 0.0}, where=at("zero_below"))
+        return dimension
+    raise SpaceError(f"{name} needs either a range or choices", where=at())
 
 
-def _categorical(name: str, entry: dict, when: dict, checked: Callable, at: Callable[..., str]) -> Dimension:
-    for key in ("log", "step", "zero_below", "range"):
-        if key in entry:
-            raise SpaceError(f"{key} does not go with choices", where=at(key))
-    _check_kind(entry, ("categorical",), at)
-    if not (isinstance(entry["choices"], list) and entry["choices"]):
-        what = "empty" if entry["choices"] in ([], None) else "not a list"
-        raise SpaceError(f"choices of {name} is {what}", where=at("choices"), expected="[value, value]")
-    choices = tuple(checked(value, "choices", index) for index, value in enumerate(entry["choices"]))
-    if len(set(choices)) < len(choices):
+def _choices(name: str, entry: _Entry, values: list[Value], when: Mapping[str, tuple[Value, ...]], at: At) -> Choices:
+    for key in entry.model_fields_set & {"log", "step", "zero_below"}:
+        raise SpaceError(f"{key} does not go with choices", where=at(key))
+    _check_kind(entry, "categorical", at)
+    if len(set(values)) < len(values):
         raise SpaceError(f"a choice of {name} stands twice", where=at("choices"), hint="Keep one of them.")
-    return Dimension(name, "categorical", choices=choices, when=when)
+    return Choices(field=name, when=when, choices=tuple(values))
 
 
-def _range(name: str, entry: dict, when: dict, checked: Callable, at: Callable[..., str]) -> Dimension:
-    ends = entry["range"]
-    if not (isinstance(ends, list) and len(ends) == 2):
-        raise SpaceError("range is not a pair", where=at("range"), expected="[low, high]", got=shown(ends))
-    low, high = (checked(value, "range", index) for index, value in enumerate(ends))
-    if not all(isinstance(end, (int, float)) for end in (low, high)):
+def _range(name: str, entry: _Entry, ends: list[Value], when: Mapping[str, tuple[Value, ...]], at: At) -> Range:
+    low, high = ends
+    if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise SpaceError(f"{name} has no range", where=at("range"), expected="choices: [value, value]")
     if not low < high:
-        what = f"the range of {name} is empty"
-        raise SpaceError(what, where=at("range"), expected="two ends that differ, the lower first", got=shown(ends))
-    integral = isinstance(low, int)
-    kind = _check_kind(entry, ("int",) if integral else ("float",), at) or ("int" if integral else "float")
-    log = _boolean(entry.get("log", "false"), at("log"))
-    if log and low <= 0:
+        expected = "two ends that differ, the lower first"
+        raise SpaceError(f"the range of {name} is empty", where=at("range"), expected=expected, got=shown(ends))
+    whole = isinstance(low, int)
+    _check_kind(entry, "int" if whole else "float", at)
+    if entry.log and low <= 0:
         hint = "Begin above 0; zero_below lets what is drawn below a value mean 0."
         raise SpaceError("a logarithmic range cannot begin at 0", where=at("range"), hint=hint)
-    step = _number(entry["step"], at("step"), integral) if "step" in entry else None
-    if step is not None and log:
+    step = int(entry.step) if entry.step and whole and entry.step.is_integer() else entry.step
+    if step is not None and entry.log:
         raise SpaceError(f"{name} cannot have both a step and log", where=at("step"), hint="Keep one of them.")
-    if step is not None and not (step > 0 and _divides(step, low, high)):
-        expected = f"a number above 0 that divides {value_text(low)} … {value_text(high)} evenly"
+    if step is not None and not ((isinstance(step, int) or not whole) and _divides(step, low, high)):
+        kind = "a whole number" if whole else "a number"
+        expected = f"{kind} that divides {value_text(low)} … {value_text(high)} evenly"
         raise SpaceError(f"the step of {name} does not fit", where=at("step"), expected=expected, got=value_text(step))
-    zero_below = _number(entry["zero_below"], at("zero_below"), False) if "zero_below" in entry else None
-    if zero_below is not None and (integral or not low < zero_below <= high):
+    if entry.zero_below is not None and (whole or not low < entry.zero_below <= high):
         raise SpaceError("zero_below does not fit", where=at("zero_below"), expected="a number within the range")
-    if zero_below is not None:
-        checked(0.0, "zero_below")
-    return Dimension(name, kind, low, high, log, step, zero_below=zero_below, when=when)
+    return Range(
+        field=name, when=when, low=low, high=high, log=entry.log, step=step, zero_below=entry.zero_below
+    )  # fmt: skip
 
 
-def _divides(step: float | int, low: float | int, high: float | int) -> bool:
+def _divides(step: float, low: float, high: float) -> bool:
     return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
 
 
-def _conditions(content: object, before: list[Dimension], at: Callable[..., str]) -> dict[str, tuple]:
-    if not isinstance(content, dict):
-        raise SpaceError("when is not a mapping", where=at(), expected="{field: [value, value]}")
-    names = {dimension.field: dimension for dimension in before}
+def _check_kind(entry: _Entry, fitting: str, at: At) -> None:
+    if entry.kind not in (None, fitting):
+        raise SpaceError(f"kind {entry.kind} does not fit", where=at("kind"), expected=fitting)
+
+
+def _conditions(content: Mapping[str, list[object]], before: list[Dimension], at: At) -> dict[str, tuple[Value, ...]]:
+    dimensions = {dimension.field: dimension for dimension in before}
     conditions = {}
     for name, values in content.items():
-        if name not in names:
-            hint = nearest(name, names) if names else "Put it below a field."
+        if name not in dimensions:
+            hint = nearest(name, dimensions) if dimensions else "Put it below a field."
             raise SpaceError(f"no field above is called {name}", where=at(name), hint=hint)
-        if not (isinstance(values, list) and values):
-            raise SpaceError(f"{name} is not a list", where=at(name), expected="[value, value]")
-        try:
-            typed = tuple(getattr(TrialConfig().replace({name: value}), name) for value in values)
-        except (ConfigError, TypeError) as failure:
-            raise SpaceError(str(failure).rstrip("."), where=at(name)) from None
+        dimension = dimensions[name]
+        typed = tuple(TrialConfig.parse({name: value}, where=at(name)).get(name) for value in values)
         for value in typed:
-            if not names[name].contains(value):
-                raise SpaceError(f"{name} never is {value_text(value)}", where=at(name), expected=names[name].words)
-        if names[name].values is None:
+            if not dimension.contains(value):
+                raise SpaceError(f"{name} never is {value_text(value)}", where=at(name), expected=dimension.words)
+        if dimension.values is None:
             hint = "Give it choices or a step, or leave the condition out."
             raise SpaceError(f"{name} hardly ever is exactly one of these values", where=at(name), hint=hint)
         conditions[name] = typed
     return conditions
-
-
-def _check_kind(entry: dict, fitting: tuple[str, ...], at: Callable[..., str]) -> str | None:
-    kind = entry.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise SpaceError(f"no kind is called {kind}", where=at("kind"), hint=nearest(str(kind), KINDS))
-    if kind is not None and kind not in fitting:
-        raise SpaceError(f"kind {kind} does not fit", where=at("kind"), expected=" or ".join(fitting))
-    return kind
-
-
-def _boolean(value: object, where: str) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise SpaceError(f"{shown(value)} is neither true nor false", where=where)
-    return str(value).lower() == "true"
-
-
-def _number(value: object, where: str, integral: bool) -> float | int:
-    try:
-        number = float(value)
-        if integral and number != int(number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        kind = "a whole number" if integral else "a number"
-        raise SpaceError(f"{shown(value)} is not {kind}", where=where) from None
-    return int(number) if integral else number

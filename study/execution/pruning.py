@@ -18,7 +18,7 @@ HYPERBAND = {"reduction": 2, "least": 1}
 
 def pruner(search: Search, **settings: object) -> BasePruner:
     """Return what gives up the search's poor trials; `settings` change MEDIAN or HYPERBAND."""
-    epochs = search.baseline.epochs
+    epochs = search.baseline.training.epochs
     if search.pruner == "median":
         return Sparing(MedianPruner(**MEDIAN | settings), epochs)
     if search.pruner == "hyperband":

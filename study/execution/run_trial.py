@@ -57,7 +57,7 @@ def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dic
     if "test" in outputs:
         smallest = np.min_scalar_type(dataset.classes - 1)
         files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
-    return files, _score_metrics(scores, loop.l2_penalty(model, config.l2))
+    return files, _score_metrics(scores, loop.l2_penalty(model, config.network.l2))
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:

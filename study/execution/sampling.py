@@ -18,8 +18,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
-from study.design.search_space import Dimension, SearchSpace
+from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of
 from study.execution.optuna_internals import BySlots, SobolPoint, numbered_by_slot
 
@@ -101,10 +102,11 @@ def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
-    if dimension.kind == "categorical":
+    if isinstance(dimension, Choices):
         return CategoricalDistribution(dimension.choices)
-    if dimension.kind == "int":
-        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step or 1)
+    if dimension.whole:
+        ends = int(dimension.low), int(dimension.high)
+        return IntDistribution(*ends, log=dimension.log, step=int(dimension.step or 1))
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 

@@ -21,12 +21,12 @@ SECONDS_TO_START = 10.0
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
     """Return about how many seconds a trial takes on one core if it trains all its epochs."""
     height, width = dataset.image_shape
-    sizes = (height * width, *config.widths, dataset.classes)
+    sizes = (height * width, *config.network.widths, dataset.classes)
     weights = sum(before * after for before, after in itertools.pairwise(sizes))
     rows = len(dataset.train)
-    steps = -(-rows // config.batch_size)
+    steps = -(-rows // config.training.batch_size)
     epoch = weights * (rows * SECONDS_A_WEIGHT_AND_ROW + steps * SECONDS_A_WEIGHT_AND_STEP) + steps * SECONDS_A_STEP
-    return SECONDS_TO_RECORD + config.epochs * epoch
+    return SECONDS_TO_RECORD + config.training.epochs * epoch
 
 
 def total_seconds(cells: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:

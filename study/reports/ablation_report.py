@@ -15,7 +15,7 @@ from study.reports.plots import panels, style
 from study.reports.plots.trial import arm_curves
 from study.reports.sections import by_name
 from study.tracking.artifacts import CURVES, csv_text
-from study.training.config import value_text
+from study.training.config import HYPERPARAMETERS, value_text
 from study.training.metrics import confusion
 
 COLUMNS = ("arm", "trials", *(f"{measure.title} ({measure.unit})" for measure in MEASURES))
@@ -43,7 +43,6 @@ KINDS = {
 FEW = 4  # arms that are not tested are still named
 GALLERIES = 3
 SHOWN = 16  # images of a gallery
-LEFT_OUT = ("data", "validation", "seed")  # of a baseline: the dataset and the seeds say these
 
 
 def write(study: Study) -> dict[str, str]:
@@ -178,7 +177,7 @@ def _plan(document: Document, study: Study) -> None:
         f"validation, {_rows(tags, 'test')} for the test. The baseline, of which the arms change what is named:"
     )
     changed = ablation.baseline.changes()
-    baseline = {name: text for name, text in ablation.baseline.as_text().items() if name not in LEFT_OUT}
+    baseline = {name: text for name, text in ablation.baseline.as_text().items() if name in HYPERPARAMETERS}
     told = ", ".join(
         f"**{plain(name)}={plain(text)}**" if name in changed else f"{plain(name)}={plain(text)}"
         for name, text in baseline.items()

@@ -210,6 +210,6 @@ def space_cells(search: Search) -> list[tuple[str, str, str]]:
     """Return the rows of the table of what is searched, under SPACE_COLUMNS."""
     first = search.space.first()
     return [
-        (one.field, one.words, brief(getattr(search.baseline, one.field)) if one.field in first else "–")
+        (one.field, one.words, brief(search.baseline.get(one.field)) if one.field in first else "–")
         for one in search.space.dimensions
     ]

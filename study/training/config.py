@@ -1,17 +1,20 @@
-"""TrialConfig: everything that decides the outcome of a trial, one flat and frozen record.
+"""TrialConfig: everything that decides the outcome of a trial, in four parts: data, network, training and seed.
 
-Its fields are written once, here. They are the parameters of an MLflow run, the keys of a catalogue
-file and the names that ``set=field=value`` takes.
+Each field is written once, here. Where a config meets text it is flat: the names in FIELDS are the parameters of an
+MLflow run, the keys of a YAML file, the options of ``train`` and the names that ``set=field=value`` takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from study.base.errors import ConfigError, nearest, shown
 
 NO_LAYERS = "none"
+Value = str | int | float | None  # of a field
 
 
 def _none(value: object) -> object:
@@ -43,52 +46,89 @@ def _validation(value: str) -> str:
     return repr(number) if number < 1 else str(int(number))
 
 
-class TrialConfig(BaseModel):
-    """Data, architecture, optimisation and seed of one trial; immutable and checked when made."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str = Field("auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file")
+
+class DataConfig(_Part):
+    """Which data a trial is trained on, and which of their rows it is validated on."""
+
+    source: str = Field(
+        default="auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file"
+    )
     validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
-        "auto",
+        default="auto",
         description="last training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
+
+
+class NetworkConfig(_Part):
+    """The network and its regularization: what `network.build` reads beside the seed."""
+
     hidden: Annotated[str, BeforeValidator(_text), AfterValidator(_widths)] = Field(
-        "128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
+        default="128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
     )
     activation: Literal["relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu"] = Field(
-        "relu", description="activation of the hidden layers"
+        default="relu", description="activation of the hidden layers"
     )
     batch_norm: Literal["none", "before", "after"] = Field(
-        "none", description="batch normalization before or after the activation, or none"
+        default="none", description="batch normalization before or after the activation, or none"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
         "random_normal", "random_uniform", "small_normal", "zeros",
     ] = Field(
-        "glorot_uniform", description="initial kernels (small_normal: sd 0.01); biases start at zero"
+        default="glorot_uniform", description="initial kernels (small_normal: sd 0.01); biases start at zero"
     )  # fmt: skip
+    l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The hidden layers' widths, in order; empty for a linear classifier."""
+        return () if self.hidden == NO_LAYERS else tuple(int(width) for width in self.hidden.split("-"))
+
+
+class TrainingConfig(_Part):
+    """The optimizer, the batches, and when training stops."""
+
     optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = Field(
-        "adam", description="update rule"
+        default="adam", description="update rule"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="step size")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it")
-    l2: float = Field(0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
-    batch_size: int = Field(32, ge=1, description="rows a step")
-    epochs: int = Field(5, ge=1, le=100_000, description="passes over the training rows, at most")
+    learning_rate: float = Field(default=1e-3, gt=0, description="step size")
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it")
+    batch_size: int = Field(default=32, ge=1, description="rows a step")
+    epochs: int = Field(default=5, ge=1, le=100_000, description="passes over the training rows, at most")
     patience: Annotated[int | None, BeforeValidator(_none)] = Field(
-        None, ge=0, description="epochs without a lower val_loss before stopping and restoring the best; none: never"
+        default=None,
+        ge=0,
+        description="epochs without a lower val_loss before stopping and restoring the best; none: never",
     )
-    min_delta: float = Field(0.0, ge=0, description="by how much val_loss has to fall to count as lower")
+    min_delta: float = Field(default=0.0, ge=0, description="by how much val_loss has to fall to count as lower")
     validate_every: Annotated[int | None, BeforeValidator(_none)] = Field(
-        None, ge=1, description="steps between two looks at val_loss within an epoch; none: only at its end"
+        default=None,
+        ge=1,
+        description="steps between two looks at val_loss within an epoch; none: only at its end",
     )
     patience_steps: Annotated[int | None, BeforeValidator(_none)] = Field(
-        None, ge=1, description="steps without a lower val_loss, where it is looked at, before stopping; none: never"
+        default=None,
+        ge=1,
+        description="steps without a lower val_loss, where it is looked at, before stopping; none: never",
     )
-    seed: int = Field(1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout")
+
+
+class TrialConfig(_Part):
+    """Data, network, training and seed of one trial; immutable, and checked when made."""
+
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(
+        default=1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout"
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
@@ -96,30 +136,39 @@ class TrialConfig(BaseModel):
 
         Raises ConfigError naming the field, what it takes and what it got.
         """
-        for name in values:
-            if name not in cls.model_fields:
-                raise ConfigError(
-                    f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), cls.model_fields)
-                )
-            if isinstance(values[name], bool):  # would pass for the numbers 0 and 1
-                raise ConfigError(f"{name} cannot be {values[name]}", where=where, expected="a number or a word")
+        nested: dict[str, dict[str, object]] = {"data": {}, "network": {}, "training": {}}
+        top: dict[str, object] = {}
+        for name, value in values.items():
+            _check_name(name, where)
+            if isinstance(value, bool):  # would pass for the numbers 0 and 1
+                raise ConfigError(f"{name} cannot be {value}", where=where, expected="a number or a word")
+            *part, attribute = _PATHS[name]
+            (nested[part[0]] if part else top)[attribute] = value
         try:
-            return cls(**values)
+            return cls.model_validate({**nested, **top})
         except ValidationError as failure:
             first = failure.errors()[0]
+            name = next(name for name, path in _PATHS.items() if path == first["loc"])
             message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             raise ConfigError(
-                f"{first['loc'][0]} cannot be {shown(first['input'])}",
-                where=where,
-                expected=message.removeprefix("expected "),
+                f"{name} cannot be {shown(first['input'])}", where=where, expected=message.removeprefix("expected ")
             ) from None
+
+    def get(self, name: str) -> Value:
+        """Return the value of the field with this flat name."""
+        value: Value = attrgetter(".".join(_PATHS[name]))(self)
+        return value
+
+    def flat(self) -> dict[str, Value]:
+        """Return the value of every field, by its flat name."""
+        return {name: self.get(name) for name in FIELDS}
 
     def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
         """Return a config that differs from this one in `values` only, checked like a new one."""
-        return self.parse({**self.model_dump(), **values}, where=where)
+        return self.parse({**self.flat(), **values}, where=where)
 
     def replace_each(self, values: Mapping[str, object], where: Callable[[str], object]) -> "TrialConfig":
-        """Return what `replace` does; each value is checked for itself, so that an error tells `where` its field is."""
+        """Return the same as `replace`, but check one value at a time: `where` says where the field of an error is."""
         config = self
         for name, value in values.items():
             config = config.replace({name: value}, where=where(name))
@@ -127,17 +176,43 @@ class TrialConfig(BaseModel):
 
     def as_text(self) -> dict[str, str]:
         """Return every field as one word of text, floats in full precision; `parse` reads it back."""
-        return {name: value_text(value) for name, value in self.model_dump().items()}
+        return {name: value_text(value) for name, value in self.flat().items()}
 
     def changes(self) -> dict[str, str]:
         """Return the fields that are not at their defaults, as text."""
-        usual = TrialConfig().as_text()
-        return {name: text for name, text in self.as_text().items() if text != usual[name]}
+        return {name: text for name, text in self.as_text().items() if text != value_text(FIELDS[name].default)}
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The hidden layers' widths, in order; empty for a linear classifier."""
-        return () if self.hidden == NO_LAYERS else tuple(int(width) for width in self.hidden.split("-"))
+
+# --- flat names -------------------------------------------------------------------------------------
+
+
+def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
+    """Yield each field's flat name, its path of attributes, and what it takes, in the order of all tables."""
+    for attribute, info in DataConfig.model_fields.items():
+        yield "data" if attribute == "source" else attribute, ("data", attribute), info
+    network = {name: (name, ("network", name), info) for name, info in NetworkConfig.model_fields.items()}
+    l2 = network.pop("l2")
+    yield from network.values()
+    for name, info in TrainingConfig.model_fields.items():
+        yield name, ("training", name), info
+        if name == "weight_decay":
+            yield l2  # the other of the two penalties stands beside it
+    yield "seed", ("seed",), TrialConfig.model_fields["seed"]
+
+
+_PATHS = {name: path for name, path, _ in _flat_fields()}
+# Every field by its flat name, with its default, its description and what it takes.
+FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, info in _flat_fields()}
+# The fields that make a configuration, whatever data and seed it is tried with.
+HYPERPARAMETERS = tuple(name for name, path in _PATHS.items() if path[0] in ("network", "training"))
+
+
+def _check_name(name: str, where: object) -> None:
+    if name not in FIELDS:
+        raise ConfigError(f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), FIELDS))
+
+
+# --- text -------------------------------------------------------------------------------------------
 
 
 def value_text(value: object) -> str:
@@ -169,10 +244,7 @@ def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
             raise ConfigError("not a setting", where=where, expected="field=value,field=value", got=shown(part))
-        if name not in TrialConfig.model_fields:
-            raise ConfigError(
-                f"no hyperparameter is called {name}", where=where, hint=nearest(name, TrialConfig.model_fields)
-            )
+        _check_name(name, where)
         if name in settings:
             raise ConfigError(f"{name} is given twice", where=where, hint="Keep one of them.")
         settings[name] = value

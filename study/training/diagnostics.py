@@ -63,8 +63,9 @@ def activity(model: keras.Sequential, images: np.ndarray) -> list[Activity]:
     return found
 
 
-def _slopes(activation: keras.layers.Layer, values) -> np.ndarray:
+def _slopes(activation: keras.layers.Layer, values: tf.Tensor) -> np.ndarray:
     with tf.GradientTape() as tape:
         tape.watch(values)
         answers = activation(values)
-    return tape.gradient(answers, values).numpy()
+    slopes: np.ndarray = tape.gradient(answers, values).numpy()
+    return slopes

@@ -13,7 +13,8 @@ class EarlyStopping:
 
     def __init__(self, patience: int | None, min_delta: float):
         self.patience, self.min_delta = patience, min_delta
-        self.best_epoch, self.best_weights, self.stop = 0, None, False
+        self.best_epoch, self.stop = 0, False
+        self.best_weights: list[np.ndarray] | None = None
         self._best, self._wait = np.inf, 0
 
     def update(self, epoch: int, val_loss: float, weights: Callable[[], list[np.ndarray]]) -> None:

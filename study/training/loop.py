@@ -15,7 +15,7 @@ import numpy as np
 from study.base.backend import keras, tf
 from study.data.dataset import Dataset
 from study.training import network
-from study.training.config import TrialConfig
+from study.training.config import FIELDS, TrialConfig
 from study.training.early_stopping import EarlyStopping, Plateau
 from study.training.metrics import evaluate
 
@@ -79,10 +79,11 @@ def train(
     compile_seconds = time.perf_counter() - clock
 
     epochs: list[Epoch] = []
-    stopping = EarlyStopping(config.patience, config.min_delta)
-    plateau = Plateau(config.patience_steps, config.min_delta)
+    limits = config.training
+    stopping = EarlyStopping(limits.patience, limits.min_delta)
+    plateau = Plateau(limits.patience_steps, limits.min_delta)
     state, reason = "complete", None
-    while state == "complete" and len(epochs) < config.epochs and not (stopping.stop or plateau.stop):
+    while state == "complete" and len(epochs) < limits.epochs and not (stopping.stop or plateau.stop):
         epoch = _take_epoch(program, config, dataset, (images, labels), len(epochs) + 1, plateau)
         epochs.append(epoch)
         stopping.update(epoch.number, epoch.val_loss, program.model.get_weights)
@@ -91,31 +92,35 @@ def train(
         if on_epoch(epoch) and state == "complete":
             state, reason = "pruned", f"stopped after epoch {epoch.number}"
 
-    restored = config.patience is not None
     return TrialResult(
         state=state,
         reason=reason,
         epochs=tuple(epochs),
         best_epoch=stopping.best_epoch,
-        model_epoch=stopping.best_epoch if restored else len(epochs),
-        weights=stopping.best_weights if restored else program.model.get_weights(),
+        model_epoch=stopping.best_epoch if stopping.best_weights else len(epochs),
+        weights=stopping.best_weights or program.model.get_weights(),
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
     )
 
 
 def _take_epoch(
-    program: "Program", config: TrialConfig, dataset: Dataset, rows: tuple, number: int, plateau: Plateau
+    program: "Program",
+    config: TrialConfig,
+    dataset: Dataset,
+    rows: tuple[tf.Tensor, tf.Tensor],
+    number: int,
+    plateau: Plateau,
 ) -> Epoch:
     clock = time.perf_counter()
     order = epoch_order(config.seed, number, len(dataset.train))
-    sizes = _rows_by_step(len(order), config.batch_size)
+    sizes = _rows_by_step(len(order), config.training.batch_size)
     step_losses, hits, val_losses = np.empty(0, np.float32), 0, []
-    for first, last in _stretches(len(sizes), config.validate_every):
+    for first, last in _stretches(len(sizes), config.training.validate_every):
         losses, hit = program.epoch(*rows, *map(tf.constant, (order, first, last)))
         step_losses, hits = np.append(step_losses, losses.numpy()[first:last]), hits + int(hit)
         validation = evaluate(logits(program.model, dataset.validation.images), dataset.validation.labels)
-        val_loss = validation.loss + l2_penalty(program.model, config.l2)
+        val_loss = validation.loss + l2_penalty(program.model, config.network.l2)
         val_losses.append((last, val_loss))
         plateau.update(last - first, val_loss)
         if plateau.stop:
@@ -130,7 +135,7 @@ def _take_epoch(
         val_cross_entropy=validation.loss,
         seconds=time.perf_counter() - clock,
         step_losses=step_losses,
-        val_losses=tuple(val_losses) if config.validate_every else (),
+        val_losses=tuple(val_losses) if config.training.validate_every else (),
     )
 
 
@@ -182,19 +187,18 @@ def _divergence(epoch: Epoch) -> str:
 
 
 def _shape_of(config: TrialConfig) -> TrialConfig:
-    """Return the config with everything evened out that a compiled program does not depend on.
+    """Return the network and training of a config, with the values evened out that the compiled program leaves open.
 
     Learning rate, L2 strength and dropout rate are variables of the program: only whether there is a penalty or a
     dropout at all shapes it. Trials with equal shapes share one program and compile once.
     """
-    defaults = TrialConfig()
-    values_only = (
-        "data", "validation", "initializer", "learning_rate", "epochs", "patience", "min_delta", "validate_every",
-        "patience_steps", "seed",
+    # A field that is missing here costs a compilation. One that does not belong here would train the wrong program.
+    left_open = (
+        "initializer", "learning_rate", "epochs", "patience", "min_delta", "validate_every", "patience_steps"
     )  # fmt: skip
-    return config.replace(
-        {name: getattr(defaults, name) for name in values_only}
-        | {"dropout": 0.5 if config.dropout > 0 else 0.0, "l2": 1.0 if config.l2 > 0 else 0.0}
+    return TrialConfig(network=config.network, training=config.training).replace(
+        {name: FIELDS[name].default for name in left_open}
+        | {"dropout": 0.5 if config.network.dropout > 0 else 0.0, "l2": 1.0 if config.network.l2 > 0 else 0.0}
     )
 
 
@@ -211,12 +215,12 @@ class Program:
     """A network, its optimizer and one XLA program that takes both through an epoch."""
 
     def __init__(self, shape: TrialConfig, image_shape: tuple[int, int], classes: int):
-        self.batch_size = shape.batch_size
+        self.batch_size = shape.training.batch_size
         self.model = network.build(shape, image_shape, classes)
         self.optimizer = network.optimizer(shape)
         self.optimizer.build(self.model.trainable_variables)
         self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.regularized = shape.l2 > 0
+        self.regularized = shape.network.l2 > 0
         self.l2, self.dropout = tf.Variable(0.0), tf.Variable(0.0)
         self.seed = tf.Variable(0, dtype=tf.int64)
         self._image_shape, self._classes = image_shape, classes
@@ -227,13 +231,15 @@ class Program:
         self.model.set_weights(network.build(config, self._image_shape, self._classes).get_weights())
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)
-        self.optimizer.learning_rate.assign(config.learning_rate)
-        self.l2.assign(config.l2)
-        self.dropout.assign(config.dropout)
+        self.optimizer.learning_rate.assign(config.training.learning_rate)
+        self.l2.assign(config.network.l2)
+        self.dropout.assign(config.network.dropout)
         self.seed.assign(config.seed)
 
-    @tf.function(jit_compile=True, autograph=True)
-    def epoch(self, images, labels, order, first, last):
+    @tf.function(jit_compile=True, autograph=True)  # type: ignore[untyped-decorator]
+    def epoch(
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
         not taken) and the hits among the rows.
 
@@ -254,7 +260,7 @@ class Program:
             losses, hits = losses.write(full, loss), hits + hit
         return losses.stack(), hits
 
-    def step(self, images, labels):
+    def step(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one optimizer step on a batch; return its loss before the step and the hits in it."""
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
@@ -274,7 +280,7 @@ class Program:
         predicted = tf.argmax(values, axis=-1, output_type=tf.int32)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
 
-    def forward(self, values):
+    def forward(self, values: tf.Tensor) -> tf.Tensor:
         """Return the logits of a batch in training: every layer is Keras's own, except how dropout is drawn."""
         for position, layer in enumerate(self.model.layers[:-1]):
             if isinstance(layer, keras.layers.Dropout):
@@ -283,7 +289,7 @@ class Program:
                 values = layer(values, training=True)
         return values
 
-    def _drop(self, values, position: int):
+    def _drop(self, values: tf.Tensor, position: int) -> tf.Tensor:
         # Keras's SeedGenerator inside a compiled loop is 8 times slower than no dropout at all. Philox keyed by the
         # seed, the layer and the step needs no state, and the program does not depend on the rate. 16 bits a unit cost
         # half as much as 32; the rate is then a multiple of 1/65536, and the scale is that of this very rate.
@@ -299,7 +305,7 @@ def _kernels(model: keras.Sequential) -> list[keras.Variable]:
     return [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
 
-def _sum_of_squares(kernel, strips: int = 64):
+def _sum_of_squares(kernel: keras.Variable, strips: int = 64) -> tf.Tensor:
     # XLA adds up on a CPU one number after the other. Adding strips to one another first uses the vector units:
     # at batch 8 the penalty's value costs a third of the epoch this way, instead of as much as the epoch.
     squares = tf.reshape(tf.square(kernel), [-1])

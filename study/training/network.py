@@ -15,57 +15,60 @@ def build(config: TrialConfig, image_shape: tuple[int, int] = (28, 28), classes:
     BatchNormalization and Dropout; last Dense ``logits`` and their softmax. The initial weights depend on the
     config's seed alone.
     """
+    parts = config.network
     layers = [
         keras.Input(image_shape, dtype="uint8", name="image"),
         keras.layers.Rescaling(1 / 255, name="rescaling"),
         keras.layers.Flatten(name="flatten"),
     ]
-    for number, width in enumerate(config.widths, start=1):
+    for number, width in enumerate(parts.widths, start=1):
         layers.append(_dense(config, width, number, f"hidden_{number}"))
-        if config.batch_norm == "before":
+        if parts.batch_norm == "before":
             layers.append(keras.layers.BatchNormalization(name=f"batch_norm_{number}"))
-        layers.append(keras.layers.Activation(config.activation, name=f"activation_{number}"))
-        if config.batch_norm == "after":
+        layers.append(keras.layers.Activation(parts.activation, name=f"activation_{number}"))
+        if parts.batch_norm == "after":
             layers.append(keras.layers.BatchNormalization(name=f"batch_norm_{number}"))
-        if config.dropout > 0:
-            layers.append(keras.layers.Dropout(config.dropout, name=f"dropout_{number}"))
+        if parts.dropout > 0:
+            layers.append(keras.layers.Dropout(parts.dropout, name=f"dropout_{number}"))
     layers.append(_dense(config, classes, 0, "logits"))
     layers.append(keras.layers.Activation("softmax", name="probabilities"))
     return keras.Sequential(layers, name="network")
 
 
 def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.layers.Dense:
+    parts = config.network
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]) % 2**31
-    if config.initializer == "small_normal":
+    if parts.initializer == "small_normal":
         initializer = keras.initializers.RandomNormal(stddev=SMALL_NORMAL_SD, seed=seed)
     else:
-        initializer = keras.initializers.get(config.initializer)
+        initializer = keras.initializers.get(parts.initializer)
         if "seed" in (settings := initializer.get_config()):
             initializer = type(initializer).from_config(settings | {"seed": seed})
     return keras.layers.Dense(
         width,
         kernel_initializer=initializer,
-        kernel_regularizer=keras.regularizers.L2(config.l2) if config.l2 > 0 else None,
+        kernel_regularizer=keras.regularizers.L2(parts.l2) if parts.l2 > 0 else None,
         # What is added before a batch normalization is taken off by it. The gradient of such a bias is rounding noise,
         # which Adam would scale up to full steps.
-        use_bias=config.batch_norm != "before" or number == 0,
+        use_bias=parts.batch_norm != "before" or number == 0,
         name=name,
     )
 
 
 def optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:
     """Return Keras's own optimizer as the config sets it."""
-    rate, decay = config.learning_rate, config.weight_decay or None
-    match config.optimizer:
+    training = config.training
+    rate, decay = training.learning_rate, training.weight_decay or None
+    match training.optimizer:
         case "sgd":
             return keras.optimizers.SGD(rate, weight_decay=decay)
         case "momentum":
-            return keras.optimizers.SGD(rate, momentum=config.momentum, weight_decay=decay)
+            return keras.optimizers.SGD(rate, momentum=training.momentum, weight_decay=decay)
         case "nesterov":
-            return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, weight_decay=decay)
+            return keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=True, weight_decay=decay)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, weight_decay=decay)
         case "adam":
             return keras.optimizers.Adam(rate, weight_decay=decay)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+            return keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)

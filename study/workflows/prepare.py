@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, load_ablation
+from study.design.dimensions import MOST_POINTS
 from study.design.search import Budget, Search
-from study.design.search_space import MOST_POINTS, SearchSpace, load_space
+from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
 from study.training.config import TrialConfig
 
@@ -33,7 +34,7 @@ def prepare_ablation(
         if value is not None:
             ablation = ablation.with_baseline({name: value})
     ablation = ablation.with_baseline(settings, where="set")
-    return ablation, load_dataset(data or ablation.baseline.data, ablation.baseline.validation)
+    return ablation, _load(data, ablation.baseline)
 
 
 def prepare_search(
@@ -54,7 +55,7 @@ def prepare_search(
     found = load_space(space).with_baseline(settings or {}, where="set")
     if sampler == "grid":
         _check_grid(found)
-    dataset = load_dataset(data or found.baseline.data, found.baseline.validation)
+    dataset = _load(data, found.baseline)
     fixed = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
@@ -81,6 +82,10 @@ def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float
     """Return the clock of a search of so many trials like this one, which takes at most so many seconds."""
     each = time_estimate.trial_seconds(config, dataset)
     return time_estimate.TimeLeft(dict.fromkeys(range(trials), each), seconds)
+
+
+def _load(spec: str | None, baseline: TrialConfig) -> Dataset:
+    return load_dataset(spec or baseline.data.source, baseline.data.validation)
 
 
 def _check_grid(space: SearchSpace) -> None:

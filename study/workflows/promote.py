@@ -21,7 +21,7 @@ from study.reports.document import plain
 from study.tracking import records, registry, runs, store
 from study.tracking.registry import Version
 from study.tracking.runs import Run
-from study.training.config import TrialConfig, settings_text
+from study.training.config import HYPERPARAMETERS, TrialConfig, settings_text
 from study.training.metrics import Evaluation, evaluate
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
@@ -187,9 +187,7 @@ def _crown(race: Race, run: Run, outcome: Outcome, decision: Decision) -> Promot
         source = log_model.log_digit_model(race.client, run.run_id, keras_file, reference.to_bytes())
     run.log_files({"model_card.md": card})
     run.log_summary({"test_accuracy": test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
-    own = {
-        f"config.{name}": text for name, text in winner.config.as_text().items() if name not in selection.NOT_ITS_OWN
-    }
+    own = {f"config.{name}": text for name, text in winner.config.as_text().items() if name in HYPERPARAMETERS}
     version = registry.crown(
         race.client,
         race.name,

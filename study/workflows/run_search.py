@@ -11,7 +11,7 @@ from study.base import processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
-from study.design.search_space import NOT_SEARCHED
+from study.design.search_space import SEARCHED
 from study.execution import recovery
 from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
 from study.execution.storage import DEFAULT_STORAGE
@@ -20,6 +20,7 @@ from study.reports import search_report
 from study.tracking import records, runs, store
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
+from study.training.config import FIELDS
 from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, study_tags
 
 STOCK = 32  # slots that wait at a time: each takes a moment of everybody who looks for the next
@@ -53,7 +54,7 @@ def run_search(
         with ended(run, f"stopped. {RESUME}"):
             if new:
                 begin(search, dataset, queue, run, params, reuse)
-            supply, epochs = Supply(queue, search, budget), search.baseline.epochs
+            supply, epochs = Supply(queue, search, budget), search.baseline.training.epochs
             trials = run_trials(run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs)
             study = search_results.read(client, run.run_id)
             outcome = outcome_of(study, search_report.log(study), trials)
@@ -148,10 +149,10 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
     """Return what is fixed in a search: its name, as the search has it, and as it is asked for now."""
     then, here = (parse_search(each.search, "search") for each in (before, now))
     pairs = [(what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")]
-    for field in type(then.baseline).model_fields:
+    for field in FIELDS:
         if field not in ("data", "validation"):
             texts = [each.baseline.as_text()[field] for each in (then, here)]
-            pairs.append((field if field in NOT_SEARCHED else f"baseline: {field}", *texts))
+            pairs.append((f"baseline: {field}" if field in SEARCHED else field, *texts))
     names = [dimension.field for dimension in (*then.space.dimensions, *here.space.dimensions)]
     for name in dict.fromkeys(names):
         words = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from study.base.processes import ParentWatch
 from study.data.dataset import Dataset
 from study.tracking import records, runs
-from study.training.config import TrialConfig
+from study.training.config import HYPERPARAMETERS, TrialConfig
 from study.training.fingerprint import fingerprint, training_code_version, training_libraries
 from study.workflows.common import open_run
 
@@ -54,6 +54,6 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
 
 def name_of(config: TrialConfig) -> str:
     """Return what a training's run is called: ``train hidden=300 learning_rate=0.003 · seed 1``."""
-    own = {name: text for name, text in config.changes().items() if name not in ("data", "validation", "seed")}
+    own = {name: text for name, text in config.changes().items() if name in HYPERPARAMETERS}
     changed = (f"{name}={text}" for name, text in own.items())
     return f"{' '.join(('train', *changed))} · seed {config.seed}"

@@ -17,7 +17,7 @@ ARMS = "question: Why?\narms:\n  list:\n    - {name: a}\n    - {name: b, hidden:
 
 
 def trial(accuracy: float, sha256: str = "5ee", validation: str = "5000", **settings) -> RunRecord:
-    params = TrialConfig(validation=validation, **settings).as_text()
+    params = TrialConfig.parse({"validation": validation, **settings}).as_text()
     tags = {"dataset_sha256": sha256 * 4, "dataset": f"set {sha256}", "validation_rows": validation}
     return RunRecord(f"id {accuracy}", "trial", "FINISHED", params, tags, {"model_val_accuracy": accuracy})
 
@@ -48,7 +48,7 @@ def test_the_same_trial_in_two_studies_counts_once():
 
 def test_a_candidates_config_has_neither_seed_nor_data_of_its_own():
     (one,) = selection.rank([trial(0.9, data="digits", validation="216", seed=7, l2=0.01)], 5)
-    assert one.config == TrialConfig(l2=0.01)
+    assert one.config == TrialConfig.parse({"l2": 0.01})
 
 
 def test_trials_on_different_data_are_never_mixed():
@@ -86,27 +86,32 @@ def test_fresh_seeds_are_the_first_in_a_row_that_were_never_used(used, seeds, fi
 
 
 def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
-    entrants = selection.named([Candidate(TrialConfig(hidden="20-7", patience=3)), Candidate(TrialConfig())])
+    entrants = selection.named(
+        [Candidate(TrialConfig.parse({"hidden": "20-7", "patience": 3})), Candidate(TrialConfig())]
+    )
     race = selection.race(entrants, 2)
     cells = race.specs(2, digits, first_seed=9)
     assert [cell.name for cell in cells] == [
         "hidden=20-7 patience=3 · seed 9", "defaults · seed 9", "hidden=20-7 patience=3 · seed 10",
         "defaults · seed 10",
     ]  # fmt: skip
-    assert selection.without_its_own(cells[0].config) == entrants[0].config
-    assert (cells[0].config.data, cells[0].config.validation) == ("digits", "216")
+    assert (cells[0].config.network, cells[0].config.training) == (
+        entrants[0].config.network,
+        entrants[0].config.training,
+    )
+    assert (cells[0].config.data.source, cells[0].config.data.validation) == ("digits", "216")
 
 
 def test_names_are_short_where_that_tells_them_apart():
     rates = [0.00061102915, 0.0028088691, 0.0028088692]
-    entrants = selection.named([Candidate(TrialConfig(learning_rate=rate)) for rate in rates])
+    entrants = selection.named([Candidate(TrialConfig.parse({"learning_rate": rate})) for rate in rates])
     names = ["learning_rate=0.000611", "learning_rate=0.0028088691", "learning_rate=0.0028088692"]
     assert [entrant.name for entrant in entrants] == names
     assert [arm.settings["learning_rate"] for arm in selection.race(entrants, 2).arms] == rates
 
 
 def test_a_race_is_known_again_by_what_decides_it():
-    one, other = Candidate(TrialConfig(hidden="16")), Candidate(TrialConfig())
+    one, other = Candidate(TrialConfig.parse({"hidden": "16"})), Candidate(TrialConfig())
     mark = selection.fingerprint([one, other], "5ee", "5000", 6)
     assert selection.fingerprint([other, one], "5ee", "5000", 6) == mark
     changed = [([one], "5ee", "5000", 6), ([one, other], "abc", "5000", 6), ([one, other], "5ee", "216", 6),
@@ -173,8 +178,8 @@ def test_the_evidence_sets_fresh_seeds_beside_the_figure_that_was_picked():
     entrants = selection.named(
         [
             Candidate(TrialConfig(), estimate(np.array([99.0, 99.2]))),
-            Candidate(TrialConfig(hidden="512"), estimate(np.array([98.5]))),
-            Candidate(TrialConfig(l2=0.1)),
+            Candidate(TrialConfig.parse({"hidden": "512"}), estimate(np.array([98.5]))),
+            Candidate(TrialConfig.parse({"l2": 0.1})),
         ]
     )
     rows = dict(model_card.evidence(decision, entrants, TEST))

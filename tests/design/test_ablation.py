@@ -3,7 +3,7 @@ import pytest
 from study.analysis.statistics import least_values
 from study.base.errors import ConfigError, StudyError, nearest
 from study.design.ablation import Ablation, Arm, catalogue, load_ablation, parse_ablation
-from study.training.config import TrialConfig
+from study.training.config import FIELDS, TrialConfig
 
 TWO_ARMS = "arms:\n  grid:\n    batch_size: [8, 32]\n"
 
@@ -70,7 +70,7 @@ def test_every_task_of_the_catalogue_says_what_it_asks_and_what_is_known(task):
 ])  # fmt: skip
 def test_the_baselines_of_the_catalogue(task, baseline, reference):
     study = load_ablation(task)
-    assert study.baseline == TrialConfig(**baseline)
+    assert study.baseline == TrialConfig.parse(baseline)
     assert study.reference.name == reference
 
 
@@ -134,7 +134,7 @@ def test_a_file_is_read_whole(write):
     ))  # fmt: skip
     assert (study.task, study.seeds) == ("mine", 2)
     assert (study.question, study.known) == ("Does width – or depth – help?", "Wider fits further.")
-    assert study.baseline == TrialConfig(dropout=0.1, learning_rate=0.01)
+    assert study.baseline == TrialConfig.parse({"dropout": 0.1, "learning_rate": 0.01})
     assert arms(study) == {
         "hidden=none l2=0": {"hidden": "none", "l2": 0},
         "hidden=none l2=0.0001": {"hidden": "none", "l2": 1e-4},
@@ -165,15 +165,15 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
     ("question:\n" + TWO_ARMS, ": question is missing."),
     ("question: Why?\n", ": arms is missing."),
     (f"question: Why?\n{TWO_ARMS}knwon: so\n", ":5: no key is called knwon. Did you mean known?"),
-    (f"question: Why?\n{TWO_ARMS}baseline: [1]\n", ":5: baseline is not a mapping; expected field: value."),
+    (f"question: Why?\n{TWO_ARMS}baseline: [1]\n", ":5: baseline cannot be [1]; expected field: value."),
     *(
         (f"question: Why?\n{TWO_ARMS}seeds: {seeds}\n",
          f":5: seeds cannot be {shown}; expected a whole number from 1 to 1000.")
         for seeds, shown in (("0", "0"), ("1001", "1001"), ("1.5", "1.5"), ("many", "'many'"), ("yes", "'yes'"))
     ),
-    (f"question: Why?\n{TWO_ARMS}figures: gap\n", ":5: figures is not a list; expected [name, name]."),
+    (f"question: Why?\n{TWO_ARMS}figures: gap\n", ":5: figures cannot be 'gap'; expected [name, name]."),
     (f"question: Why?\n{TWO_ARMS}figures:\n  - gap\n  - gaps\n",
-     ":7: no figure is called 'gaps'. Did you mean gap?"),
+     ":7: figures cannot be 'gaps'. Did you mean gap?"),
     ("question: Why?\n\narms: 3\n", f":3: {NO_ARMS}"),
     *(
         (f"question: Why?\narms:\n  {arms}\n", f":2: {NO_ARMS}")
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_ablation_is_refused_by_its_line(write, text, message)
     ("question: Why?\narms:\n  grid:\n    l2: [0, 1]\n    dropout: [0.1, 7]\n",
      ":5: dropout cannot be 7; expected less than 1."),
     ("question: Why?\narms:\n  grid: {on: [1, 2]}\n",
-     ":3: no hyperparameter is called on. " + nearest("on", TrialConfig.model_fields)),
+     ":3: no hyperparameter is called on. " + nearest("on", FIELDS)),
     ("question: Why?\narms:\n  list:\n    - {l2: 0}\n    - {optimizer: adam}\n    - {optimizer: Adam}\n",
      ":6: optimizer cannot be 'Adam'; expected 'sgd', 'momentum', 'nesterov', 'rmsprop', 'adam' or 'adamw'."),
 ])  # fmt: skip
@@ -247,7 +247,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, kind, reason):
 
 def test_widths_that_look_like_a_date_and_words_that_look_like_a_truth_are_words(write):
     study = load_ablation(write("question: Why?\nbaseline: {hidden: 1024-10-10}\nknown: off\n" + TWO_ARMS))
-    assert (study.baseline.widths, study.known) == ((1024, 10, 10), "off")
+    assert (study.baseline.network.widths, study.known) == ((1024, 10, 10), "off")
 
 
 # --- trials -----------------------------------------------------------------------------------------
@@ -258,22 +258,25 @@ def test_cells_go_seed_by_seed_through_all_arms(digits):
     assert [cell.name for cell in cells] == [
         f"dropout={share} · seed {seed}" for seed in (1, 2) for share in (0.0, 0.1, 0.3)
     ]
-    assert cells[4].config == TrialConfig(data="digits", validation="216", patience=3, dropout=0.1, seed=2)
+    assert cells[4].config == TrialConfig.parse(
+        {"data": "digits", "validation": "216", "patience": 3, "dropout": 0.1, "seed": 2}
+    )
 
 
 def test_cells_differ_only_in_arm_and_seed(digits):
     cells = load_ablation("optimizer").cells(3, digits)
     assert len({cell.name for cell in cells}) == len({cell.config for cell in cells}) == 12
-    varied = {"optimizer", "learning_rate", "momentum", "weight_decay", "seed"}
-    assert len({cell.config.model_dump_json(exclude=varied) for cell in cells}) == 1
+    varied = {name: FIELDS[name].default for name in ("optimizer", "learning_rate", "momentum", "weight_decay", "seed")}
+    assert len({cell.config.replace(varied) for cell in cells}) == 1
 
 
 def test_another_baseline_changes_every_arm_and_not_the_original(digits):
     study = load_ablation("dropout")
     changed = study.with_baseline({"hidden": "20-7", "epochs": "2"}, where="set")
-    assert {(cell.config.hidden, cell.config.epochs) for cell in changed.cells(1, digits)} == {("20-7", 2)}
+    configs = [cell.config for cell in changed.cells(1, digits)]
+    assert {(config.network.hidden, config.training.epochs) for config in configs} == {("20-7", 2)}
     assert changed.arms == study.arms
-    assert study.baseline.hidden == "128"
+    assert study.baseline.network.hidden == "128"
 
 
 @pytest.mark.parametrize("settings, message", [
@@ -293,7 +296,7 @@ def test_a_baseline_that_is_not_to_be_changed(settings, message):
 
 def test_the_parameters_of_their_own_may_change_the_baseline():
     changed = load_ablation("dropout").with_baseline({"validation": "0.2", "epochs": 1})
-    assert (changed.baseline.validation, changed.baseline.epochs) == ("0.2", 1)
+    assert (changed.baseline.data.validation, changed.baseline.training.epochs) == ("0.2", 1)
 
 
 # --- what is compared with what ---------------------------------------------------------------------

@@ -32,7 +32,7 @@ NETWORKS = [
 @pytest.fixture(scope="module")
 def model(digits):
     """A small network that reads the digits well."""
-    config = TrialConfig(hidden="32", epochs=15, learning_rate=0.005)
+    config = TrialConfig.parse({"hidden": "32", "epochs": 15, "learning_rate": 0.005})
     model = network.build(config)
     model.set_weights(loop.train(config, digits).weights)
     return model
@@ -162,7 +162,7 @@ def test_remarks_name_what_is_wrong_and_what_is_odd():
 
 @pytest.mark.parametrize("settings", NETWORKS, ids=str)
 def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
-    config = TrialConfig(**settings)
+    config = TrialConfig.parse(settings)
     model = network.build(config)
     # As if trained: biases and the averages of a batch normalization are no longer zeros and ones.
     numbers = np.random.default_rng(1)
@@ -172,12 +172,12 @@ def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
         expected = loop.logits(model, digits.test.images[[one.index]])[0]
         assert one.contributions.logits == pytest.approx(expected, abs=1e-4)
         assert one.logits == pytest.approx(expected, abs=1e-4)
-        assert one.reading.label == expected.argmax() and one.hidden == len(config.widths)
-        assert len(one.contributions.answers) == (config.widths[-1] if config.widths else 784)
-        assert (one.kernel is not None) == (len(config.widths) == 1)
+        assert one.reading.label == expected.argmax() and one.hidden == len(config.network.widths)
+        assert len(one.contributions.answers) == (config.network.widths[-1] if config.network.widths else 784)
+        assert (one.kernel is not None) == (len(config.network.widths) == 1)
         page = prediction_report.explanation_page([one], digits, []).markdown()
         assert ("what each unit looks for" in page) == (one.kernel is not None)
-        assert ("What each pixel added" in page) == (not config.widths)
+        assert ("What each pixel added" in page) == (not config.network.widths)
 
 
 def test_the_nearest_training_image_of_a_training_image_is_itself(model, digits):

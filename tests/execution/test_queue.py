@@ -31,7 +31,7 @@ def storage(tmp_path) -> str:
 
 
 def cells(number: int) -> list[TrialSpec]:
-    return [TrialSpec("arm", TrialConfig(seed=seed)) for seed in range(1, number + 1)]
+    return [TrialSpec("arm", TrialConfig.parse({"seed": seed})) for seed in range(1, number + 1)]
 
 
 def filled(storage: str, name: str, number: int) -> Queue:
@@ -66,7 +66,7 @@ def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
 
 
 def test_config_comes_through_the_queue_unchanged(storage):
-    config = TrialConfig(learning_rate=0.1 + 0.2, hidden="20-7-5", patience=None, l2=1e-7)
+    config = TrialConfig.parse({"learning_rate": 0.1 + 0.2, "hidden": "20-7-5", "patience": None, "l2": 1e-7})
     study, _ = create_queue(storage, "text")
     study.add_specs([TrialSpec("arm", config)])
     assert TrialConfig.parse(study.trials[0].user_attrs["config"]) == config

@@ -86,7 +86,7 @@ def test_reuse_false_trains_anyway(first, few_digits):
 @pytest.mark.parametrize("change", ["code", "libraries", "data", "split"])
 def test_other_code_libraries_or_data_are_not_shared(first, few_digits, monkeypatch, change):
     config_, dataset = by_name(first)["learning_rate=0.01 · seed 1"].params, few_digits
-    trial = config.TrialConfig.parse({name: config_[name] for name in config.TrialConfig.model_fields})
+    trial = config.TrialConfig.parse({name: config_[name] for name in config.FIELDS})
     sha256, rows = dataset.sha256, len(dataset.validation)
     assert records.find_equal(connect(), fingerprint.fingerprint(trial, sha256, rows))
     if change == "code":

@@ -46,7 +46,7 @@ def trained(search: Search):
     def objective(trial: optuna.Trial) -> float:
         settings = search.space.suggest(trial)
         value = abs(settings["learning_rate"] - 0.01) + settings["dropout"] / 10
-        for epoch in range(1, search.baseline.epochs + 1):
+        for epoch in range(1, search.baseline.training.epochs + 1):
             trial.report(value + 1 / epoch, epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned

@@ -19,12 +19,16 @@ from study.training.config import TrialConfig
 
 
 def cells(arms=2, seeds=2) -> list[TrialSpec]:
-    return [TrialSpec(f"arm {arm}", TrialConfig(epochs=4, seed=seed)) for seed in range(seeds) for arm in range(arms)]
+    return [
+        TrialSpec(f"arm {arm}", TrialConfig.parse({"epochs": 4, "seed": seed}))
+        for seed in range(seeds)
+        for arm in range(arms)
+    ]
 
 
 def at(cell: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
     slot = cells().index(cell)
-    return Progress(slot, cell.name, state, epoch, cell.config.epochs, None, None)
+    return Progress(slot, cell.name, state, epoch, cell.config.training.epochs, None, None)
 
 
 @pytest.mark.parametrize("hidden, batch_size, weights, steps", [
@@ -34,7 +38,7 @@ def at(cell: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
     ("128", 2_000, 101_632, 1),
 ])  # fmt: skip
 def test_a_trial_costs_its_weights_rows_and_steps(digits, hidden, batch_size, weights, steps):
-    config = TrialConfig(hidden=hidden, batch_size=batch_size, epochs=3)
+    config = TrialConfig.parse({"hidden": hidden, "batch_size": batch_size, "epochs": 3})
     epoch = (
         weights * 1_222 * SECONDS_A_WEIGHT_AND_ROW
         + weights * steps * SECONDS_A_WEIGHT_AND_STEP
@@ -44,7 +48,7 @@ def test_a_trial_costs_its_weights_rows_and_steps(digits, hidden, batch_size, we
 
 
 def test_the_weights_follow_the_images_and_the_classes(digits):
-    config = TrialConfig(hidden="none", epochs=1)
+    config = TrialConfig.parse({"hidden": "none", "epochs": 1})
     small = replace(digits, classes=2, train=replace(digits.train, images=digits.train.images[:, :14, :7]))
     share = (trial_seconds(config, small) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP) / (
         trial_seconds(config, digits) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP
@@ -54,7 +58,7 @@ def test_the_weights_follow_the_images_and_the_classes(digits):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_all_trials_share_the_workers_and_each_arm_is_compiled(digits, workers):
-    trials = 4 * trial_seconds(TrialConfig(epochs=4), digits)
+    trials = 4 * trial_seconds(TrialConfig.parse({"epochs": 4}), digits)
     expected = SECONDS_TO_START + trials / workers + 2 * SECONDS_TO_COMPILE
     assert total_seconds(cells(), digits, workers) == pytest.approx(expected)
 

@@ -52,7 +52,7 @@ def asked(name: str, storage: str, epochs: int, **given) -> dict:
 
 def null_run(config, dataset, record, name, on_epoch) -> SimpleNamespace:
     """Run a trial that trains nothing, as `run_trial` would one that does."""
-    epoch = SimpleNamespace(number=1, val_cross_entropy=abs(np.log10(config.learning_rate) + 2))
+    epoch = SimpleNamespace(number=1, val_cross_entropy=abs(np.log10(config.training.learning_rate) + 2))
     record.log_epoch(1, {"val_cross_entropy": epoch.val_cross_entropy})
     on_epoch(epoch)
     record.log_summary({"model_val_cross_entropy": epoch.val_cross_entropy})

@@ -46,7 +46,7 @@ def network(few_digits) -> keras.Model:
     """A network of 784-16-10 after one pass of least squares: enough to tell digits apart."""
     from study.training.network import build
 
-    model = build(TrialConfig(hidden="none"))
+    model = build(TrialConfig.parse({"hidden": "none"}))
     images = few_digits.train.images.reshape(-1, 784) / 255
     wanted = 10 * np.eye(10)[few_digits.train.labels]
     model.set_weights([np.linalg.solve(images.T @ images + 10 * np.eye(784), images.T @ wanted), np.zeros(10)])
@@ -201,7 +201,7 @@ def test_what_is_seen_can_be_left_out(uri):
 def test_network_for_other_images_is_no_digit_model(store, few_digits):
     from study.training.network import build
 
-    build(TrialConfig(hidden="none"), image_shape=(8, 8)).save("small.keras")
+    build(TrialConfig.parse({"hidden": "none"}), image_shape=(8, 8)).save("small.keras")
     client = connect()
     run = runs.open_study_run(client, "small")
     reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()

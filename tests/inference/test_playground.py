@@ -31,7 +31,7 @@ from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
 
-CONFIG = TrialConfig(data="digits", hidden="64", learning_rate=0.003, batch_size=32, epochs=8)
+CONFIG = TrialConfig.parse({"data": "digits", "hidden": "64", "learning_rate": 0.003, "batch_size": 32, "epochs": 8})
 MINE = "models:/mine@champion"
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 

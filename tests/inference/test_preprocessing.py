@@ -450,7 +450,7 @@ def test_a_network_reads_the_kept_pictures(mnist):
     from study.training import loop, network  # here, because the fast tests need not wait for TensorFlow
     from study.training.config import TrialConfig
 
-    config = TrialConfig(hidden="512", dropout=0.2, epochs=5, batch_size=64)
+    config = TrialConfig.parse({"hidden": "512", "dropout": 0.2, "epochs": 5, "batch_size": 64})
     model = network.build(config, mnist.image_shape, mnist.classes)
     model.set_weights(loop.train(config, mnist).weights)
     labels = np.array([int(path.name[0]) for path in PICTURES])

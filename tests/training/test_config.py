@@ -3,7 +3,7 @@ from factories.configs import OTHER
 from pydantic import ValidationError
 
 from study.base.errors import ConfigError
-from study.training.config import TrialConfig, parse_settings, value_text
+from study.training.config import FIELDS, TrialConfig, parse_settings, value_text
 
 WRONG = {
     "validate_every": ["0", "-1", "1.5", "never", True],
@@ -29,7 +29,7 @@ WRONG = {
 
 
 def test_the_cases_cover_every_field():
-    assert set(OTHER) == set(WRONG) == set(TrialConfig.model_fields)
+    assert set(OTHER) == set(WRONG) == set(FIELDS)
 
 
 # --- one field --------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_a_value_that_a_field_cannot_have_is_refused_by_name(name, value):
     ],
 )  # fmt: skip
 def test_a_field_takes_the_ends_of_its_range(name, value):
-    assert getattr(TrialConfig.parse({name: value}), name) == value
+    assert TrialConfig.parse({name: value}).get(name) == value
 
 
 @pytest.mark.parametrize("value, hidden, widths", [
@@ -60,19 +60,19 @@ def test_a_field_takes_the_ends_of_its_range(name, value):
 ])  # fmt: skip
 def test_hidden_gives_the_widths(value, hidden, widths):
     config = TrialConfig.parse({"hidden": value})
-    assert (config.hidden, config.widths) == (hidden, widths)
+    assert (config.network.hidden, config.network.widths) == (hidden, widths)
 
 
 @pytest.mark.parametrize("value, validation", [
     ("auto", "auto"), (5000, "5000"), ("5000", "5000"), ("5000.0", "5000"), (0.2, "0.2"), ("0.20", "0.2"), ("1", "1"),
 ])  # fmt: skip
 def test_validation_has_one_wording_for_one_split(value, validation):
-    assert TrialConfig.parse({"validation": value}).validation == validation
+    assert TrialConfig.parse({"validation": value}).data.validation == validation
 
 
 @pytest.mark.parametrize("value, patience", [("none", None), (None, None), ("3", 3)])
 def test_patience_may_be_none(value, patience):
-    assert TrialConfig.parse({"patience": value}).patience == patience
+    assert TrialConfig.parse({"patience": value}).training.patience == patience
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
@@ -85,13 +85,13 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 
 def test_a_config_cannot_be_changed():
     with pytest.raises(ValidationError, match="frozen"):
-        TrialConfig().dropout = 0.5
+        TrialConfig().network.dropout = 0.5
 
 
 def test_replace_leaves_the_original_and_checks_the_copy():
-    config = TrialConfig(hidden="20-7")
-    assert config.replace({"dropout": "0.3"}) == TrialConfig(hidden="20-7", dropout=0.3)
-    assert config.dropout == 0.0
+    config = TrialConfig.parse({"hidden": "20-7"})
+    assert config.replace({"dropout": "0.3"}) == TrialConfig.parse({"hidden": "20-7", "dropout": 0.3})
+    assert config.network.dropout == 0.0
     with pytest.raises(ConfigError, match="set: dropout cannot be 2"):
         config.replace({"dropout": 2}, where="set")
 
@@ -101,7 +101,7 @@ def test_replace_leaves_the_original_and_checks_the_copy():
 def test_a_config_survives_being_written_as_text(values):
     config = TrialConfig.parse(values)
     text = config.as_text()
-    assert list(text) == list(TrialConfig.model_fields)
+    assert list(text) == list(FIELDS)
     assert TrialConfig.parse(text) == config
     assert TrialConfig.parse(text).as_text() == text
 

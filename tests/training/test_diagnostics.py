@@ -10,14 +10,14 @@ def images(count: int, value: int = 0) -> np.ndarray:
 
 
 def model_with(activation: str, kernel: np.ndarray, bias: np.ndarray):
-    model = network.build(TrialConfig(hidden=str(len(bias)), activation=activation))
+    model = network.build(TrialConfig.parse({"hidden": str(len(bias)), "activation": activation}))
     weights = model.get_weights()
     model.set_weights([kernel, bias, *weights[2:]])
     return model
 
 
 def test_weights_are_numpys_numbers_from_input_to_output():
-    model = network.build(TrialConfig(hidden="20-7", batch_norm="after"))
+    model = network.build(TrialConfig.parse({"hidden": "20-7", "batch_norm": "after"}))
     found = diagnostics.weights(model)
     assert [(one.layer, one.shape) for one in found] == [
         ("hidden_1", (784, 20)), ("hidden_2", (20, 7)), ("logits", (7, 10)),
@@ -29,10 +29,10 @@ def test_weights_are_numpys_numbers_from_input_to_output():
 
 
 @pytest.mark.parametrize("config, count", [
-    (TrialConfig(hidden="128"), 784 * 128 + 128 + 1_290),
-    (TrialConfig(hidden="none"), 7_850),
-    (TrialConfig(hidden="5", batch_norm="after"), 784 * 5 + 5 + 2 * 5 + 60),  # its moving averages are not learned
-    (TrialConfig(hidden="5", batch_norm="before"), 784 * 5 + 2 * 5 + 60),
+    (TrialConfig.parse({"hidden": "128"}), 784 * 128 + 128 + 1_290),
+    (TrialConfig.parse({"hidden": "none"}), 7_850),
+    (TrialConfig.parse({"hidden": "5", "batch_norm": "after"}), 784 * 5 + 5 + 2 * 5 + 60),  # without moving averages
+    (TrialConfig.parse({"hidden": "5", "batch_norm": "before"}), 784 * 5 + 2 * 5 + 60),
 ])  # fmt: skip
 def test_parameters_are_those_that_are_learned(config, count):
     assert diagnostics.parameters(network.build(config)) == count
@@ -62,4 +62,4 @@ def test_a_bounded_activation_is_saturated_where_its_slope_is_below_a_twentieth_
 
 
 def test_without_hidden_layers_there_is_no_activity():
-    assert diagnostics.activity(network.build(TrialConfig(hidden="none")), images(1)) == []
+    assert diagnostics.activity(network.build(TrialConfig.parse({"hidden": "none"})), images(1)) == []

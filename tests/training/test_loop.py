@@ -25,14 +25,14 @@ def same_as_fit() -> list[TrialConfig]:
         for l2, batch_norm in ((0, "none"), (1e-3, "none"), (0, "before"), (1e-3, "after"))
     ] + [{"activation": activation, "l2": 1e-3, "hidden": "12-8"} for activation in ACTIVATIONS]
     return [
-        TrialConfig(**{"hidden": "12", "epochs": 3, "batch_size": (26, 32)[index % 2], **settings})
+        TrialConfig.parse({"hidden": "12", "epochs": 3, "batch_size": (26, 32)[index % 2], **settings})
         for index, settings in enumerate(configs)
     ]
 
 
 def differs(config: TrialConfig) -> str:
-    default = TrialConfig(epochs=3)
-    return " ".join(f"{name}={value}" for name, value in config.model_dump().items() if value != getattr(default, name))
+    default = TrialConfig.parse({"epochs": 3})
+    return " ".join(f"{name}={value}" for name, value in config.flat().items() if value != default.get(name))
 
 
 def fit(config, dataset):
@@ -40,12 +40,12 @@ def fit(config, dataset):
     model = network.build(config)
     model.compile(network.optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     curves = []
-    for epoch in range(1, config.epochs + 1):
+    for epoch in range(1, config.training.epochs + 1):
         order = loop.epoch_order(config.seed, epoch, len(dataset.train))
         history = model.fit(
             dataset.train.images[order],
             dataset.train.labels[order],
-            batch_size=config.batch_size,
+            batch_size=config.training.batch_size,
             shuffle=False,
             verbose=0,
             validation_data=(dataset.validation.images, dataset.validation.labels),
@@ -68,7 +68,7 @@ def test_training_reproduces_fit(config, few_digits):
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [32, 128])
 def test_training_reproduces_fit_on_mnist(batch_size, mnist):
-    config = TrialConfig(batch_size=batch_size, epochs=1, l2=1e-4)
+    config = TrialConfig.parse({"batch_size": batch_size, "epochs": 1, "l2": 1e-4})
     curves, weights = fit(config, mnist)
     result = train(config, mnist)
     assert [result.epochs[0].loss, result.epochs[0].val_loss] == pytest.approx([curves[0][0], curves[0][2]], abs=1e-4)
@@ -79,8 +79,16 @@ def test_training_reproduces_fit_on_mnist(batch_size, mnist):
 def test_one_step_is_the_gradient_that_numpy_finds(activation, few_digits):
     """Softmax cross-entropy, one hidden layer and L2, derived by hand; a batch of all rows is one step of SGD."""
     rate, l2 = 0.5, 0.01
-    config = TrialConfig(
-        hidden="6", activation=activation, optimizer="sgd", learning_rate=rate, l2=l2, batch_size=260, epochs=1
+    config = TrialConfig.parse(
+        {
+            "hidden": "6",
+            "activation": activation,
+            "optimizer": "sgd",
+            "learning_rate": rate,
+            "l2": l2,
+            "batch_size": 260,
+            "epochs": 1,
+        }
     )
     w1, b1, w2, b2 = (weights.astype(np.float64) for weights in network.build(config).get_weights())
     x = few_digits.train.images.reshape(260, -1) / 255
@@ -107,7 +115,9 @@ def test_one_step_is_the_gradient_that_numpy_finds(activation, few_digits):
         np.testing.assert_allclose(mine, start - rate * gradient, atol=1e-6)
 
 
-RECIPE = TrialConfig(hidden="12", dropout=0.2, l2=1e-4, batch_size=32, epochs=3, learning_rate=0.003)
+RECIPE = TrialConfig.parse(
+    {"hidden": "12", "dropout": 0.2, "l2": 1e-4, "batch_size": 32, "epochs": 3, "learning_rate": 0.003}
+)
 
 
 def bits(result):
@@ -136,7 +146,7 @@ def test_same_config_gives_same_bits_in_another_process(digits):
 
 
 def test_next_trial_of_the_same_shape_compiles_nothing(few_digits):
-    config = TrialConfig(hidden="11", dropout=0.1, l2=1e-3, batch_size=26, epochs=1)
+    config = TrialConfig.parse({"hidden": "11", "dropout": 0.1, "l2": 1e-3, "batch_size": 26, "epochs": 1})
     train(config, few_digits)
     programs = loop._program.cache_info().misses
     train(config.replace({"learning_rate": 0.02, "dropout": 0.4, "l2": 1e-5, "seed": 3, "epochs": 2}), few_digits)
@@ -154,7 +164,7 @@ def test_rate_strength_and_dropout_reach_the_program(few_digits):
 
 
 def test_dropout_keeps_the_mean_and_draws_anew_each_step(few_digits):
-    config = TrialConfig(hidden="50", dropout=0.3, batch_size=26)
+    config = TrialConfig.parse({"hidden": "50", "dropout": 0.3, "batch_size": 26})
     program = loop.Program(loop._shape_of(config), (28, 28), 10)
     program.start(config)
     ones = np.ones((400, 50), np.float32)
@@ -222,7 +232,7 @@ def test_early_stopping_stops_and_restores_where_keras_does(patience, min_delta)
     keras_own = loop.keras.callbacks.EarlyStopping(
         "val_loss", patience=patience, min_delta=min_delta, restore_best_weights=True, mode="min"
     )
-    model = network.build(TrialConfig(hidden="none"))
+    model = network.build(TrialConfig.parse({"hidden": "none"}))
     keras_own.set_model(model)
     keras_own.on_train_begin()
     model.stop_training = False
@@ -237,7 +247,7 @@ def test_early_stopping_stops_and_restores_where_keras_does(patience, min_delta)
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(few_digits):
-    config = TrialConfig(hidden="64", learning_rate=0.02, batch_size=26, epochs=40, patience=2)
+    config = TrialConfig.parse({"hidden": "64", "learning_rate": 0.02, "batch_size": 26, "epochs": 40, "patience": 2})
     stopped = train(config, few_digits)
     assert stopped.best_epoch == stopped.model_epoch == len(stopped.epochs) - 2 < 38
     until_best = train(config.replace({"epochs": stopped.best_epoch, "patience": None}), few_digits)
@@ -245,13 +255,17 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(few_digits):
 
 
 def test_without_patience_the_last_epoch_is_the_model(few_digits):
-    result = train(TrialConfig(hidden="64", learning_rate=0.05, batch_size=26, epochs=12), few_digits)
+    result = train(
+        TrialConfig.parse({"hidden": "64", "learning_rate": 0.05, "batch_size": 26, "epochs": 12}), few_digits
+    )
     assert result.model_epoch == len(result.epochs) == 12
     assert result.best_epoch == min(result.epochs, key=lambda epoch: epoch.val_loss).number
 
 
 def test_from_zeros_the_kernels_never_leave_zero_and_one_class_is_predicted(few_digits):
-    result = train(TrialConfig(hidden="8", initializer="zeros", batch_size=26, epochs=3), few_digits)
+    result = train(
+        TrialConfig.parse({"hidden": "8", "initializer": "zeros", "batch_size": 26, "epochs": 3}), few_digits
+    )
     assert all(not weights.any() for weights in result.weights if weights.ndim == 2)
     assert result.weights[-1].any()  # the last biases learn how frequent the classes are
     counts = np.bincount(few_digits.validation.labels)
@@ -259,7 +273,7 @@ def test_from_zeros_the_kernels_never_leave_zero_and_one_class_is_predicted(few_
 
 
 def test_diverged_trial_ends_with_its_curve(few_digits):
-    result = train(TrialConfig(optimizer="sgd", learning_rate=1e20, l2=0.1, epochs=5), few_digits)
+    result = train(TrialConfig.parse({"optimizer": "sgd", "learning_rate": 1e20, "l2": 0.1, "epochs": 5}), few_digits)
     assert result.state == "diverged"
     assert "not finite from step" in result.reason
     assert 1 <= len(result.epochs) < 5
@@ -275,14 +289,14 @@ def test_on_epoch_sees_every_epoch_and_can_end_the_trial(few_digits):
 def test_last_batch_of_one_row_and_batch_larger_than_the_data(few_digits):
     odd = replace(few_digits, train=head(few_digits.train, 53))
     for batch_size, steps in ((26, 3), (500, 1), (1, 53)):
-        result = train(TrialConfig(hidden="8", batch_size=batch_size, epochs=1), odd)
+        result = train(TrialConfig.parse({"hidden": "8", "batch_size": batch_size, "epochs": 1}), odd)
         assert result.epochs[0].step_losses.shape == (steps,)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MNIST.exists(), reason=f"needs real MNIST, which is not at {MNIST}")
 def test_mnist_is_learned_as_well_as_it_should_be(mnist):
-    result = train(TrialConfig(batch_size=64, epochs=5), mnist)
+    result = train(TrialConfig.parse({"batch_size": 64, "epochs": 5}), mnist)
     model = network.build(TrialConfig())
     model.set_weights(result.weights)
     predicted = loop.logits(model, mnist.test.images).argmax(axis=1)

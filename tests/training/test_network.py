@@ -6,7 +6,7 @@ from study.training.config import TrialConfig
 
 
 def kinds(**settings):
-    return [type(layer).__name__ for layer in network.build(TrialConfig(**settings)).layers]
+    return [type(layer).__name__ for layer in network.build(TrialConfig.parse(settings)).layers]
 
 
 def test_layers_stand_in_the_order_that_the_config_names():
@@ -33,7 +33,7 @@ def test_parameters_of_the_baseline_are_those_of_784_128_10():
 
 def test_initial_weights_depend_on_the_seed_alone():
     def weights(**settings):
-        return network.build(TrialConfig(**settings)).get_weights()
+        return network.build(TrialConfig.parse(settings)).get_weights()
 
     first, same, other = weights(), weights(dropout=0.2, learning_rate=0.5, l2=0.1), weights(seed=2)
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
@@ -41,12 +41,12 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 
 def test_layers_of_one_network_start_from_different_numbers():
-    weights = network.build(TrialConfig(hidden="784", initializer="random_normal")).get_weights()
+    weights = network.build(TrialConfig.parse({"hidden": "784", "initializer": "random_normal"})).get_weights()
     assert not np.array_equal(weights[0][:, :10], weights[2])
 
 
 def test_every_kernel_and_no_bias_is_regularized():
-    layers = network.build(TrialConfig(hidden="8-8", l2=0.01)).layers
+    layers = network.build(TrialConfig.parse({"hidden": "8-8", "l2": 0.01})).layers
     dense = [layer for layer in layers if type(layer).__name__ == "Dense"]
     assert [float(layer.kernel_regularizer.l2) for layer in dense] == pytest.approx([0.01] * 3)
     assert all(layer.bias_regularizer is None for layer in dense)
@@ -65,7 +65,9 @@ def test_every_kernel_and_no_bias_is_regularized():
 )
 def test_optimizers_are_keras_own(name, kind, expected):
     decay = 0.02 if name == "adamw" else 0
-    optimizer = network.optimizer(TrialConfig(optimizer=name, learning_rate=0.3, momentum=0.8, weight_decay=decay))
+    optimizer = network.optimizer(
+        TrialConfig.parse({"optimizer": name, "learning_rate": 0.3, "momentum": 0.8, "weight_decay": decay})
+    )
     settings = optimizer.get_config()
     assert type(optimizer).__name__ == kind
     assert {key: settings[key] for key in expected} == pytest.approx(expected)
@@ -73,8 +75,8 @@ def test_optimizers_are_keras_own(name, kind, expected):
 
 
 def test_small_normal_weights_have_an_sd_of_a_hundredth():
-    kernel = network.build(TrialConfig(initializer="small_normal")).get_weights()[0]
+    kernel = network.build(TrialConfig.parse({"initializer": "small_normal"})).get_weights()[0]
     assert kernel.std() == pytest.approx(0.01, rel=0.02)
     assert abs(kernel.mean()) < 1e-4
-    other = network.build(TrialConfig(initializer="small_normal", seed=2)).get_weights()[0]
+    other = network.build(TrialConfig.parse({"initializer": "small_normal", "seed": 2})).get_weights()[0]
     assert not np.array_equal(kernel, other)

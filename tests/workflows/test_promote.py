@@ -25,7 +25,7 @@ NAME = "reads-digits"
 
 def found(digits, accuracy: float, seed: int, **settings) -> Trial:
     """A trial on the digits whose record says that it validates so well."""
-    config = TrialConfig(data="digits", validation="216", seed=seed, **settings)
+    config = TrialConfig.parse({"data": "digits", "validation": "216", "seed": seed, **settings})
     return Trial("a", seed, (accuracy,), params=config.as_text())
 
 

@@ -27,7 +27,7 @@ from study.execution.queue import create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking.artifacts import CURVES
 from study.tracking.records import read_kernels, read_trials
-from study.training.config import TrialConfig
+from study.training.config import FIELDS, TrialConfig
 from study.workflows import run_ablation
 from study.workflows.common import assignment
 
@@ -120,15 +120,15 @@ def test_study_run_has_a_name_a_table_and_a_picture(run_id, outcome):
 
 def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     record = records["large, at 1/3 · seed 2"]
-    params = {name: record.params[name] for name in TrialConfig.model_fields}
+    params = {name: record.params[name] for name in FIELDS}
     config = TrialConfig.parse(params)
-    assert (config.batch_size, config.learning_rate, config.seed, config.hidden) == (
+    assert (config.training.batch_size, config.training.learning_rate, config.seed, config.network.hidden) == (
         128,
         0.0033333333333333335,
         2,
         "16",
     )
-    assert (config.data, config.validation) == ("digits", "216")
+    assert (config.data.source, config.data.validation) == ("digits", "216")
     study_tags = {
         key: value
         for key, value in MlflowClient().get_run(run_id).data.tags.items()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from study.analysis.search_results import SearchStudy, slot_of
-from study.design.search_space import Dimension
+from study.design.dimensions import Choices, Dimension
 from study.reports.plots.series import Axis
 from study.tracking.records import RunRecord
 from study.training.config import brief
@@ -58,10 +58,10 @@ def whole_axis(title: str, first: int, last: int) -> Axis:
 
 def field_axis(dimension: Dimension) -> Axis:
     """Return a field's axis: choices are at 0, 1, …; where 0 lies below a logarithmic range it is the low end."""
-    if dimension.choices:
+    if isinstance(dimension, Choices):
         ticks = {float(number): brief(choice) for number, choice in enumerate(dimension.choices)}
         return Axis(dimension.field, False, ticks, (-0.5, len(ticks) - 0.5))
-    limits = place(dimension, -0.03), place(dimension, 1.03)
+    limits = dimension.at(-0.03), dimension.at(1.03)
     if not dimension.log:
         return Axis(dimension.field, limits=limits)
     least = dimension.low if dimension.zero_below is None else dimension.zero_below
@@ -71,43 +71,23 @@ def field_axis(dimension: Dimension) -> Axis:
 
 def share(dimension: Dimension, settings: Mapping[str, object]) -> float | None:
     """Return how far up its axis a field's value lies, from 0 to 1; None where the field was not searched."""
-    if dimension.field not in settings:
-        return None
-    value = settings[dimension.field]
-    if dimension.choices:
-        return dimension.choices.index(value) / max(1, len(dimension.choices) - 1)
-    return _share_of(dimension, dimension.drawn(value))
-
-
-def _share_of(dimension: Dimension, number: float) -> float:
-    scale = math.log if dimension.log else float
-    low, high = scale(dimension.low), scale(dimension.high)
-    return (scale(number) - low) / (high - low)
-
-
-def place(dimension: Dimension, share_of_axis: float) -> float:
-    """Return the place on the field's axis that lies so far up."""
-    if dimension.choices:
-        return share_of_axis * max(1, len(dimension.choices) - 1)
-    if dimension.log:
-        return dimension.low * (dimension.high / dimension.low) ** share_of_axis
-    return dimension.low + share_of_axis * (dimension.high - dimension.low)
+    return dimension.position(settings[dimension.field]) if dimension.field in settings else None
 
 
 def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord, step: float = APART[0]) -> float:
     """Return the place on the field's axis where a trial stands, those of one choice a little apart."""
-    apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if dimension.choices else 0
-    return place(dimension, share(dimension, study.settings(trial))) + apart
+    apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if isinstance(dimension, Choices) else 0
+    return dimension.at(dimension.position(study.settings(trial)[dimension.field])) + apart
 
 
 def share_ticks(dimension: Dimension) -> dict[float, str]:
     """Return the ticks of a field's axis by how far up they are."""
     ticks = field_axis(dimension).ticks
     if ticks is None:
-        return {at: f"{place(dimension, at):.3g}" for at in (0.0, 0.25, 0.5, 0.75, 1.0)}
-    if dimension.choices:
+        return {at: f"{dimension.at(at):.3g}" for at in (0.0, 0.25, 0.5, 0.75, 1.0)}
+    if isinstance(dimension, Choices):
         return {at / max(1, len(ticks) - 1): text for at, text in ticks.items()}
-    return {_share_of(dimension, at): text for at, text in ticks.items()}
+    return {dimension.position(at): text for at, text in ticks.items()}
 
 
 def _log_ticks(low: float, high: float) -> dict[float, str]:

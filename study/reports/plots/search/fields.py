@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from study.analysis.search_results import SearchStudy
-from study.design.search_space import Dimension
+from study.design.dimensions import Choices, Dimension
 from study.reports.document import Interactive
 from study.reports.plots import panels, style
 from study.reports.plots.search.axes import (
@@ -16,7 +16,6 @@ from study.reports.plots.search.axes import (
     field_axis,
     metric_axis,
     metric_heights,
-    place,
     place_of,
     share,
     share_ticks,
@@ -138,7 +137,7 @@ def contour(study: SearchStudy) -> Interactive | None:
     grids = [_grid(dimension) for dimension in (across, up)]
     places = np.array([[share(each, study.settings(trial)) for each in (across, up)] for trial in trials])
     ground = go.Contour(
-        x=[place(across, at) for at in grids[0]], y=[place(up, at) for at in grids[1]],
+        x=[across.at(at) for at in grids[0]], y=[up.at(at) for at in grids[1]],
         z=_means_near_by(places, np.array(heights), *grids), zmin=min(heights), zmax=max(heights), ncontours=14,
         colorscale=scale, opacity=0.7, line={"width": 0.5, "color": GREY}, hoverinfo="skip",
         colorbar={"tickvals": [*ticks], "ticktext": [*ticks.values()], "outlinewidth": 0, "thickness": 12,
@@ -163,7 +162,9 @@ def contour(study: SearchStudy) -> Interactive | None:
 
 
 def _grid(dimension: Dimension) -> np.ndarray:
-    return np.linspace(0, 1, len(dimension.choices)) if dimension.choices else np.linspace(-0.03, 1.03, CELLS)
+    return (
+        np.linspace(0, 1, len(dimension.choices)) if isinstance(dimension, Choices) else np.linspace(-0.03, 1.03, CELLS)
+    )
 
 
 def _means_near_by(places: np.ndarray, values: np.ndarray, across: np.ndarray, up: np.ndarray) -> np.ndarray:
