@@ -15,7 +15,7 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy study entrypoints
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/ready

@@ -41,7 +41,7 @@ def main(*, image: str | None, indices: list[int] | None, model: str, data: str 
         _print_explanations(answer)
     elif image == SYNTHETIC:
         _print_many(answer := question.draw(count, seed))
-    elif (path := predict.find_picture(image)).is_dir():
+    elif (path := predict.find_picture(str(image))).is_dir():
         _print_many(answer := question.read_folder(path))
     else:
         answer = question.read_picture(path)

@@ -1,13 +1,26 @@
 """Controlled ablations and searches of Keras hyperparameters, every trial an MLflow run.
 
-The modules import downwards only, which a test holds them to. From the bottom: `errors`, `config`, `data`, `evaluation`
-and `statistics`; `network` and `training` on the `backend`; `figures`, `tracking`, and `trial`, which takes a config to
-a finished run; `workers`, which take trials from the queue; `plan`, `ablation`, `report`, and on top `conduct`.
+In a notebook: `study.run_ablation(...)`, `study.run_search(...)` and `study.load(run_id)` (docs/python.md). Importing
+this package imports neither TensorFlow nor MLflow; the first of these calls does.
 """
 
+import importlib
 import sys
 
 from study.base import startup
 
 if sys.argv[0] == "-m":  # `python -m` looks for one of our programs, which resumes when it has what it needs
     startup.pause_collector()
+
+_DOOR = {name: "study.workflows.notebook" for name in ("run_ablation", "run_search", "load")}
+__all__ = [*_DOOR]
+
+
+def __getattr__(name: str) -> object:
+    if name in _DOOR:
+        return getattr(importlib.import_module(_DOOR[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_DOOR])

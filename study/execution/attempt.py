@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
@@ -22,6 +23,9 @@ from study.tracking.store import FAULTS as TRACKING_FAULTS
 from study.tracking.store import MlflowClient
 from study.training.config import TrialConfig, brief, settings_text
 from study.training.fingerprint import fingerprint
+
+if TYPE_CHECKING:  # imports TensorFlow
+    from study.training.loop import Epoch
 
 STORE_FAULTS = (OSError, *FAULTS, *TRACKING_FAULTS)
 
@@ -63,29 +67,28 @@ class Outcome:
     cause: BaseException | None = None
 
 
-@dataclass
-class Attempt:
-    """One try of a trial: first what Optuna handed out, then, as it is prepared, what it takes to execute it.
+@dataclass(frozen=True)
+class Recorded:
+    """A trial whose last try finished, and whose worker died before it told Optuna: its result is in `record`."""
 
-    Of `recorded` (its last try finished, and its worker died before it told Optuna), `equal` (a finished trial to
-    carry over) and neither (it has to be trained), one holds. `run` is the MLflow run that this try writes.
-    """
+    record: RunRecord
 
-    trial: optuna.Trial
-    config: TrialConfig | None = None
-    recorded: RunRecord | None = None
-    equal: reuse.Equal | None = None
-    run: Run | None = None
 
-    @property
-    def name(self) -> str:
-        """What the trial is called in MLflow."""
-        return self.trial.user_attrs[attributes.NAME]
+@dataclass(frozen=True)
+class Carried:
+    """A trial whose `equal` the store has: its result is carried over into `run`."""
 
-    def end_run(self, status: str, reason: str) -> None:
-        """End the run of this try, if it has begun one."""
-        if self.run:
-            self.run.end(status, reason)
+    config: TrialConfig
+    run: Run
+    equal: reuse.Equal
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A trial that has to be trained, and recorded in `run`."""
+
+    config: TrialConfig
+    run: Run
 
 
 class TrialRunner:
@@ -109,34 +112,33 @@ class TrialRunner:
         self.process = processes.this_process()
         self.tags = runs.code_tags() | self.process
         self.done = 0
+        self._run: Run | None = None  # that of the trial in hand, once it has begun
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run one trial, record it in an MLflow run of its own, and return its value or raise what Optuna expects."""
-        attempt = Attempt(trial)
+        self._run = None
         try:
-            self.prepare(attempt)
-            outcome = self.execute(attempt)
+            outcome = self.execute(trial, self.prepare(trial))
         except (Exception, KeyboardInterrupt) as failure:
             outcome = _outcome_of(failure)
         finally:
             self.done += 1
-        return self.report(attempt, outcome)
+        return self.report(trial, outcome)
 
     # --- prepare ------------------------------------------------------------------------------------
 
-    def prepare(self, attempt: Attempt) -> None:
-        """Find out what the trial is, whether its result is there already, and begin its run where it is not."""
-        trial = attempt.trial
+    def prepare(self, trial: optuna.Trial) -> Recorded | Carried | Untrained:
+        """Find out what the trial is, and whether its result is there already; begin its run where it is not."""
         trial.set_user_attr(attributes.WORKER, self.process)
-        attempt.config = self._config(trial)
-        mark = fingerprint(attempt.config, self.dataset.sha256, len(self.dataset.validation))
+        config = self._config(trial)
+        mark = fingerprint(config, self.dataset.sha256, len(self.dataset.validation))
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
-            attempt.recorded = last
-            return
-        attempt.equal = reuse.find(self.client, mark) if self.assignment.reuse else None
-        attempt.run = self._start_run(attempt, mark)
-        trial.set_user_attr(attributes.RUN_ID, attempt.run.run_id)
+            return Recorded(last)
+        equal = reuse.find(self.client, mark) if self.assignment.reuse else None
+        self._run = run = self._start_run(trial, config, mark)
+        trial.set_user_attr(attributes.RUN_ID, run.run_id)
+        return Carried(config, run, equal) if equal else Untrained(config, run)
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
         """Return an ablation's config, or what the search suggests for this slot."""
@@ -150,51 +152,47 @@ class TrialRunner:
         trial.set_user_attr(attributes.SETTINGS, settings_text(settings, brief))
         return config
 
-    def _start_run(self, attempt: Attempt, mark: str) -> Run:
-        trial, config = attempt.trial, attempt.config
+    def _start_run(self, trial: optuna.Trial, config: TrialConfig, mark: str) -> Run:
+        own = trial.user_attrs
         tags = {
-            "slot": trial.user_attrs[attributes.SLOT],
+            "slot": own[attributes.SLOT],
             "seed": config.seed,
             "optuna_study": self.queue.study_name,
             "optuna_trial": trial.number,
             "fingerprint": mark,
         }
-        if attributes.ARM in trial.user_attrs:
-            tags["arm"] = trial.user_attrs[attributes.ARM]
+        if attributes.ARM in own:
+            tags["arm"] = own[attributes.ARM]
         return runs.start_trial_run(
-            self.client, self.assignment.run_id, attempt.name, config.as_text(), self.tags | tags
+            self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | tags
         )
 
     # --- execute ------------------------------------------------------------------------------------
 
-    def execute(self, attempt: Attempt) -> Outcome:
-        """Train the trial, or take its result from where it is; the run is ended when this returns."""
-        if attempt.recorded:
-            epochs = records.read_epochs(self.client, attempt.recorded.run_id)
-            return self._read(attempt.trial, attempt.recorded, epochs)
-        if attempt.equal:
-            return self._carry(attempt)
-        return self._train(attempt)
+    def execute(self, trial: optuna.Trial, prepared: Recorded | Carried | Untrained) -> Outcome:
+        """Train the trial, or take its result from where it is; its run is ended when this returns."""
+        match prepared:
+            case Recorded(record):
+                return self._read(trial, record, records.read_epochs(self.client, record.run_id))
+            case Carried(config, run, equal):
+                trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
+                reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
+                return self._read(trial, equal.record, equal.epochs)
+            case Untrained(config, run):
+                return self._train(trial, config, run)
 
-    def _train(self, attempt: Attempt) -> Outcome:
-        def report(epoch) -> bool:
-            attempt.trial.report(getattr(epoch, self.metric), epoch.number)
-            return attempt.trial.should_prune()
+    def _train(self, trial: optuna.Trial, config: TrialConfig, run: Run) -> Outcome:
+        def report(epoch: "Epoch") -> bool:
+            trial.report(getattr(epoch, self.metric), epoch.number)
+            return trial.should_prune()
 
-        result = self.train(attempt.config, self.dataset, attempt.run, attempt.name, report)
+        result = self.train(config, self.dataset, run, trial.user_attrs[attributes.NAME], report)
         match result.state:
             case "diverged":
                 return Outcome(Ending.DIVERGED, reason=result.reason)
             case "pruned":
                 return Outcome(Ending.PRUNED, reason=result.reason)
         return Outcome(Ending.COMPLETE, getattr(result.epochs[result.model_epoch - 1], self.metric))
-
-    def _carry(self, attempt: Attempt) -> Outcome:
-        """Make the trial's run what the equal one's is, from whatever study."""
-        equal = attempt.equal
-        attempt.trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
-        reuse.carry(equal, attempt.config, self.dataset, attempt.run, attempt.name)
-        return self._read(attempt.trial, equal.record, equal.epochs)
 
     def _read(self, trial: optuna.Trial, record: RunRecord, epochs: list[dict[str, float]]) -> Outcome:
         """Report to Optuna what a run has recorded, and return how it ended."""
@@ -206,9 +204,9 @@ class TrialRunner:
 
     # --- report -------------------------------------------------------------------------------------
 
-    def report(self, attempt: Attempt, outcome: Outcome) -> float:
+    def report(self, trial: optuna.Trial, outcome: Outcome) -> float:
         """Return a complete trial's value to Optuna; for every other ending do what it takes, and raise."""
-        trial, reason = attempt.trial, outcome.reason
+        reason = outcome.reason
         match outcome.ending:
             case Ending.COMPLETE:
                 return outcome.value
@@ -221,13 +219,13 @@ class TrialRunner:
                 try:
                     trial.set_user_attr(attributes.REASON, reason)
                 finally:
-                    attempt.end_run("FAILED", reason)
+                    self._end_run("FAILED", reason)
                 raise TrialFailed(reason) from outcome.cause
             case Ending.INTERRUPTED:
                 try:
                     self._requeue(trial)
                 finally:
-                    attempt.end_run("KILLED", reason)
+                    self._end_run("KILLED", reason)
                 raise KeyboardInterrupt from outcome.cause
             case Ending.STORE_FAULT:
                 with contextlib.suppress(*STORE_FAULTS):  # what cannot be written now is put right when it can be
@@ -235,8 +233,12 @@ class TrialRunner:
                     # Optuna does so after an Exception only, and a trial that seems to run is in its next try's way.
                     self.queue.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
                 with contextlib.suppress(*STORE_FAULTS):
-                    attempt.end_run("KILLED", reason)
+                    self._end_run("KILLED", reason)
                 raise StoreFault(reason) from outcome.cause
+
+    def _end_run(self, status: str, reason: str) -> None:
+        if self._run:
+            self._run.end(status, reason)
 
     def _requeue(self, trial: optuna.Trial) -> None:
         """Enqueue a trial again that is not to blame for coming to nothing."""

@@ -7,10 +7,11 @@ upgrade that changes one fails there and not in a user's study.
 import contextlib
 import copy
 from collections.abc import Container, Sequence
+from typing import cast
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import QMCSampler
+from optuna.samplers import BaseSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from study.execution.attributes import slot_of
@@ -74,6 +75,11 @@ class BySlots:
         return last_tries(trials, states)
 
 
+def by_slots(study: optuna.Study) -> optuna.Study:
+    """Return a study whose trials are numbered by their slots, with the last try of each, for samplers and pruners."""
+    return cast(optuna.Study, BySlots(study))
+
+
 def last_tries(trials: Sequence[FrozenTrial], states: Container[TrialState] | None = None) -> list[FrozenTrial]:
     """Return the last try of each slot, numbered by its slot, in the order of the slots; only those in `states`."""
     last = {slot_of(trial): trial for trial in trials}
@@ -95,8 +101,10 @@ class SobolPoint(QMCSampler):
     Optuna keeps count in the storage, where two workers can be given the same number.
     """
 
-    def __init__(self, known: dict[str, BaseDistribution], number: int, **settings: object):
-        super().__init__(scramble=True, warn_independent_sampling=False, **settings)
+    def __init__(self, known: dict[str, BaseDistribution], number: int, seed: int, independent_sampler: BaseSampler):
+        super().__init__(
+            scramble=True, seed=seed, independent_sampler=independent_sampler, warn_independent_sampling=False
+        )
         self._known, self._number = known, number
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -10,13 +10,13 @@ from optuna.trial import FrozenTrial
 
 from study.design.search import Search
 from study.execution.attributes import slot_of
-from study.execution.optuna_internals import BySlots, numbered_by_slot
+from study.execution.optuna_internals import by_slots, numbered_by_slot
 
 MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # so that epoch 3 is the first after which a trial can end
 HYPERBAND = {"reduction": 2, "least": 1}
 
 
-def pruner(search: Search, **settings: object) -> BasePruner:
+def pruner(search: Search, **settings: int) -> BasePruner:
     """Return what gives up the search's poor trials; `settings` change MEDIAN or HYPERBAND."""
     epochs = search.baseline.training.epochs
     if search.pruner == "median":
@@ -39,7 +39,7 @@ class Sparing(BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         if slot_of(trial) == 0 or trial.last_step is None or trial.last_step >= self._epochs:
             return False
-        return self._pruner.prune(BySlots(study), numbered_by_slot(trial))
+        return self._pruner.prune(by_slots(study), numbered_by_slot(trial))
 
 
 class Hyperband(BasePruner):
@@ -52,7 +52,7 @@ class Hyperband(BasePruner):
     """
 
     def __init__(self, epochs: int, reduction: int, least: int):
-        rungs = []
+        rungs: list[int] = []
         while (rung := epochs // reduction ** (len(rungs) + 1)) >= least:
             rungs.insert(0, rung)
         self.brackets = [tuple(rungs[first:]) for first in range(len(rungs) + 1)]
@@ -68,7 +68,7 @@ class Hyperband(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         bracket, epoch = self.bracket(slot_of(trial)), trial.last_step
-        if epoch not in self.brackets[bracket]:
+        if epoch is None or epoch not in self.brackets[bracket]:
             return False
         value = trial.intermediate_values[epoch]
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1

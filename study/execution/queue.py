@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import optuna
 from optuna.pruners import BasePruner
@@ -125,7 +126,9 @@ def _open(storage: str) -> Storage:
     return open_storage(storage, on_stale=recovery.requeue)
 
 
-def create_queue(storage: str, name: str, direction: str = "minimize", metric: str = "val_loss") -> tuple[Queue, bool]:
+def create_queue(
+    storage: str, name: str, direction: Literal["minimize", "maximize"] = "minimize", metric: str = "val_loss"
+) -> tuple[Queue, bool]:
     """Return the queue of this name, and whether it is new; its tables are made where there are none.
 
     `metric` is what its trials report, as Optuna's own tools are to call it. A queue that is not new has its

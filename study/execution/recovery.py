@@ -63,7 +63,7 @@ def requeue_lost(study: optuna.Study) -> None:
     """Requeue the trials of workers on this machine that have ended, without waiting for their heartbeats."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         worker = trial.user_attrs.get(WORKER)
-        late = datetime.now() - trial.datetime_start > timedelta(seconds=GRACE_SECONDS)
+        late = _is_long_ago(trial.datetime_start)
         if is_gone(worker) if worker else late:
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 optuna_internals.mark_failed(study, trial)
@@ -78,11 +78,14 @@ def requeue_forgotten(study: optuna.Study) -> None:
     """
     trials = study.get_trials(deepcopy=False)
     tried_again = {number for trial in trials for number in tries_before(trial)}
-    long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
     for trial in trials:
         died = trial.state == TrialState.FAIL and REASON not in trial.user_attrs
-        if died and trial.number not in tried_again and trial.datetime_complete < long_ago:
+        if died and trial.number not in tried_again and _is_long_ago(trial.datetime_complete):
             requeue(study, trial)
+
+
+def _is_long_ago(moment: datetime | None) -> bool:
+    return moment is not None and datetime.now() - moment > timedelta(seconds=GRACE_SECONDS)
 
 
 # --- runs -------------------------------------------------------------------------------------------

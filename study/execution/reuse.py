@@ -48,7 +48,8 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
 
     run.log_dataset(dataset)
     model = from_bytes(equal.model)
-    files, metrics = equal.files, equal.record.metrics
+    files: dict[str, bytes | str] = dict(equal.files)
+    metrics = equal.record.metrics
     metrics = {key: value for key, value in metrics.items() if key not in BY_EPOCH}
     if (PREDICTIONS in files) != (len(dataset.test) > 0):
         new_files, scores = run_trial.score(model, config, dataset, f"{name} · {dataset.title}")

@@ -11,6 +11,7 @@ The settings were chosen by ``python -m benchmarks.search_quality`` (docs/lab-lo
 import warnings
 import zlib
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import optuna
@@ -22,8 +23,9 @@ from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of
-from study.execution.optuna_internals import BySlots, SobolPoint, numbered_by_slot
+from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
 
+S = TypeVar("S")  # a sampler
 TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
 
 
@@ -59,12 +61,12 @@ class BySlot(BaseSampler):
         return self._make(slot_of(trial), int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._made(trial).infer_relative_search_space(BySlots(study), numbered_by_slot(trial))
+        return self._made(trial).infer_relative_search_space(by_slots(study), numbered_by_slot(trial))
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, object]:
-        sampler, slots = self._made(trial), BySlots(study)
+        sampler, slots = self._made(trial), by_slots(study)
         sampler.infer_relative_search_space(slots, numbered_by_slot(trial))  # TPE keeps its groups from here
         return sampler.sample_relative(slots, numbered_by_slot(trial), search_space)
 
@@ -72,7 +74,7 @@ class BySlot(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> object:
         sampler = self._made(trial, param_name)
-        return sampler.sample_independent(BySlots(study), numbered_by_slot(trial), param_name, param_distribution)
+        return sampler.sample_independent(by_slots(study), numbered_by_slot(trial), param_name, param_distribution)
 
 
 class _CmaEs(CmaEsSampler):
@@ -110,7 +112,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 
-def _silently(make: Callable, **settings: object) -> object:
+def _silently(make: Callable[..., S], **settings: object) -> S:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return make(**settings)

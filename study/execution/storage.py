@@ -132,7 +132,7 @@ def check_storage(storage: str, *, exists: bool = False) -> None:
         return
     if url.database in (None, "", ":memory:"):
         raise ConfigError("storage is in the memory of one process, where no other finds it", expected=expected)
-    path = Path(url.database)
+    path = Path(url.database or "")
     if not path.absolute().parent.is_dir():
         raise ConfigError("no such folder", where=f"storage {path.parent}")
     if exists and is_absent(storage):
@@ -143,7 +143,7 @@ def check_storage(storage: str, *, exists: bool = False) -> None:
 def is_absent(storage: str) -> bool:
     """Return whether this is the address of a SQLite file that is not there."""
     url = make_url(address_of(storage))
-    return url.get_backend_name() == "sqlite" and not Path(url.database).exists()
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
 def without_password(storage: str) -> str:

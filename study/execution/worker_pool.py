@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from study.base.errors import WorkerError
 from study.execution.queue import Progress
@@ -47,8 +48,9 @@ class WorkerPool:
         """Let the workers run the trials of the queue of this name; `spec` names the data, if not as the queue does."""
         for process in self._processes:
             with contextlib.suppress(BrokenPipeError):  # one that has died already; `failure` will say so
-                process.stdin.write(json.dumps([storage, name, spec]).encode() + b"\n")
-                process.stdin.flush()
+                pipe = self._input(process)
+                pipe.write(json.dumps([storage, name, spec]).encode() + b"\n")
+                pipe.flush()
 
     @property
     def names(self) -> list[str]:
@@ -81,7 +83,12 @@ class WorkerPool:
                 process.kill()
                 process.wait()
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+                self._input(process).close()
+
+    @staticmethod
+    def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:
+        assert process.stdin  # a pipe, as it was started
+        return process.stdin
 
     def failure(self, trials: Sequence[Progress]) -> WorkerError:
         """Return the error that no worker is left to run what has not ended of these trials."""

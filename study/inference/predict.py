@@ -45,7 +45,7 @@ def find_version(client: store.MlflowClient, uri: str) -> Version | None:
         there = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
     except Exception as failure:  # which one depends on the store
         raise TrackingError(first_line(failure), where=uri) from failure
-    return Version(name, str(there.version), there.run_id, dict(there.tags))
+    return Version(name, str(there.version), there.run_id or "", dict(there.tags))
 
 
 def load_data(client: store.MlflowClient, uri: str, version: Version | None, spec: str | None) -> Dataset:

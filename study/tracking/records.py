@@ -68,8 +68,8 @@ def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
     """Return a finished trial with this fingerprint, from any experiment, if there is one: with test figures if any."""
     query = f"tags.fingerprint = '{fingerprint}' and tags.state = 'complete' and attributes.status = 'FINISHED'"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
-    runs = sorted(runs, key=lambda run: "test_accuracy" not in run.data.metrics)
+    found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
+    runs = sorted(found, key=lambda run: "test_accuracy" not in run.data.metrics)
     return _record(runs[0], {}) if runs else None
 
 

@@ -30,7 +30,7 @@ def champion(client: MlflowClient, name: str) -> Version | None:
         if failure.error_code in NOT_THERE:  # neither the model nor the alias has to exist
             return None
         raise TrackingError(first_line(failure), where=name) from failure
-    return Version(name, str(found.version), found.run_id, dict(found.tags))
+    return Version(name, str(found.version), found.run_id or "", dict(found.tags))
 
 
 def crown(

@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from study.analysis.ablation_results import Study
+from study.analysis.search_results import SearchStudy
 from study.base import processes
 from study.base.errors import Interrupted, in_one_line
 from study.data.dataset import Dataset
@@ -151,7 +153,7 @@ def run_trials(
 
 # --- what it came to --------------------------------------------------------------------------------
 
-S = TypeVar("S")  # an ablation or a search, read back
+S = TypeVar("S", Study, SearchStudy)  # an ablation or a search, read back
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,10 @@ def run(
         open_run("promote", params=params, client=race.client) as run,
     ):
         ablation = selection.race(race.entrants, race.seeds)
-        how = {"storage": storage, "observe": observe, "announce": announce, "open_test": False}
-        outcome = run_specs(run, pool, ablation, race.specs, race.dataset, **how)
+        outcome = run_specs(
+            run, pool, ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
+            open_test=False,
+        )  # fmt: skip
         if outcome.failures:
             first = outcome.failures[0]
             raise StudyError(
@@ -144,8 +146,8 @@ def run(
             promotion = Promotion(outcome, decision, None, reason, [])
         else:
             promotion = _crown(race, run, outcome, decision)
-        number = registry.champion(race.client, race.name).number
-        run.set_tags({MARK: race.mark, AFTER: f"{race.name} {number}"})
+        champion = registry.champion(race.client, race.name)
+        run.set_tags({MARK: race.mark, AFTER: f"{race.name} {champion.number if champion else 'none'}"})
     return promotion
 
 
@@ -168,6 +170,8 @@ def _why_not(race: Race, decision: Decision) -> str | None:
 
 def _crown(race: Race, run: Run, outcome: Outcome, decision: Decision) -> Promotion:
     content = records.read_model(race.client, decision.run_id)
+    if content is None:
+        raise StudyError("the winner's trial has no model", where=decision.run_id)
     test = _test(content, race.dataset)
     rows = model_card.evidence(decision, race.entrants, test)
     winner = next(one for one in race.entrants if one.name == decision.winner)

@@ -45,8 +45,9 @@ def run_ablation(
         WorkerPool(min(worker_count, len(specs))) as pool,
         open_run(f"ablation {ablation.task}", params=params) as run,
     ):
-        how = {"storage": storage, "reuse": reuse, "observe": observe, "announce": announce}
-        outcome = run_specs(run, pool, ablation, specs, dataset, **how)
+        outcome = run_specs(
+            run, pool, ablation, specs, dataset, storage=storage, reuse=reuse, observe=observe, announce=announce
+        )
         if outcome.failures:
             run.end("FAILED", outcome.failure_text)
     return outcome

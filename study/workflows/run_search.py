@@ -71,7 +71,8 @@ class Supply:
         self._deadline = time.monotonic() + 60 * budget.minutes if budget.minutes else None
         every = search.space.points()
         self._size = len(every) if every is not None else None
-        self._points = in_order(every, search) if search.sampler == "grid" else [search.space.first()]
+        in_grid = every is not None and search.sampler == "grid"
+        self._points = in_order(every or [], search) if in_grid else [search.space.first()]
         queue.reopen()
 
     def __call__(self, trials: list[Progress]) -> None:
@@ -122,7 +123,7 @@ def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowC
     run = Run(client, before.run_id)
     run.reopen()
     run.set_tags(processes.this_process())
-    run.log_files({SEARCH: before.search})  # a disk that failed may have lost it
+    run.log_files({SEARCH: before.search or ""})  # a disk that failed may have lost it
     return run
 
 
@@ -147,20 +148,22 @@ def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> None:
 
 def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]:
     """Return what is fixed in a search: its name, as the search has it, and as it is asked for now."""
-    then, here = (parse_search(each.search, "search") for each in (before, now))
-    pairs = [(what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")]
+    then, here = (parse_search(each.search or "", "search") for each in (before, now))
+    pairs: list[tuple[str, str, str]] = [
+        (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
+    ]
     for field in FIELDS:
         if field not in ("data", "validation"):
-            texts = [each.baseline.as_text()[field] for each in (then, here)]
-            pairs.append((f"baseline: {field}" if field in SEARCHED else field, *texts))
+            name = f"baseline: {field}" if field in SEARCHED else field
+            pairs.append((name, then.baseline.as_text()[field], here.baseline.as_text()[field]))
     names = [dimension.field for dimension in (*then.space.dimensions, *here.space.dimensions)]
     for name in dict.fromkeys(names):
-        words = [
-            next((one.words for one in each.space.dimensions if one.field == name), "not searched")
-            for each in (then, here)
-        ]
-        pairs.append((f"range of {name}", *words))
+        pairs.append((f"range of {name}", _range_of(then, name), _range_of(here, name)))
     pairs.append(("data", f"SHA-256 {before.data_sha256[:12]}…", f"SHA-256 {now.data_sha256[:12]}…"))
     pairs.append(("number of validation rows", before.validation, now.validation))
     pairs.append(("training code", before.training_code[:12], now.training_code[:12]))
     return pairs
+
+
+def _range_of(search: Search, field: str) -> str:
+    return next((one.words for one in search.space.dimensions if one.field == field), "not searched")

@@ -87,7 +87,7 @@ def test_a_point_of_the_sobol_sequence_depends_on_its_number_alone():
     space = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("x", "y")}
 
     def point(number: int, trials: int) -> dict:
-        study = optuna.create_study(sampler=SobolPoint(space, number, seed=1))
+        study = optuna.create_study(sampler=SobolPoint(space, number, 1, optuna.samplers.RandomSampler()))
         study.add_trials([optuna.trial.create_trial(value=1.0)] * trials)
         return study.ask(space).params
 

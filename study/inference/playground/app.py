@@ -155,7 +155,7 @@ class Playground:
         return {"seen": seen.tolist(), "models": answers}
 
     def _answer(self, model: str, seen: np.ndarray) -> dict:
-        future = self._shelf.get(self._address if model == GIVEN else model)
+        future = self._shelf.get((self._address or "") if model == GIVEN else model)
         if not future.done():
             return {"state": "loading"}
         try:
@@ -237,7 +237,7 @@ def open_network(address: str) -> Opened:
 class Shelf:
     """The networks that are open, at most MOST_MODELS of them; the one not asked for longest makes room."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._futures: OrderedDict[str, Future[Opened]] = OrderedDict()
         self._waiting: SimpleQueue[tuple[str, Future[Opened]]] = SimpleQueue()
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
 from threadpoolctl import threadpool_limits
 
 from study.base.errors import StudyError
@@ -42,7 +43,7 @@ class Refused(MlflowException):
         pass
 
 
-class DigitModel(mlflow.pyfunc.PythonModel):
+class DigitModel(PythonModel):
     """A Keras network that reads handwritten digits, behind checks that answer in words.
 
     Items are ``{"image": base64 of a picture file}``, made into MNIST's form first, or ``{"pixels": [[28×28]]}``, which

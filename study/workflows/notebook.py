@@ -1,0 +1,233 @@
+"""The Python door: run an ablation or a search from a notebook, and read any study as DataFrames.
+
+`study.run_ablation`, `study.run_search` and `study.load` are these functions. They do what the commands do, and record
+in the same MLflow store: the one that `MLFLOW_TRACKING_URI` or `mlflow.set_tracking_uri` names.
+"""
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from study.analysis import ablation_results, search_results
+from study.analysis.ablation_results import MEASURES, Study
+from study.analysis.search_results import SearchStudy
+from study.base.processes import cores
+from study.execution.queue import Progress
+from study.execution.storage import DEFAULT_STORAGE
+from study.reports.common import FOLDER, NAME
+from study.tracking import records, store
+from study.tracking.records import RunRecord
+from study.workflows import prepare
+from study.workflows.run_ablation import run_ablation as _run_ablation
+from study.workflows.run_search import run_search as _run_search
+
+FRAME_HEIGHT = 800  # pixels
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study's report, which shows itself in a notebook; `html` is the page."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.html, quote=True)
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: {FRAME_HEIGHT}px; border: 0"></iframe>'
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """What the results of ablations and searches have in common."""
+
+    study: Study | SearchStudy
+
+    @property
+    def run_id(self) -> str:
+        """The ID of the study's run in MLflow."""
+        return self.study.record.run_id
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row for each trial, by run ID: its name and state, its hyperparameters as text, its metrics as numbers."""
+        rows = [_trial_row(trial) for trial in self.study.trials]
+        return pd.DataFrame(rows, index=pd.Index([trial.run_id for trial in self.study.trials], name="run_id"))
+
+    @property
+    def report(self) -> Report:
+        """The report; raises TrackingError where the study's run has none."""
+        name = f"{FOLDER}/{NAME}.html"
+        content = records.read_file(self.study.client, self.run_id, name)
+        if content is None:
+            hint = f"Make it again: mlflow run . -e report -P run={self.run_id}"
+            raise store.TrackingError(f"the run has no {name}", where=self.run_id, hint=hint)
+        return Report(content.decode())
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+class AblationFrames(_Frames):
+    """An ablation's results as DataFrames."""
+
+    study: Study
+
+    @cached_property
+    def arms(self) -> pd.DataFrame:
+        """A row for each arm: its trials, those that failed, and of each measure the mean and its half-width.
+
+        The half-width is that of Student's 95 % interval over the seeds; NaN for fewer than two.
+        """
+        rows = []
+        for arm in self.study.arms:
+            row: dict[str, object] = {"trials": arm.trials, "failed": arm.failed}
+            for measure in MEASURES:
+                value = arm.values[measure.metric]
+                row[measure.metric] = value.mean / measure.scale if value else float("nan")
+                row[f"{measure.metric}_half_width"] = value.half_width / measure.scale if value else float("nan")
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index([arm.name for arm in self.study.arms], name="arm"))
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """A row for each comparison: the difference in points with its interval, the number of seeds, the verdict."""
+        rows = []
+        for verdict in self.study.verdicts:
+            effect = verdict.effect
+            rows.append(
+                {
+                    "arm": verdict.arm,
+                    "against": verdict.against,
+                    "seeds": effect.n if effect else 0,
+                    "difference": effect.mean if effect else float("nan"),
+                    "low": effect.low if effect else float("nan"),
+                    "high": effect.high if effect else float("nan"),
+                    "p": verdict.p,
+                    "verdict": str(verdict.kind),
+                    "sentence": verdict.sentence,
+                }
+            )
+        columns = ["arm", "against", "seeds", "difference", "low", "high", "p", "verdict", "sentence"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+class SearchFrames(_Frames):
+    """A search's results as DataFrames."""
+
+    study: SearchStudy
+
+    @property
+    def best(self) -> pd.Series:
+        """The best trial's row of `trials`; raises ValueError where no trial is complete."""
+        if not self.study.best:
+            raise ValueError("no trial is complete")
+        row = self.trials.loc[self.study.best.run_id]
+        assert isinstance(row, pd.Series)  # run IDs are unique
+        return row
+
+    @cached_property
+    def importances(self) -> pd.DataFrame:
+        """How much each field mattered, as shares: by PED-ANOVA and by fANOVA; empty where it cannot be told."""
+        rows = [(each.field, each.ped_anova, each.fanova) for each in self.study.importances]
+        return pd.DataFrame(rows, columns=["field", "ped_anova", "fanova"]).set_index("field")
+
+
+def run_ablation(
+    task: str,
+    *,
+    data: str | None = None,
+    validation: str | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    compare: str = "baseline",
+    workers: int | None = None,
+    storage: str = DEFAULT_STORAGE,
+    reuse: bool = True,
+    progress: bool = True,
+) -> AblationFrames:
+    """Run an ablation of the catalogue, or of a YAML file, and return its results.
+
+    The parameters are those of the command; None leaves a choice to the task, and to one worker a core. Raises
+    StudyError, as the command shows it.
+    """
+    ablation, dataset = prepare.prepare_ablation(
+        task, data=data, validation=validation, epochs=epochs, settings=settings
+    )
+    specs = ablation.cells(seeds or ablation.seeds, dataset)
+    params = {"task": task, "compare": compare, "data": dataset.spec}
+    with _Bar(len(specs), progress) as observe:
+        outcome = _run_ablation(
+            ablation, specs, dataset, params=params, worker_count=workers or cores(), observe=observe,
+            reuse=reuse, storage=storage,
+        )  # fmt: skip
+    return AblationFrames(outcome.study)
+
+
+def run_search(
+    space: str = "default",
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    name: str | None = None,
+    data: str | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    metric: str = "val_cross_entropy",
+    sampler: str = "tpe",
+    pruner: str = "hyperband",
+    seed: int = 1,
+    workers: int | None = None,
+    storage: str = DEFAULT_STORAGE,
+    reuse: bool = True,
+    progress: bool = True,
+) -> SearchFrames:
+    """Run or resume a search, and return its results.
+
+    The parameters are those of the command; `trials` is the total, and the same `name` resumes. Raises StudyError, as
+    the command shows it.
+    """
+    search, dataset = prepare.prepare_search(
+        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, epochs=epochs, settings=settings
+    )
+    budget = prepare.search_budget(search, trials, minutes)
+    params = {"space": space, "sampler": sampler, "pruner": pruner, "metric": metric, "data": dataset.spec}
+    with _Bar(budget.trials, progress) as observe:
+        outcome = _run_search(
+            search, dataset, name=name or f"{search.space.name}-{dataset.name}", budget=budget, params=params,
+            worker_count=workers or cores(), observe=observe, reuse=reuse, storage=storage,
+        )  # fmt: skip
+    return SearchFrames(outcome.study)
+
+
+def load(run_id: str) -> AblationFrames | SearchFrames:
+    """Return the results of any study in the store, by the ID of its run; raises TrackingError where it is none."""
+    client = store.connect()
+    if search_results.is_search(client, run_id):
+        return SearchFrames(search_results.read(client, run_id))
+    return AblationFrames(ablation_results.read(client, run_id))
+
+
+def _trial_row(trial: RunRecord) -> dict[str, object]:
+    marks: dict[str, object] = {name: trial.tags[name] for name in ("arm", "slot", "state") if name in trial.tags}
+    return {"name": trial.name, **marks, **trial.params, **trial.metrics}
+
+
+class _Bar:
+    """A progress bar over trials, in a notebook or a terminal; calling it shows how far the trials are."""
+
+    def __init__(self, total: int | None, shown: bool):
+        self._bar = tqdm(total=total, unit="trial", disable=not shown)
+
+    def __enter__(self) -> Callable[[list[Progress]], None]:
+        return self._update
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def _update(self, trials: list[Progress]) -> None:
+        self._bar.total = max(self._bar.total or 0, len(trials))
+        self._bar.update(sum(trial.finished for trial in trials) - self._bar.n)
