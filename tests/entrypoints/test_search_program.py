@@ -73,7 +73,8 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
     status, output, errors = call(*QUICK)
     assert (status, errors) == (0, "")
     assert output.startswith("search mine-digits: minimize val_cross_entropy over learning_rate, batch_size (tpe, ")
-    assert re.search(r"^1/4 +\d+ s  trial 0  done +[\d.]+  best +learning_rate=0.001 batch_size=32$", output, re.M)
+    first = r"^1/4 +\d[\d:]*(?: s)?  trial 0  done +[\d.]+  best +learning_rate=0.001 batch_size=32$"
+    assert re.search(first, output, re.M)
     run_id = re.search(r"^Run (\w+):", output, re.M)[1]
     client = store.connect()
     assert client.get_run(run_id).info.status == "FINISHED"
