@@ -213,6 +213,8 @@ def test_study_run_keeps_what_its_report_is_made_of(run_id, outcome, digits):
 
 
 def test_logged_model_answers_as_it_was_scored(records, digits):
+    from study.base import backend  # noqa: F401  its threads are set before MLflow starts TensorFlow
+
     record = records["small · seed 1"]
     model = mlflow.pyfunc.load_model(f"runs:/{record.run_id}/model")
     probabilities = model.predict(digits.test.images)
