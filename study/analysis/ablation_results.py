@@ -1,4 +1,4 @@
-"""A study read back from MLflow, and what its trials allow to be said: arms, differences, verdicts, effects, flips."""
+"""An ablation read back from MLflow, and what follows from its trials: arms, differences, verdicts, effects, flips."""
 
 import io
 import itertools
@@ -23,7 +23,7 @@ COMPARE = ("baseline", "pairs")
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric of a trial as tables show it: its name in words, its unit, and what it is multiplied by."""
+    """A metric of a trial as tables show it: its name in words, its unit, and its scale."""
 
     metric: str
     title: str
@@ -53,7 +53,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a factor of a grid does to the accuracy, in points, averaged over the others; or how two work together."""
+    """The effect of a factor of a grid on the accuracy, in points, averaged over the others; or of two together."""
 
     name: str
     interaction: bool
@@ -62,9 +62,9 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """An ablation as MLflow remembers it; `pairs` says whether its arms are compared each with each.
+    """An ablation as MLflow remembers it; `pairs` says whether all pairs of arms are compared.
 
-    What is derived from the trials is worked out when it is asked for, once.
+    Results are derived from the trials on first use, and kept.
     """
 
     client: store.MlflowClient
@@ -83,7 +83,7 @@ class Study:
         return dict(sorted(by_seed.items()))
 
     def values(self, measure: Measure, arm: str) -> dict[int, float]:
-        """Return a measure of the arm's completed trials, by seed; those that lack it are left out."""
+        """Return a measure of the arm's completed trials, by seed; trials without it are left out."""
         return {
             seed: trial.metrics[measure.metric] * measure.scale
             for seed, trial in self.finished(arm).items()
@@ -97,7 +97,7 @@ class Study:
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """The arms in the ablation's order, those without trials too."""
+        """The arms in the ablation's order, including those without trials."""
         return [self._arm(arm.name) for arm in self.ablation.arms]
 
     def _arm(self, name: str) -> Arm:
@@ -158,7 +158,7 @@ class Study:
 
     @cached_property
     def test_set(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The test labels (n,) and images (n, height, width) or (0,); None where the study's run does not have them."""
+        """The test labels (n,) and images (n, height, width) or (0,); None if the study's run lacks them."""
         content = records.read_file(self.client, self.record.run_id, TEST_SET)
         if content is None:
             return None
@@ -181,29 +181,29 @@ class Study:
 
     @cached_property
     def ledger(self) -> Ledger | None:
-        """The flip ledger of the comparisons; None where the predictions or the labels are not to be had."""
+        """The prediction flips of the comparisons; None if the predictions or the labels are missing."""
         if not self.test_set or not self.predictions:
             return None
         return ledger(self.predictions, self.test_set[0], self.comparisons)
 
 
 def padded(rows: list[list[float]]) -> np.ndarray:
-    """Return rows of different lengths as one array (rows, longest), filled up with NaN."""
+    """Return rows of different lengths as one array (rows, longest), padded with NaN."""
     longest = max(map(len, rows))
     return np.array([[*row, *[np.nan] * (longest - len(row))] for row in rows])
 
 
 def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Study:
-    """Return the study of this run, its arms compared as it says or as `compare` does (one of COMPARE).
+    """Return the ablation of this run, its arms compared as the run says or as `compare` says (one of COMPARE).
 
-    Raises TrackingError where there is no such run, or it is not that of an ablation.
+    Raises TrackingError if there is no such run, or if it is not an ablation.
     """
     record = records.read_run(client, run_id)
     definition = records.read_file(client, run_id, ABLATION)
     if definition is None:
         parent = records.parent_of(record)
-        hint = f"It is a trial's; its study is run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
-        raise TrackingError(f"the run {shown(record.name)} is not that of an ablation", where=run_id, hint=hint)
+        hint = f"It is a trial of the study run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
+        raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
     return Study(
         client=client,
         record=record,

@@ -1,4 +1,4 @@
-"""A prediction taken apart: what is near the picture, what each unit added to each class; pure numpy."""
+"""A prediction explained: the images nearest to the picture, and what each unit adds to each class; pure numpy."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Reading:
 
     @property
     def wrong(self) -> bool:
-        """Whether the true class is known and is another."""
+        """Whether the true class is known and differs."""
         return self.truth is not None and self.truth != self.label
 
 

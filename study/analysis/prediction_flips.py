@@ -1,7 +1,7 @@
-"""The flip ledger: which test images one arm fixes and another breaks; pure functions on numpy arrays.
+"""Prediction flips: which test images one arm fixes and another breaks; pure functions on numpy arrays.
 
-An accuracy hides which images it is made of. Two arms with equal accuracies can err on different images, and two seeds
-of one arm do so too: what flips between arms counts for as much as it exceeds what flips between seeds.
+Two arms with the same accuracy can err on different images, and so can two seeds of one arm: flips between arms matter
+only as far as they exceed the flips between seeds.
 """
 
 import itertools
@@ -17,7 +17,7 @@ MOST_PAIRS = 28  # of seeds of one arm, whose flips are counted: all pairs of ei
 
 @dataclass(frozen=True, eq=False)
 class Flips:
-    """What changes from `against` to `arm` on the test images, each arm deciding by the majority of its seeds.
+    """What changes from `against` to `arm` on the test images; each arm decides by the majority of its seeds.
 
     `fixed` and `broken` hold indices of images, those on which the most seeds agree first; `p` is McNemar's exact test
     over them. `a_pair` is how many images a trial of one arm gets right and the other's of the same seed does not, or

@@ -1,4 +1,4 @@
-"""Where the best value of a field lies at an end of what a search has tried, and a better one may lie beyond."""
+"""Diagnostics of a search: best values at an end of the searched range, and the importance of each field."""
 
 import math
 import warnings
@@ -16,12 +16,12 @@ from study.design.dimensions import Choices, Dimension, Range
 from study.design.search import Direction
 from study.training.config import TrialConfig, Value, brief, value_text
 
-NEAR = 0.05  # of a range: so close to an end a value lies at it
+NEAR = 0.05  # of a range: a value this close to an end counts as lying at it
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A field whose best value lies at an end of what was searched: the better ones may lie beyond it."""
+    """A field whose best value lies at an end of the searched values: better ones may lie beyond."""
 
     field: str
     value: Value
@@ -31,11 +31,11 @@ class Edge:
     @property
     def words(self) -> str:
         """The warning, in a clause."""
-        return f"{self.field}={brief(self.value)} lies at the {self.end} end of what was searched ({brief(self.bound)})"
+        return f"{self.field}={brief(self.value)} is at the {self.end} end of the searched values ({brief(self.bound)})"
 
 
 def edge(dimension: Dimension, value: Value) -> Edge | None:
-    """Return the end of its dimension at which a value lies, if it lies at one beyond which there is something."""
+    """Return the end of its dimension at which a value lies; None if it lies at neither, or if nothing lies beyond."""
     ends = _ends(dimension)
     if ends is None:
         return None
@@ -53,7 +53,7 @@ def edge(dimension: Dimension, value: Value) -> Edge | None:
 
 
 def _ends(dimension: Dimension) -> tuple[Value, Value] | None:
-    """Return the ends of a range, or of choices that are at least three numbers in order."""
+    """Return the ends of a range, or of three or more choices that are numbers in order."""
     if isinstance(dimension, Range):
         return dimension.low, dimension.high
     numbers = [number for choice in dimension.choices if (number := _number(choice)) is not None]
@@ -65,7 +65,7 @@ def _ends(dimension: Dimension) -> tuple[Value, Value] | None:
 
 
 def _can_be(field: str, end: Value, sign: int) -> bool:
-    """Return whether there is a config with a value a little beyond an end."""
+    """Return whether the field could have a value a little beyond an end."""
     number = _number(end) or 0.0
     beyond = int(number) + sign if number and number.is_integer() else number + sign * 1e-3 * (abs(number) or 1)
     try:
@@ -76,7 +76,7 @@ def _can_be(field: str, end: Value, sign: int) -> bool:
 
 
 def _number(value: Value) -> float | None:
-    """Return the number that a field's value is, also as text; None where it is none."""
+    """Return a field's value as a number, also if it is text; None if it is no number."""
     try:
         return float(value_text(value))
     except ValueError:
@@ -85,13 +85,13 @@ def _number(value: Value) -> float | None:
 
 # --- importances ------------------------------------------------------------------------------------
 
-TREES = 32  # of fANOVA: half of what is usual takes half of the time
-BEST_SHARE, LEAST_BEST = 0.1, 10  # of the complete trials: those that PED-ANOVA tells apart from the others
+TREES = 32  # of fANOVA: half of the default, for half of the time
+BEST_SHARE, LEAST_BEST = 0.1, 10  # of the complete trials, which PED-ANOVA compares with the others
 
 
 @dataclass(frozen=True)
 class Importance:
-    """What share of the differences a field explains, by two methods; fANOVA knows only fields that all trials have."""
+    """The share of the differences that a field explains, by two methods; fANOVA needs a field that all trials have."""
 
     field: str
     ped_anova: float
@@ -99,8 +99,8 @@ class Importance:
 
 
 def in_memory(trials: Sequence[FrozenTrial], direction: Direction | StudyDirection) -> optuna.Study:
-    """Return an Optuna study of these trials that no database keeps."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # says of each study that there is one
+    """Return an Optuna study of these trials, in memory only."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every study that is created
     sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, sampler=sampler, pruner=pruner, direction=direction)
@@ -109,7 +109,7 @@ def in_memory(trials: Sequence[FrozenTrial], direction: Direction | StudyDirecti
 
 
 def importances_of(study: optuna.Study) -> list[Importance]:
-    """Return how much each field mattered among a study's complete trials, the most by PED-ANOVA first."""
+    """Return how much each field mattered among a study's complete trials, the most important by PED-ANOVA first."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     top = max(BEST_SHARE, min(0.5, LEAST_BEST / len(trials)))
     with warnings.catch_warnings():
@@ -131,7 +131,7 @@ def _fanova(study: optuna.Study) -> dict[str, float]:
 
 
 def _in_log_units(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial whose logarithmic fields are their logarithms: Optuna's fANOVA weighs ranges as if linear."""
+    """Return the trial with logarithms for logarithmic fields: Optuna's fANOVA treats every range as linear."""
     distributions, params = dict(trial.distributions), dict(trial.params)
     for name, distribution in trial.distributions.items():
         if isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log:

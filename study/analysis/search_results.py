@@ -1,4 +1,4 @@
-"""A search read back from MLflow, and what its trials allow to be said: the best, how sure, what mattered, edges."""
+"""A search read back from MLflow, and what follows from its trials: the best, how sure, what mattered, edges."""
 
 import math
 import sys
@@ -17,13 +17,13 @@ from study.tracking.records import RunRecord
 from study.training.config import TrialConfig, Value
 
 TOP = 10
-FEWEST = 10  # complete trials from which importances are told
+FEWEST = 10  # complete trials that importances need
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimized, as tables and axes show it: its name in words, its unit, and what it is multiplied by."""
+    """What is optimized, as tables and axes show it: its name in words, its unit, and its scale."""
 
     title: str
     unit: str
@@ -44,9 +44,9 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, eq=False)
 class SearchStudy:
-    """A search as MLflow remembers it: of each slot its last try that has ended, in the slots' order.
+    """A search as MLflow remembers it: the last finished try of each slot, in the order of the slots.
 
-    What is derived from the trials is worked out when it is asked for, once.
+    Results are derived from the trials on first use, and kept.
     """
 
     client: store.MlflowClient
@@ -78,12 +78,12 @@ class SearchStudy:
         return [trial for trial in self.trials if state_of(trial) == state]
 
     def value(self, trial: RunRecord) -> float | None:
-        """Return what a trial has come to, in the metric's own unit; None where it was not trained to its end."""
+        """Return a trial's value, in the metric's own unit; None if it was not trained to its end."""
         value = trial.metrics.get(f"model_{self.search.metric}")
         return value if state_of(trial) == "complete" and value is not None and is_finite(value) else None
 
     def error(self, trial: RunRecord) -> float | None:
-        """Return the standard error of a trial's value over the validation rows; None where it is not known."""
+        """Return the standard error of a trial's value over the validation rows; None if it is not known."""
         value, rows = self.value(trial), int(self.record.tags.get("validation_rows", 0))
         if value is None or self.search.metric != "val_accuracy":
             # The penalty in val_loss is the same for every row.
@@ -114,7 +114,7 @@ class SearchStudy:
 
     @cached_property
     def ranked(self) -> list[RunRecord]:
-        """The trials that have a value, the best first; of equal ones the earlier."""
+        """The trials that have a value, the best first; among equals, the earlier."""
         sign = 1 if self.search.direction == "minimize" else -1
         values = [(value, trial) for trial in self.complete if (value := self.value(trial)) is not None]
         return [trial for _, trial in sorted(values, key=lambda pair: (sign * pair[0], slot_of(pair[1])))]
@@ -126,18 +126,18 @@ class SearchStudy:
 
     @property
     def best(self) -> RunRecord | None:
-        """The best trial; None where none has a value."""
+        """The best trial; None if none has a value."""
         return self.ranked[0] if self.ranked else None
 
     def behind(self, trial: RunRecord) -> float:
-        """Return by how much the best exceeds a trial that has a value, as a number that is not negative."""
+        """Return by how much the best trial beats one that has a value: 0 or more."""
         value, best = self.value(trial), self.value(self.ranked[0])
         assert value is not None and best is not None  # as those of ranked trials are
         return abs(value - best)
 
     @cached_property
     def edges(self) -> list[Edge]:
-        """The fields whose best value lies at an end of what was searched, unless nothing can lie beyond that."""
+        """The fields whose best value lies at an end of the searched values, if there is anything beyond that end."""
         settings = self.settings(self.best) if self.best else {}
         found = (
             edge(dimension, settings[dimension.field])
@@ -159,7 +159,7 @@ class SearchStudy:
             if dimension.field in settings
         }
         fixed = FixedTrial(drawn)
-        if drawn:  # not for what failed before it had a config
+        if drawn:  # a trial that failed before it had a config draws nothing
             self.search.space.suggest(fixed)
         value = self.value(trial)
         state = STATES[state_of(trial)]
@@ -174,25 +174,25 @@ class SearchStudy:
 
     @property
     def no_importances(self) -> str | None:
-        """Why there are no importances; None where there are."""
+        """Why there are no importances; None if there are."""
         if len(self.search.space.dimensions) < 2:
             return "only one field was searched"
         if (number := len(self.ranked)) < FEWEST:
-            return f"{number} complete trial{'s are' if number != 1 else ' is'} too few to tell, it takes {FEWEST}"
+            return f"{number} complete trial{'s are' if number != 1 else ' is'} too few; importances need {FEWEST}"
         if self.value(self.ranked[0]) == self.value(self.ranked[-1]):
-            return "all complete trials came to the same"
+            return "all complete trials have the same value"
         return None
 
     @cached_property
     def importances(self) -> list[Importance]:
-        """How much each field mattered among the complete trials, the most by PED-ANOVA first; empty without."""
+        """How much each field mattered among the complete trials, by PED-ANOVA the most first; may be empty."""
         if self.no_importances:
             return []
         return importances_of(self.optuna_study)
 
 
 def is_finite(value: float) -> bool:
-    """Return whether a metric was finite; MLflow's databases keep infinity as the greatest number that there is."""
+    """Return whether a metric was finite; MLflow's databases store infinity as the largest float."""
     return abs(value) < sys.float_info.max
 
 
@@ -211,24 +211,24 @@ def slot_of(trial: RunRecord) -> int:
 
 
 def is_search(client: store.MlflowClient, run_id: str) -> bool:
-    """Return whether this run is that of a search; raises TrackingError where there is no such run."""
+    """Return whether this run is a search; raises TrackingError if there is no such run."""
     return records.read_run(client, run_id).tags.get("task") == TASK
 
 
 def read(client: store.MlflowClient, run_id: str) -> SearchStudy:
-    """Return the search of this run; raises TrackingError where there is no such run, or it is not that of a search."""
+    """Return the search of this run; raises TrackingError if there is no such run, or if it is not a search."""
     record = records.read_run(client, run_id)
     definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
     if definition is None:
         parent = records.parent_of(record)
-        hint = f"It is a trial's; its study is run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
-        raise TrackingError(f"the run {shown(record.name)} is not that of a search", where=run_id, hint=hint)
+        hint = f"It is a trial of the study run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
+        raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
     search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
     return SearchStudy(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
 
 
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:
-    """Return of each slot the last try that has ended by itself, by slot; `trials` come oldest first."""
+    """Return the last try of each slot that has ended by itself, by slot; `trials` are oldest first."""
     last = {
         slot_of(trial): trial for trial in trials if trial.status in ("FINISHED", "FAILED") and "slot" in trial.tags
     }

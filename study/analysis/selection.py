@@ -19,12 +19,12 @@ TASK = "promote"
 
 
 class PromotionError(StudyError):
-    """Trials among which no champion can be chosen."""
+    """A set of trials from which no champion can be chosen."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration with what its trials came to: the mean validation accuracy in percent, None for no trials.
+    """A configuration and the mean validation accuracy of its trials in percent; None without trials.
 
     Its `name`, by which it enters a race, is given by `named`.
     """
@@ -42,11 +42,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a race came to.
+    """The outcome of a race.
 
     `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
     entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
-    to the present champion's configuration, None where that did not run.
+    to the present champion's configuration, None if that did not run.
     """
 
     winner: str
@@ -58,7 +58,7 @@ class Decision:
 
     @property
     def separated(self) -> bool:
-        """Whether the winner leads the second by more than the interval of the difference."""
+        """Whether the interval of the winner's lead over the second lies above zero."""
         return self.lead is not None and self.lead.low > 0
 
 
@@ -66,9 +66,9 @@ class Decision:
 
 
 def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[RunRecord]:
-    """Return the trials on one dataset and one split: the wanted, or the only dataset; of its splits the most used.
+    """Return the trials on one dataset (the wanted one, or the only one) and on its most used split.
 
-    Raises PromotionError where there are none, or several datasets and none is wanted.
+    Raises PromotionError if there are none, or if there are several datasets and none is wanted.
     """
     by_data: dict[str, list[RunRecord]] = {}
     for trial in trials:
@@ -79,10 +79,10 @@ def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[
     there = ", ".join(f"{len(group)} on {group[0].tags['dataset']} {sha256[:12]}…" for sha256, group in by_data.items())
     if wanted_sha256 is None and len(by_data) > 1:
         hint = "Name the data: -P data=mnist, digits or a path."
-        raise PromotionError("the trials are on different data and cannot be compared", got=there, hint=hint)
+        raise PromotionError("the trials used different datasets and cannot be compared", got=there, hint=hint)
     sha256 = wanted_sha256 or next(iter(by_data))
     if sha256 not in by_data:
-        raise PromotionError("no finished trial is on these data", expected=f"SHA-256 {sha256[:12]}…", got=there)
+        raise PromotionError("no finished trial used this dataset", expected=f"SHA-256 {sha256[:12]}…", got=there)
     splits = [trial.tags["validation_rows"] for trial in by_data[sha256]]
     most_used = max(sorted(set(splits)), key=splits.count)
     return [trial for trial in by_data[sha256] if trial.tags["validation_rows"] == most_used]
@@ -109,7 +109,7 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates with names: their settings, to three digits where that tells each from the others."""
+    """Return the candidates with names: their settings, to three digits where that keeps the names distinct."""
 
     def names(text: Callable[[object], str]) -> list[str]:
         return [settings_text(one.settings, text) or "defaults" for one in candidates]
@@ -120,7 +120,7 @@ def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def fresh_seed(used: Set[int], seeds: int) -> int:
-    """Return the first seed from which on so many in a row are not among those used."""
+    """Return the first of `seeds` consecutive seeds that are not used."""
     first = 1
     while taken := used & set(range(first, first + seeds)):
         first = max(taken) + 1
@@ -145,7 +145,7 @@ def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
 
 
 def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int) -> str:
-    """Return a hash (16 hex digits) of all that decides a race, by which a promotion with nothing new is known."""
+    """Return a hash (16 hex digits) of all that decides a race; an equal one means that nothing is new."""
     configs = sorted(settings_text(entrant.settings) for entrant in entrants)
     decisive = [configs, data_sha256, validation, seeds, training_code_version()]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
@@ -154,8 +154,8 @@ def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str
 def decide(study: Study, champion: str | None) -> Decision:
     """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
 
-    An arm that has lost seeds that others finished cannot win: its mean is that of the survivors. Raises
-    PromotionError where no arm has finished.
+    An arm that lost seeds which others finished cannot win: its mean covers the survivors only. Raises
+    PromotionError if no arm has finished.
     """
     most = max(arm.trials for arm in study.arms)
     if not most:
@@ -185,7 +185,7 @@ def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
 
 
 def _mean(accuracy: Estimate | None) -> float:
-    """Return a mean to rank by: without trials the worst."""
+    """Return the mean to rank by; an arm without trials ranks last."""
     return -np.inf if accuracy is None else accuracy.mean
 
 

@@ -23,12 +23,12 @@ class Estimate:
 
     @property
     def low(self) -> float:
-        """The lower end of the interval; NaN where there is none."""
+        """The lower end of the interval; NaN if there is none."""
         return self.mean - self.half_width
 
     @property
     def high(self) -> float:
-        """The upper end of the interval; NaN where there is none."""
+        """The upper end of the interval; NaN if there is none."""
         return self.mean + self.half_width
 
     @property
@@ -57,7 +57,7 @@ def half_width(sd: float, n: int, confidence: float = 1 - LEVEL) -> float:
 
 
 def values_for(half_width_wanted: float, sd: float, most: int = 100_000) -> int:
-    """Return how many values of this sd give an interval whose half-width is at most the one wanted, `most` at most."""
+    """Return how many values of this sd give an interval of at most the wanted half-width; `most` at most."""
     counts = range(2, most)  # the half-width falls as n grows
     return 2 + bisect_left(counts, True, key=lambda n: half_width(sd, n) <= half_width_wanted)
 
@@ -85,7 +85,7 @@ def sign_flip(differences: np.ndarray) -> float:
 
 
 def least_values(comparisons: int) -> int:
-    """Return from how many differences on the sign-flip test can reach the level in one of so many comparisons.
+    """Return how many differences the sign-flip test needs to reach the level in one of `comparisons`.
 
     With n differences its p is at least 2/2ⁿ, and Holm's correction multiplies the least p by the comparisons.
     """
@@ -93,7 +93,7 @@ def least_values(comparisons: int) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values corrected for their number. Source: Holm (1979), A simple sequentially rejective test."""
+    """Return the p values, corrected for their number. Source: Holm (1979), A simple sequentially rejective test."""
     values = np.asarray(p_values, dtype=np.float64)
     order, corrected = np.argsort(values), np.empty(len(values))
     times = values[order] * np.arange(len(values), 0, -1)

@@ -1,4 +1,4 @@
-"""Verdicts: what a paired comparison over seeds allows to be said, in a sentence; pure functions on numpy arrays.
+"""Verdicts: what a paired comparison over seeds shows, in a sentence; pure functions on numpy arrays.
 
 Differences are in percentage points of accuracy, so that more is better.
 """
@@ -16,7 +16,7 @@ RESOLUTION = 0.1  # points; a smaller difference is below what 10,000 test image
 
 
 class Kind(StrEnum):
-    """What a verdict comes to."""
+    """The outcome of a verdict."""
 
     HELPS = "helps"
     HURTS = "hurts"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 class Verdict:
     """What `arm` does against the arm `against`: the mean difference in points, its corrected p, and a sentence.
 
-    `effect` is None where the two have no seed in common; `p` is None where no test was made.
+    `effect` is None if the two have no seed in common; `p` is None if there was no test.
     """
 
     arm: str
@@ -94,6 +94,6 @@ def _points(value: float, half_width: float) -> str:
 
 
 def _rounded(number: int) -> int:
-    """Return a number of seeds with two digits: the sd that it rests on is hardly better known."""
+    """Return a number of seeds rounded to two digits: the sd behind it is hardly known better."""
     digits = max(0, len(str(number)) - 2)
     return round(number, -digits)

@@ -1,4 +1,4 @@
-"""Which process writes a run or trains a trial, and whether it still lives."""
+"""Which process writes a run or trains a trial, and whether it is still alive."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import psutil
 
 
 def this_process() -> dict[str, str]:
-    """Return what tells this process from every other: host, pid, and when it started (a pid is used again)."""
+    """Return what identifies this process: host, pid, and when it started, because pids are reused."""
     started = psutil.Process().create_time()
     return {
         "host": socket.gethostname(),
@@ -20,7 +20,7 @@ def this_process() -> dict[str, str]:
 
 
 def is_gone(process: Mapping[str, str]) -> bool:
-    """Return whether a process, told as `this_process` tells it, has ended; False for those of other machines."""
+    """Return whether a process, identified as by `this_process`, has ended; False for one on another machine."""
     if process.get("machine") != _machine() or "process_started" not in process:
         return False
     try:
@@ -55,7 +55,7 @@ class ParentWatch:
 
 
 def _machine() -> str:
-    """Return what tells where pids mean the same: two machines or containers can have one host name."""
+    """Return what identifies a space of pids: two machines or containers can share a host name."""
     parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]
     with contextlib.suppress(OSError):  # Linux only
         parts.append(os.readlink("/proc/self/ns/pid"))

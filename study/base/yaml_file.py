@@ -1,4 +1,4 @@
-"""YAML files that people write: read with the line of every key, so that an error can say where it is."""
+"""YAML files that people write, read with the line of every key, so that an error can name it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of the files that come with the project in this folder."""
+    """Return the names of the project's files in this folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
@@ -53,15 +53,15 @@ def read(path: Path) -> str:
 
 
 def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
-    """Return what a YAML file's text says, and a function that says where: the file and the line of a path of keys.
+    """Return a YAML file's content, and a function that turns a path of keys into the file and line where it is.
 
-    Raises YamlError with the line, for keys that stand twice too.
+    Raises YamlError with the line, also for duplicate keys.
     """
     lines: dict[tuple[Key, ...], int] = {}
     try:
         for keys, line in _lines(yaml.compose(text, _Loader)):
             if keys in lines:
-                raise YamlError(f"{keys[-1]} stands twice", where=f"{path}:{line}", hint="Keep one of them.")
+                raise YamlError(f"{keys[-1]} appears twice", where=f"{path}:{line}", hint="Keep one of them.")
             if not all(isinstance(key, (str, int)) for key in keys):
                 raise YamlError("a key is not a word", where=f"{path}:{line}")
             lines[keys] = line
@@ -71,7 +71,7 @@ def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
         what = str(getattr(failure, "problem", None) or failure).splitlines()[0]
         raise YamlError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
     except RecursionError:
-        raise YamlError("not YAML that can be read (it contains itself)", where=path) from None
+        raise YamlError("not readable YAML (it contains itself)", where=path) from None
 
     def at(*keys: Key) -> str:
         while keys and keys not in lines:
@@ -93,16 +93,16 @@ AModel = TypeVar("AModel", bound=Model)
 def validated(
     model: type[AModel], content: object, at: Callable[..., str], what: str, error: type[StudyError]
 ) -> AModel:
-    """Return the content of a file as `model`, a key without a value being one that is left out.
+    """Return the content of a file as `model`; a key without a value counts as absent.
 
-    Raises `error` for the first key that is unknown, missing or has a wrong value; `at` says where it stands.
+    Raises `error` for the first key that is unknown, is missing or has a wrong value; `at` gives its line.
     """
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if value is not None}
     try:
         return model.model_validate(content)
     except ValidationError as failure:
-        # A misspelt key is said to be unknown before the right one is said to be missing.
+        # A misspelt key is reported as unknown, with the nearest name, before the right one is reported as missing.
         first = min(failure.errors(), key=lambda one: one["type"] != "extra_forbidden")
     keys, value = first["loc"], first["input"]
     if not keys:
@@ -125,7 +125,7 @@ def write(content: object) -> str:
 
 
 def _lines(node: yaml.Node | None, keys: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], int]]:
-    """Yield every key path of a YAML document with the line (from 1) on which its key stands."""
+    """Yield every path of keys in a YAML document with its line (from 1)."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             word = key.value if key.tag == "tag:yaml.org,2002:str" else None

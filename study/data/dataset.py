@@ -26,10 +26,10 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one set of labelled images, and what identifies it.
+    """Labelled images in three splits, and what identifies them.
 
     `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the file, or of the arrays
-    where there is no file; `substitute_for` says why these are not the data that were wanted.
+    where there is no file. `substitute_for` says why this is not the dataset that was asked for.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Dataset:
 
     @property
     def title(self) -> str:
-        """The name as it stands over pictures, which says so where these are not the data that were wanted."""
+        """The name for titles, which says so if this is a substitute for the dataset that was asked for."""
         return f"{self.name} (a substitute for MNIST)" if self.substitute_for else self.name
 
     def without_test(self) -> "Dataset":
-        """Return the dataset with no test rows, for those who are to choose: they cannot look."""
+        """Return the dataset without its test rows: what selects must not see them."""
         return replace(self, test=Split(self.test.images[:0], self.test.labels[:0]))
 
     @property
@@ -63,14 +63,14 @@ def load_dataset(spec: str, validation: str = "auto") -> Dataset:
     y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
     fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %.
 
-    Raises DataError that says what is wrong with the data, and where.
+    Raises DataError, which says what is wrong with the data, and where.
     """
     substitute_for = None
     if spec == "auto":
         try:
             spec, path = "mnist", mnist_file()
         except DataError as failure:
-            spec, substitute_for = "digits", f"MNIST, which could not be had ({str(failure).rstrip('.')})"
+            spec, substitute_for = "digits", f"MNIST, which could not be fetched ({str(failure).rstrip('.')})"
     elif spec == "mnist":
         path = mnist_file()
     elif spec not in builtin.BUILTIN:
@@ -110,9 +110,3 @@ def _validation_rows(validation: str, rows: int, *, where: str) -> int:
             expected=f"a count from 1 to {rows - 1}, or a fraction of the {rows} training rows",
         )
     return wanted
-
-
-# --- MNIST ------------------------------------------------------------------------------------------
-
-
-# --- a file of one's own ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""MNIST, as Keras keeps it: fetched once, checked by its SHA-256."""
+"""MNIST, kept where Keras keeps it: fetched once, checked by its SHA-256."""
 
 import hashlib
 import http.client
@@ -21,7 +21,7 @@ CONNECT_SECONDS = 10
 
 
 def mnist_file() -> Path:
-    """Return Keras's cached mnist.npz, fetched first where it is not there or not intact."""
+    """Return the path of Keras's cached mnist.npz; fetch it first if it is absent or damaged."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     path = Path(home) / "datasets" / "mnist.npz"
     try:
@@ -33,9 +33,9 @@ def mnist_file() -> Path:
 
 
 def download(url: str, path: Path, sha256: str, *, timeout: float = CONNECT_SECONDS) -> None:
-    """Fetch `url` to `path`, which appears only when it is complete and has this SHA-256.
+    """Fetch `url` to `path`; the file appears only when it is complete and has this SHA-256.
 
-    `timeout` is in seconds, for the connection and for each silence after it. Raises DataError.
+    `timeout` limits the connection and each silence after it, in seconds. Raises DataError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part") as part:

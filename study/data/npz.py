@@ -1,4 +1,4 @@
-"""Data files of one's own: an ``.npz`` with images and labels, checked before anything is trained on them."""
+"""Your own data: an ``.npz`` file with images and labels, checked before anything is trained on them."""
 
 import hashlib
 import zipfile
@@ -30,7 +30,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as opened:
             file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError("a single array", where=path, expected=wanted)
+                raise DataError("the file holds a single array", where=path, expected=wanted)
             missing = [key for key in ARRAYS if key not in file]
             if missing:
                 raise DataError(
@@ -43,12 +43,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise DataError("no such file", where=path, hint=WANTED) from None
     except IsADirectoryError:
-        raise DataError("a folder", where=path, expected="an .npz file") from None
+        raise DataError("this is a folder", where=path, expected="an .npz file") from None
     except OSError as failure:
         raise DataError(f"cannot be read ({failure.strerror or failure})", where=path) from None
     except (ValueError, EOFError, zipfile.BadZipFile):
         # numpy takes any other file for a pickle, which allow_pickle=False makes it refuse.
-        raise DataError("not an .npz file, or not all of one", where=path, expected=wanted) from None
+        raise DataError("not an .npz file, or an incomplete one", where=path, expected=wanted) from None
     _check(path, arrays)
     return arrays
 
@@ -77,7 +77,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
         if x.dtype != np.uint8:
             raise DataError(
                 "wrong type", where=f"{path}: {images}", expected="uint8 pixels from 0 to 255", got=x.dtype,
-                hint="Values from 0 to 1 have to be multiplied by 255 first.",
+                hint="Multiply values from 0 to 1 by 255 first.",
             )  # fmt: skip
         if y.ndim != 1 or len(y) != len(x):
             raise DataError(
@@ -93,7 +93,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
             )
     classes = int(arrays["y_train"].max()) + 1
     if classes < 2:
-        raise DataError("one class only", where=f"{path}: y_train", expected="labels 0 and 1 at least")
+        raise DataError("there is only one class", where=f"{path}: y_train", expected="labels 0 and 1 at least")
     if len(arrays["y_train"]) < 2:
         raise DataError("too few rows", where=f"{path}: x_train", expected="at least 2", got=len(arrays["y_train"]))
     if int(arrays["y_test"].max()) >= classes:

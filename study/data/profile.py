@@ -1,7 +1,7 @@
-"""What a dataset is made of, before anything is trained on it: pure functions on numpy arrays.
+"""What a dataset holds, before anything is trained on it: pure functions on numpy arrays.
 
-Counts, portraits of the classes, pixels, and images that are there twice, in one split or in two: what is in the
-training rows and in the test images alike is not tested.
+Counts, portraits of the classes, pixels, and duplicate images, within a split or across two: a test image that is also
+among the training rows tests nothing.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ QUERIES = 128  # images that are compared at once: with 60,000 others in 31 MB
 
 @dataclass(frozen=True)
 class Pair:
-    """An image that has its equal, or nearly, in the same split or an earlier one: `row` counts within the split.
+    """An image with an exact or near duplicate in the same split or an earlier one; `row` counts within the split.
 
     `distance` is the root mean square of the difference of the pixels, in grey levels: 0 where they are the same.
     """
@@ -49,7 +49,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A class's training images: `mean` and `sd` (height, width) of each pixel; None for both where it has none."""
+    """The `mean` and `sd` (height, width) of each pixel of a class's training images; both None for an empty class."""
 
     mean: np.ndarray | None
     sd: np.ndarray | None
@@ -57,12 +57,12 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What there is to know of a dataset.
+    """What is known about a dataset.
 
     `counts` has for each split the images by class (classes,), `pixels` how many pixels of the training images have
     each value (256,). `ink` has for each class the QUANTILES of the share of ink of its training images (classes, 5),
     NaN where there are none. `samples` has for each class rows of the training images. `exact` has the images that
-    stand somewhere before, once for each split in which they do; `nearest` for each image of validation and test the
+    appear before, once for each split in which they do; `nearest` for each image of validation and test the
     training image next to it, the closest first, without those that are the same; None where the images are too small.
     """
 
@@ -77,7 +77,7 @@ class Profile:
 
     @property
     def near(self) -> tuple[Pair, ...]:
-        """The pairs of `nearest` that are as good as the same: no further apart than TOLERANCE."""
+        """The near duplicates: the pairs of `nearest` that are no further apart than TOLERANCE."""
         return tuple(pair for pair in self.nearest or () if pair.distance <= TOLERANCE)
 
     @property
@@ -89,7 +89,7 @@ class Profile:
 
 
 def profile(dataset: Dataset, seed: int, samples_each: int) -> Profile:
-    """Return the survey of a dataset, with so many samples of each class, drawn by `seed`; MNIST takes about 7 s."""
+    """Return the profile of a dataset, with `samples_each` samples of each class, drawn by `seed`; MNIST takes 7 s."""
     splits = {name: getattr(dataset, name) for name in SPLITS}
     train, classes = dataset.train, dataset.classes
     exact = exact_duplicates(splits)
@@ -129,7 +129,7 @@ def ink_quantiles(split: Split, classes: int) -> np.ndarray:
 
 
 def samples(labels: np.ndarray, classes: int, each: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Return for each class the rows of at most `each` of its images, drawn without return, in their order."""
+    """Return for each class the rows of at most `each` of its images, drawn without replacement, in order."""
     draw = np.random.default_rng(seed)
     rows = (np.flatnonzero(labels == label) for label in range(classes))
     return tuple(np.sort(draw.choice(there, min(each, len(there)), replace=False)) for there in rows)
@@ -139,7 +139,7 @@ def samples(labels: np.ndarray, classes: int, each: int, seed: int) -> tuple[np.
 
 
 def exact_duplicates(splits: Mapping[str, Split]) -> tuple[Pair, ...]:
-    """Return every image that equals one before it, pixel by pixel: in its own split, or in one named before that.
+    """Return every image that equals an earlier one, pixel by pixel, in its own split or in one named before it.
 
     It is paired with the first such image of each split.
     """
@@ -224,7 +224,7 @@ class Overlap:
 
 
 def overlaps(found: Profile) -> tuple[Overlap, ...]:
-    """Return the overlaps of every two splits, and of each with itself."""
+    """Return the overlaps of all pairs of splits, and of each split with itself."""
     return tuple(
         Overlap(split, of_split, *_count(found.exact, split, of_split), *_count_near(found, split, of_split))
         for number, split in enumerate(SPLITS)

@@ -1,4 +1,4 @@
-"""What is to be run: ablations, search spaces and searches, with the catalogue of those that come with the project.
+"""What to run: ablations, search spaces and searches, with the catalogue of those that come with the project.
 
 Runs nothing. May import `training`, `tracking`, `data` and `base`.
 """

@@ -1,4 +1,4 @@
-"""Ablations: a question, a baseline, and arms that differ from it in named fields; every arm with the same seeds."""
+"""Ablations: a question, a baseline, and arms that differ from it in named fields and share their seeds."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ MOST_SEEDS = 1_000
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial to be run: its name, the arm it belongs to, and its config."""
+    """One trial to run: the arm that it belongs to, and its config."""
 
     arm: str
     config: TrialConfig
@@ -50,7 +50,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is asked, from where, in which arms, and over how many seeds.
+    """A question, the baseline, its arms and the number of seeds.
 
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
     listed arms. `figures` are those that show best what the task is about.
@@ -67,21 +67,21 @@ class Ablation:
 
     @property
     def reference(self) -> Arm:
-        """The arm that the others are compared with: the one that is the baseline itself, or else the first."""
+        """The arm that the others are compared with: the one that equals the baseline, or else the first."""
         for arm in self.arms:
             if self.baseline.replace(arm.settings) == self.baseline:
                 return arm
         return self.arms[0]
 
     def comparisons(self, pairs: bool = False) -> list[tuple[str, str]]:
-        """Return the names of the arms to compare, (arm, against): each with the reference, or each with each."""
+        """Return the arms to compare as (arm, against): each with the reference, or all pairs."""
         names = [arm.name for arm in self.arms]
         if pairs:
             return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
         return [(name, self.reference.name) for name in names if name != self.reference.name]
 
     def cells(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
-        """Return a trial for each arm and of so many seeds, seed by seed, so that what is done can be compared."""
+        """Return the trials of all arms, seed by seed, so that a partial study can be compared too."""
         common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [
             TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": seed}))
@@ -90,14 +90,14 @@ class Ablation:
         ]
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
-        """Return the ablation around another baseline; raises ConfigError for what its arms vary themselves."""
+        """Return the ablation around another baseline; raises ConfigError for a field that its arms vary."""
         for name in settings:
             if name in OF_EVERY_ARM and where == "set":
                 raise ConfigError(f"{name} is not changed here", where=where, hint=_own_parameter(name))
             if any(name in arm.settings for arm in self.arms):
                 raise ConfigError(
-                    f"{name} is what the arms of {self.task} differ in", where=where,
-                    hint="Copy the catalogue's YAML file, change its arms, and give its path as the task.",
+                    f"{name} is varied by the arms of {self.task}", where=where,
+                    hint="Copy the task's YAML file, change its arms, and pass its path as the task.",
                 )  # fmt: skip
         changed = self.baseline.replace(settings, where=where)
         return replace(self, baseline=changed)
@@ -129,7 +129,7 @@ def catalogue() -> list[str]:
 
 
 def load_ablation(task: str) -> Ablation:
-    """Return the ablation that `task` names: one of the catalogue, or a YAML file of the same form.
+    """Return the ablation called `task`: one of the catalogue, or a YAML file of the same form.
 
     Raises AblationError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
@@ -153,7 +153,7 @@ class _File(yaml_file.Model):
 
 
 def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
-    """Return the ablation that a YAML file's text describes; `path` is where the errors say it stands.
+    """Return the ablation that a YAML file's text describes; errors cite `path`.
 
     Raises AblationError, ConfigError or YamlError, as `load_ablation` does.
     """
@@ -166,7 +166,7 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
         configs.add(_checked(baseline, arm.settings, OF_EVERY_ARM, where))
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
         names = ", ".join(arm.name for arm in arms) or "none"
-        raise AblationError("the arms are not two or more different ones", where=at("arms"), got=names)
+        raise AblationError("an ablation needs two or more different arms", where=at("arms"), got=names)
     grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
     return Ablation(
@@ -177,7 +177,7 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
 def _checked(
     base: TrialConfig, settings: Mapping[str, object], fixed: tuple[str, ...], where: Callable[[str], str]
 ) -> TrialConfig:
-    """Return `base` with the settings, each checked for itself, so that an error names its line."""
+    """Return `base` with the settings, checked one at a time so that an error names its line."""
     for name in settings:
         if name in fixed:
             raise AblationError(f"{name} is not set here", where=where(name), hint=_own_parameter(name))
@@ -185,7 +185,7 @@ def _checked(
 
 
 def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callable[[str], str]]]:
-    """Yield each arm, and for its fields where they stand in the file."""
+    """Yield each arm, and a function that says where in the file its fields are."""
     grid = content.get("grid") if isinstance(content, dict) and set(content) == {"grid"} else None
     listed = content.get("list") if isinstance(content, dict) and set(content) == {"list"} else None
     if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):

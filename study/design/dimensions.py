@@ -9,11 +9,11 @@ from typing import Protocol
 
 from study.training.config import Value, value_text
 
-MOST_POINTS = 100_000  # that are listed
+MOST_POINTS = 100_000  # a longer list of points is not made
 
 
 class Suggests(Protocol):
-    """What chooses the values: an Optuna trial."""
+    """Suggests values, as an Optuna trial does."""
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float: ...
 
@@ -76,7 +76,7 @@ class Range(_Field):
         return type(self.low)(Decimal(str(self.low)) + steps * Decimal(str(self.step or 1)))
 
     def drawn(self, value: Value) -> Value:
-        """Return what has to be drawn for the field to be `value`."""
+        """Return the value to draw so that the field becomes `value`."""
         return self.low if self.zero_below is not None and value == 0 else value
 
     def contains(self, value: Value) -> bool:
@@ -96,7 +96,7 @@ class Range(_Field):
         return tuple(map(self._after, range(count))) if count <= MOST_POINTS else None
 
     def position(self, value: Value) -> float:
-        """Return how far along the dimension a value lies, from 0 to 1."""
+        """Return where a value lies along the dimension, from 0 to 1."""
         scale = math.log if self.log else float
         number = self.drawn(value)
         assert isinstance(number, (int, float))
@@ -125,7 +125,7 @@ class Range(_Field):
 
 @dataclass(frozen=True, kw_only=True)
 class Choices(_Field):
-    """Some values, in the order in which they were written."""
+    """A few values, in the order of the file."""
 
     choices: tuple[Value, ...]
 
@@ -134,7 +134,7 @@ class Choices(_Field):
         return trial.suggest_categorical(self.field, self.choices)
 
     def drawn(self, value: Value) -> Value:
-        """Return what has to be drawn for the field to be `value`."""
+        """Return the value to draw so that the field becomes `value`."""
         return value
 
     def contains(self, value: Value) -> bool:
@@ -147,11 +147,11 @@ class Choices(_Field):
         return self.choices
 
     def position(self, value: Value) -> float:
-        """Return how far along the dimension a value lies, from 0 to 1."""
+        """Return where a value lies along the dimension, from 0 to 1."""
         return self.choices.index(value) / self._steps
 
     def at(self, position: float) -> float:
-        """Return the place of a position from 0 to 1 among the choices, the first of which lies at 0, the next at 1."""
+        """Return where a position from 0 to 1 lies among the choices, the first of which is at 0, the next at 1."""
         return position * self._steps
 
     @property

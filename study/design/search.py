@@ -1,4 +1,4 @@
-"""Search: a space, and how good points of it are to be found; everything that is fixed once it has begun."""
+"""Search: a space, and how to find good points of it; all of this is fixed once the search has begun."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ TASK = "search"
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched and how.
+    """A space, the metric to optimize, the sampler and the pruner.
 
     The space's baseline has the data, the split, the epochs and the seed of every trial; `metric` is one of METRICS, of
     the weights that a trial keeps.
@@ -40,7 +40,7 @@ class Search:
 
     @property
     def words(self) -> str:
-        """What is searched and how, in a line."""
+        """The search in one line."""
         fields = ", ".join(dimension.field for dimension in self.space.dimensions)
         how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
         epochs = self.baseline.training.epochs
@@ -51,7 +51,7 @@ class Search:
         return one < other if self.direction == "minimize" else one > other
 
     def as_yaml(self) -> str:
-        """Return the search as text that `parse` reads back."""
+        """Return the search as text that `parse_search` reads back."""
         how = {"metric": self.metric, "sampler": self.sampler, "pruner": self.pruner, "name": self.space.name}
         return yaml_file.write(how) + "---\n" + self.space.as_yaml()
 
@@ -61,13 +61,13 @@ def parse_search(text: str, path: object) -> Search:
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
     if not (isinstance(words, dict) and words.keys() == {"metric", "sampler", "pruner", "name"}):
-        raise StudyError("not a search", where=path, expected="what a search has written: how, a line ---, its space")
+        raise StudyError("not a search", where=path, expected="the text that a search writes")
     return Search(parse_space(space, words.pop("name"), path), **words)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a search is to go on: until it has so many `trials` in all, or for so many `minutes`; or either."""
+    """When a search ends: at a total of `trials`, after `minutes`, or at whichever comes first."""
 
     trials: int | None
     minutes: float | None

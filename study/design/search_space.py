@@ -1,4 +1,4 @@
-"""SearchSpace: the fields that a search varies, each over a range or a few choices, around a baseline."""
+"""SearchSpace: the fields that a search varies around a baseline, each over a range or a few choices."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class SpaceError(StudyError):
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a search varies, around which baseline; the baseline is one of its points."""
+    """The dimensions that a search varies, and the baseline, which is one of its points."""
 
     name: str
     baseline: TrialConfig
@@ -40,7 +40,7 @@ class SearchSpace:
         return settings
 
     def first(self) -> dict[str, object]:
-        """Return what has to be drawn for the baseline, by field."""
+        """Return the values to draw for the baseline, by field."""
         settings = {dimension.field: self.baseline.get(dimension.field) for dimension in self.dimensions}
         return {
             dimension.field: dimension.drawn(settings[dimension.field])
@@ -51,7 +51,7 @@ class SearchSpace:
     def points(self) -> list[dict[str, object]] | None:
         """Return every point of the space, as drawn values by field, in order.
 
-        None where they are without number, or more than MOST_POINTS.
+        None if there are infinitely many, or more than MOST_POINTS.
         """
         points: list[dict[str, object]] = [{}]
         for dimension in self.dimensions:
@@ -68,7 +68,7 @@ class SearchSpace:
         return points
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "SearchSpace":
-        """Return the space around another baseline; raises ConfigError or SpaceError where that is not in it."""
+        """Return the space around another baseline; raises ConfigError or SpaceError if it is not in the space."""
         for name in settings:
             if name in FIELDS and name not in SEARCHED and where == "set":
                 raise ConfigError(f"{name} is not changed here", where=where, hint=f"Use the parameter {name}.")
@@ -77,7 +77,7 @@ class SearchSpace:
         return changed
 
     def check_baseline(self, where: Callable[[str], str]) -> None:
-        """Raise SpaceError where the baseline is not a point of the space."""
+        """Raise SpaceError if the baseline is not a point of the space."""
         for dimension in self.dimensions:
             value = self.baseline.get(dimension.field)
             applies = dimension.field in self.first()
@@ -100,7 +100,7 @@ class SearchSpace:
 
 
 def load_space(name: str) -> SearchSpace:
-    """Return the space that `name` means: one of the project's, or a YAML file of the same form.
+    """Return the space called `name`: one of the project's, or a YAML file of the same form.
 
     Raises SpaceError, ConfigError or YamlError with the file, the line and the nearest name that exists.
     """
@@ -128,11 +128,11 @@ class _Entry(yaml_file.Model):
     )
 
 
-At = Callable[..., str]  # the file and line of a path of keys below a field's entry
+At = Callable[..., str]  # turns a path of keys below a field's entry into file and line
 
 
 def parse_space(text: str, name: str, path: object) -> SearchSpace:
-    """Return the space that a YAML file's text describes; `path` is where the errors say it stands.
+    """Return the space that a YAML file's text describes; errors cite `path`.
 
     Raises SpaceError, ConfigError or YamlError, as `load_space` does.
     """
@@ -177,7 +177,7 @@ def _choices(name: str, entry: _Entry, values: list[Value], when: Mapping[str, t
         raise SpaceError(f"{key} does not go with choices", where=at(key))
     _check_kind(entry, "categorical", at)
     if len(set(values)) < len(values):
-        raise SpaceError(f"a choice of {name} stands twice", where=at("choices"), hint="Keep one of them.")
+        raise SpaceError(f"a choice of {name} appears twice", where=at("choices"), hint="Keep one of them.")
     return Choices(field=name, when=when, choices=tuple(values))
 
 
@@ -186,12 +186,12 @@ def _range(name: str, entry: _Entry, ends: list[Value], when: Mapping[str, tuple
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise SpaceError(f"{name} has no range", where=at("range"), expected="choices: [value, value]")
     if not low < high:
-        expected = "two ends that differ, the lower first"
+        expected = "two different ends, the lower first"
         raise SpaceError(f"the range of {name} is empty", where=at("range"), expected=expected, got=shown(ends))
     whole = isinstance(low, int)
     _check_kind(entry, "int" if whole else "float", at)
     if entry.log and low <= 0:
-        hint = "Begin above 0; zero_below lets what is drawn below a value mean 0."
+        hint = "Begin above 0; with zero_below, a value drawn below that means 0."
         raise SpaceError("a logarithmic range cannot begin at 0", where=at("range"), hint=hint)
     step = int(entry.step) if entry.step and whole and entry.step.is_integer() else entry.step
     if step is not None and entry.log:
@@ -227,9 +227,9 @@ def _conditions(content: Mapping[str, list[object]], before: list[Dimension], at
         typed = tuple(TrialConfig.parse({name: value}, where=at(name)).get(name) for value in values)
         for value in typed:
             if not dimension.contains(value):
-                raise SpaceError(f"{name} never is {value_text(value)}", where=at(name), expected=dimension.words)
+                raise SpaceError(f"{name} is never {value_text(value)}", where=at(name), expected=dimension.words)
         if dimension.values is None:
             hint = "Give it choices or a step, or leave the condition out."
-            raise SpaceError(f"{name} hardly ever is exactly one of these values", where=at(name), hint=hint)
+            raise SpaceError(f"{name} is hardly ever exactly one of these values", where=at(name), hint=hint)
         conditions[name] = typed
     return conditions

@@ -51,14 +51,14 @@ class _Part(BaseModel):
 
 
 class DataConfig(_Part):
-    """Which data a trial is trained on, and which of their rows it is validated on."""
+    """The dataset, and which of its training rows are kept for validation."""
 
     source: str = Field(
         default="auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file"
     )
     validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
         default="auto",
-        description="last training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
+        description="last training rows, kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
 
 
@@ -74,12 +74,14 @@ class NetworkConfig(_Part):
     batch_norm: Literal["none", "before", "after"] = Field(
         default="none", description="batch normalization before or after the activation, or none"
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of the hidden units dropped in training")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the hidden units that are dropped during training"
+    )
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
         "random_normal", "random_uniform", "small_normal", "zeros",
     ] = Field(
-        default="glorot_uniform", description="initial kernels (small_normal: sd 0.01); biases start at zero"
+        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01); biases start at 0"
     )  # fmt: skip
     l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
 
@@ -96,27 +98,25 @@ class TrainingConfig(_Part):
         default="adam", description="update rule"
     )
     learning_rate: float = Field(default=1e-3, gt=0, description="step size")
-    momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="of the optimizers momentum and nesterov; no other uses it"
-    )
-    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, as Keras's optimizers apply it")
-    batch_size: int = Field(default=32, ge=1, description="rows a step")
-    epochs: int = Field(default=5, ge=1, le=100_000, description="passes over the training rows, at most")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="used by the optimizers momentum and nesterov only")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, as in Keras's optimizers")
+    batch_size: int = Field(default=32, ge=1, description="rows per step")
+    epochs: int = Field(default=5, ge=1, le=100_000, description="maximum number of passes over the training rows")
     patience: Annotated[int | None, BeforeValidator(_none)] = Field(
         default=None,
         ge=0,
-        description="epochs without a lower val_loss before stopping and restoring the best; none: never",
+        description="epochs without a lower val_loss before training stops and restores the best weights; none: never",
     )
-    min_delta: float = Field(default=0.0, ge=0, description="by how much val_loss has to fall to count as lower")
+    min_delta: float = Field(default=0.0, ge=0, description="val_loss counts as lower if it falls by more than this")
     validate_every: Annotated[int | None, BeforeValidator(_none)] = Field(
         default=None,
         ge=1,
-        description="steps between two looks at val_loss within an epoch; none: only at its end",
+        description="steps between measurements of val_loss within an epoch; none: only at its end",
     )
     patience_steps: Annotated[int | None, BeforeValidator(_none)] = Field(
         default=None,
         ge=1,
-        description="steps without a lower val_loss, where it is looked at, before stopping; none: never",
+        description="steps without a lower val_loss, where it is measured, before training stops; none: never",
     )
 
 
@@ -127,14 +127,14 @@ class TrialConfig(_Part):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(
-        default=1, ge=0, lt=2**31, description="of the initial weights, the order of the rows and the dropout"
+        default=1, ge=0, lt=2**31, description="sets the initial weights, the order of the rows and the dropout"
     )
 
     @classmethod
     def parse(cls, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
         """Return the config with `values` (typed, or as text) in place of the defaults.
 
-        Raises ConfigError naming the field, what it takes and what it got.
+        Raises ConfigError, which names the field, what it takes and what it got.
         """
         nested: dict[str, dict[str, object]] = {"data": {}, "network": {}, "training": {}}
         top: dict[str, object] = {}
@@ -168,7 +168,7 @@ class TrialConfig(_Part):
         return self.parse({**self.flat(), **values}, where=where)
 
     def replace_each(self, values: Mapping[str, object], where: Callable[[str], object]) -> "TrialConfig":
-        """Return the same as `replace`, but check one value at a time: `where` says where the field of an error is."""
+        """Return the same as `replace`, but check each value by itself: an error says `where` its field is."""
         config = self
         for name, value in values.items():
             config = config.replace({name: value}, where=where(name))
@@ -187,7 +187,7 @@ class TrialConfig(_Part):
 
 
 def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
-    """Yield each field's flat name, its path of attributes, and what it takes, in the order of all tables."""
+    """Yield each field's flat name, its path of attributes and its definition, in the order of every table."""
     for attribute, info in DataConfig.model_fields.items():
         yield "data" if attribute == "source" else attribute, ("data", attribute), info
     network = {name: (name, ("network", name), info) for name, info in NetworkConfig.model_fields.items()}
@@ -196,7 +196,7 @@ def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
     for name, info in TrainingConfig.model_fields.items():
         yield name, ("training", name), info
         if name == "weight_decay":
-            yield l2  # the other of the two penalties stands beside it
+            yield l2  # the two penalties belong side by side in every table
     yield "seed", ("seed",), TrialConfig.model_fields["seed"]
 
 
@@ -223,19 +223,19 @@ def value_text(value: object) -> str:
 
 
 def brief(value: object) -> str:
-    """Return one field's value to be looked at: a float with no more than three digits that count."""
+    """Return one field's value for display: a float with three significant digits at most."""
     return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
 
 def settings_text(settings: Mapping[str, object], text: Callable[[object], str] = value_text) -> str:
-    """Return settings as they are typed, one after the other: ``hidden=20-7-5 dropout=0.1``; `text` tells a value."""
+    """Return settings as you would type them: ``hidden=20-7-5 dropout=0.1``; `text` formats a value."""
     return " ".join(f"{name}={text(value)}" for name, value in settings.items())
 
 
 def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
     """Return ``field=value,field=value``, or ``none``, as a mapping; the values are still text.
 
-    Raises ConfigError where a part has no ``=``, or a field is given twice or does not exist.
+    Raises ConfigError if a part has no ``=``, or if a field is given twice or does not exist.
     """
     settings: dict[str, str] = {}
     if text.strip() == "none":

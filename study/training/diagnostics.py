@@ -1,4 +1,4 @@
-"""A look inside a trained network: its weights in numbers, and how many of its units still answer."""
+"""A look inside a trained network: statistics of its weights, and how many of its units still respond."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from study.base.backend import keras, tf
 
 FLAT = 0.05  # of the activation's steepest slope: below that a unit hardly passes a gradient on
-IMAGES = 2_000  # as many are enough to tell a share to a percent
+IMAGES = 2_000  # enough to know a share to one percent
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Activity:
 
 
 def weights(model: keras.Sequential) -> list[Weights]:
-    """Return the model's kernels in numbers, from the input to the output."""
+    """Return the statistics of the model's kernels, from the input to the output."""
     found = []
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -53,7 +53,7 @@ def parameters(model: keras.Sequential) -> int:
 
 
 def activity(model: keras.Sequential, images: np.ndarray) -> list[Activity]:
-    """Return how the hidden layers answer to the first 2,000 of `images`."""
+    """Return how the hidden layers respond to the first 2,000 of `images`."""
     found, values = [], tf.constant(images[:IMAGES])
     for layer in model.layers[:-1]:  # the last is the softmax
         if isinstance(layer, keras.layers.Activation):

@@ -1,4 +1,4 @@
-"""When to stop: rules that watch val_loss, in epochs as Keras's EarlyStopping does, or in steps."""
+"""When to stop: rules that watch val_loss, counting epochs, as Keras's EarlyStopping does, or steps."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ class EarlyStopping:
     def update(self, epoch: int, val_loss: float, weights: Callable[[], list[np.ndarray]]) -> None:
         """Take in an epoch (from 1) and its val_loss; afterwards `stop` says whether it was the last.
 
-        `weights` gives those at its end, and is called where they are to be kept.
+        `weights` returns the weights at its end. It is called only if they are kept.
         """
         self._wait += 1
         improved = val_loss < self._best - self.min_delta
@@ -45,7 +45,7 @@ class Plateau:
         self._best, self._wait = np.inf, 0
 
     def update(self, steps: int, val_loss: float) -> None:
-        """Take in the val_loss after so many more steps; afterwards `stop` says whether they were the last."""
+        """Take in the val_loss after `steps` more steps; afterwards `stop` says whether they were the last."""
         self._wait += steps
         if val_loss < self._best - self.min_delta:
             self._best, self._wait = val_loss, 0

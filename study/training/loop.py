@@ -29,8 +29,8 @@ class Epoch:
     `loss` and `accuracy` are means over the epoch, taken while the weights change and with dropout at work;
     `val_loss` and `val_accuracy` are those of the weights at its end, and `val_cross_entropy` is `val_loss` without the
     penalty, which can be compared between strengths of it. `step_losses` (steps,) has the loss of each batch, and
-    `val_losses` the pairs (step of the epoch, val_loss) of the looks taken within it; an epoch that `patience_steps`
-    ends is a short one. `seconds` counts training and validation.
+    `val_losses` the pairs (step of the epoch, val_loss) measured within it. `patience_steps` can cut an epoch
+    short. `seconds` counts training and validation.
     """
 
     number: int
@@ -46,10 +46,10 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class TrialResult:
-    """What training came to.
+    """The outcome of training.
 
     `state` is ``complete``, ``pruned`` (`on_epoch` asked to stop) or ``diverged`` (a loss was not finite), with the
-    `reason` in words where it is not complete. `weights` (in the order of `model.get_weights()`) are those of the epoch
+    `reason` in words if it is not complete. `weights` (in the order of `model.get_weights()`) are those of the epoch
     `model_epoch`: the one with the lowest val_loss, `best_epoch`, under early stopping, otherwise the last.
     `compile_seconds` is the time before the first epoch; `train_seconds` that of the epochs.
     """
@@ -67,7 +67,7 @@ class TrialResult:
 def train(
     config: TrialConfig, dataset: Dataset, on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None
 ) -> TrialResult:
-    """Train the config's network on `dataset.train` and return what came of it; the test images are not touched.
+    """Train the config's network on `dataset.train` and return the outcome; the test images are not touched.
 
     `on_epoch` is called after every epoch and ends the training by returning True. The same config and data give
     the same bits on one machine, whatever was trained before in this process.
@@ -145,7 +145,7 @@ def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
 
 
 def _stretches(steps: int, length: int | None) -> list[tuple[int, int]]:
-    """Return the stretches (first step, step after the last) of an epoch, at the end of which val_loss is looked at."""
+    """Return the stretches (first step, step after the last) of an epoch; val_loss is measured after each."""
     length = length or steps
     return [(first, min(first + length, steps)) for first in range(0, steps, length)]
 
@@ -227,7 +227,7 @@ class Program:
         self._fresh_optimizer = [variable.numpy() for variable in self.optimizer.variables]
 
     def start(self, config: TrialConfig) -> None:
-        """Make ready for a trial: its initial weights, a fresh optimizer, its learning rate, L2, dropout and seed."""
+        """Prepare for a trial: set its initial weights, a fresh optimizer, its learning rate, L2, dropout and seed."""
         self.model.set_weights(network.build(config, self._image_shape, self._classes).get_weights())
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)

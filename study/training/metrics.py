@@ -1,4 +1,4 @@
-"""What a classifier's outputs say about it: loss, accuracy, confusion; pure numpy."""
+"""Metrics of a classifier's outputs: loss, accuracy, confusion; pure numpy."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""TrialConfig -> an ordinary Keras model and its optimizer."""
+"""From a TrialConfig to an ordinary Keras model and its optimizer."""
 
 import numpy as np
 
@@ -48,8 +48,8 @@ def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.lay
         width,
         kernel_initializer=initializer,
         kernel_regularizer=keras.regularizers.L2(parts.l2) if parts.l2 > 0 else None,
-        # What is added before a batch normalization is taken off by it. The gradient of such a bias is rounding noise,
-        # which Adam would scale up to full steps.
+        # Batch normalization subtracts what a bias before it adds. The gradient of such a bias is rounding noise, which
+        # Adam would scale up to full steps.
         use_bias=parts.batch_norm != "before" or number == 0,
         name=name,
     )

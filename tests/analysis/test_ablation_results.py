@@ -139,10 +139,8 @@ def test_a_run_that_is_none_or_no_ablation_is_refused_with_a_way_on(study):
     with pytest.raises(TrackingError, match=r"run: .*abc123"):
         ablation_results.read(client, "abc123")
     trial = study.trials[0].run_id
-    with pytest.raises(
-        TrackingError, match=f"'more · seed 2' is not that of an ablation. .* run={study.record.run_id}"
-    ):
+    with pytest.raises(TrackingError, match=f"'more · seed 2' is not an ablation. .* run={study.record.run_id}"):
         ablation_results.read(client, trial)
     other = runs.open_study_run(client, "something else")
-    with pytest.raises(TrackingError, match=r"'something else' is not that of an ablation\. `mlflow ui`"):
+    with pytest.raises(TrackingError, match=r"'something else' is not an ablation\. `mlflow ui`"):
         ablation_results.read(client, other.run_id)

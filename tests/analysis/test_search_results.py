@@ -65,7 +65,7 @@ def test_only_a_searchs_run_is_one(mixed):
     ablation = written.write("question: Q?\narms: {list: [{name: one}, {name: two, l2: 0.1}]}\n", [])
     assert search_results.is_search(client, mixed.record.run_id)
     assert not search_results.is_search(client, ablation)
-    with pytest.raises(TrackingError, match="is not that of a search"):
+    with pytest.raises(TrackingError, match="is not a search"):
         search_results.read(client, ablation)
     with pytest.raises(TrackingError, match=f"its study is run={mixed.record.run_id}"):
         search_results.read(client, mixed.best.run_id)
@@ -120,7 +120,7 @@ def test_a_best_value_at_an_end_is_told(mixed):
         ("learning_rate", "upper", 0.1),
         ("batch_size", "upper", 128),
     ]
-    assert mixed.edges[0].words == "learning_rate=0.09 lies at the upper end of what was searched (0.1)"
+    assert mixed.edges[0].words == "learning_rate=0.09 is at the upper end of the searched values (0.1)"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_decides_is_the_most_important_by_both():
     [
         ([], {}, "0 complete trials are too few"),
         ([Trial(0)], {}, "1 complete trial is too few"),
-        ([Trial(slot) for slot in range(10)], {}, "all complete trials came to the same"),
+        ([Trial(slot) for slot in range(10)], {}, "all complete trials have the same value"),
         (twelve(), {"yaml": ONE_FIELD}, "only one field was searched"),
     ],
 )

@@ -55,7 +55,7 @@ def test_trials_on_different_data_are_never_mixed():
     trials = [trial(0.9), trial(0.9), trial(0.8, sha256="abc")]
     with pytest.raises(PromotionError) as error:
         selection.one_dataset(trials, None)
-    message = "the trials are on different data and cannot be compared; got 2 on set 5ee 5ee5ee5ee5ee…, 1 on set abc"
+    message = "the trials used different datasets and cannot be compared; got 2 on set 5ee 5ee5ee5ee5ee…, 1 on set abc"
     assert str(error.value).startswith(message) and "-P data=" in str(error.value)
     assert selection.one_dataset(trials, "abc" * 4) == trials[2:]
 
@@ -67,7 +67,7 @@ def test_of_several_splits_the_most_used_counts():
 
 @pytest.mark.parametrize("trials, wanted, message", [
     ([], None, "there are no finished trials to choose from. Run an ablation or a search"),
-    ([trial(0.9)], "f00" * 4, "no finished trial is on these data; expected SHA-256 f00f00f00f00…, got 1 on set 5ee"),
+    ([trial(0.9)], "f00" * 4, "no finished trial used this dataset; expected SHA-256 f00f00f00f00…, got 1 on set 5ee"),
 ])  # fmt: skip
 def test_nothing_to_choose_from_is_said(trials, wanted, message):
     with pytest.raises(PromotionError) as error:

@@ -129,10 +129,10 @@ def test_validation_leaves_rows_on_both_sides(own_file, validation, what):
     ({"x_test": np.zeros((6, 4, 3, 1), np.uint8)},
      "{}: x_test: wrong shape; expected (n, height, width), got (6, 4, 3, 1)."),
     ({"x_train": np.zeros((20, 4, 3))}, "{}: x_train: wrong type; expected uint8 pixels from 0 to 255, got float64. "
-                                        "Values from 0 to 1 have to be multiplied by 255 first."),
+                                        "Multiply values from 0 to 1 by 255 first."),
     ({"x_test": np.zeros((6, 4, 3), np.int64)},
      "{}: x_test: wrong type; expected uint8 pixels from 0 to 255, got int64. "
-     "Values from 0 to 1 have to be multiplied by 255 first."),
+     "Multiply values from 0 to 1 by 255 first."),
     ({"x_test": np.zeros((6, 3, 4), np.uint8)},
      "{}: x_test: images of another size than in x_train; expected (4, 3), got (3, 4)."),
     ({"x_test": np.zeros((0, 4, 3), np.uint8), "y_test": np.zeros(0, int)},
@@ -147,7 +147,7 @@ def test_validation_leaves_rows_on_both_sides(own_file, validation, what):
     ({"y_test": np.array(list("012012"))}, "{}: y_test: wrong type; expected whole numbers, got <U1."),
     ({"y_train": np.arange(20) - 1}, "{}: y_train: labels out of range; expected 0 to 999, got -1 to 18."),
     ({"y_train": np.arange(20) * 100}, "{}: y_train: labels out of range; expected 0 to 999, got 0 to 1900."),
-    ({"y_train": np.zeros(20, int)}, "{}: y_train: one class only; expected labels 0 and 1 at least."),
+    ({"y_train": np.zeros(20, int)}, "{}: y_train: there is only one class; expected labels 0 and 1 at least."),
     ({"y_test": np.arange(6)},
      "{}: y_test: a label that the training rows never show; expected 0 to 2, got 5."),
     ({"y_test": np.array([0, 1, 2, 0, 1, None])},
@@ -181,14 +181,14 @@ def damage(path, kind):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
 
 
-NO_NPZ = "{}: not an .npz file, or not all of one; expected an .npz file with x_train, y_train, x_test, y_test."
+NO_NPZ = "{}: not an .npz file, or an incomplete one; expected an .npz file with x_train, y_train, x_test, y_test."
 
 
 @pytest.mark.parametrize("kind, text", [
     ("absent", "{}: no such file. data= takes auto, mnist, digits, synthetic, or the path of an .npz file."),
-    ("folder", "{}: a folder; expected an .npz file."),
+    ("folder", "{}: this is a folder; expected an .npz file."),
     ("text", NO_NPZ), ("empty", NO_NPZ), ("half", NO_NPZ),
-    ("single array", "{}: a single array; expected an .npz file with x_train, y_train, x_test, y_test."),
+    ("single array", "{}: the file holds a single array; expected an .npz file with x_train, y_train, x_test, y_test."),
     ("one bit", "{}: x_test: damaged (Bad CRC-32 for file 'x_test.npy'). Fetch or write the file again."),
 ])  # fmt: skip
 def test_a_file_that_is_no_npz_is_refused(own_file, kind, text):
@@ -315,7 +315,7 @@ def test_auto_without_a_network_is_the_digits_and_says_so(dead_url, cached_mnist
     monkeypatch.setattr(mnist, "MNIST_URL", dead_url)
     dataset = load_dataset("auto")
     assert (dataset.name, dataset.spec, dataset.sha256) == ("digits", "digits", DIGITS_SHA256)
-    assert dataset.substitute_for.startswith(f"MNIST, which could not be had ({dead_url}: the download failed (")
+    assert dataset.substitute_for.startswith(f"MNIST, which could not be fetched ({dead_url}: the download failed (")
     assert list(cached_mnist.parent.iterdir()) == []
 
 

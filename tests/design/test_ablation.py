@@ -179,18 +179,18 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
         (f"question: Why?\narms:\n  {arms}\n", f":2: {NO_ARMS}")
         for arms in ("grid: {l2: [0]}\n  list: [{l2: 0}]", "grid: {l2: 0}", "grid: {}", "list: {l2: 0}", "list: [l2]")
     ),
-    ("question: Why?\narms: {list: []}\n", ":2: the arms are not two or more different ones; got none."),
+    ("question: Why?\narms: {list: []}\n", ":2: an ablation needs two or more different arms; got none."),
     ("question: Why?\narms:\n  list:\n  - {name: a, l2: 1}\n  - {name: b, l2: 1.0}\n",
-     ":2: the arms are not two or more different ones; got a, b."),
+     ":2: an ablation needs two or more different arms; got a, b."),
     ("question: {{x}}\n", ":1: a key is not a word."),
     ("question: Why?\nbaseline: {1: 2}\n" + TWO_ARMS, ":2: a key is not a word."),
-    ("question: &a [*a]\n", ": not YAML that can be read (it contains itself)."),
-    ("question: Why?\nseeds: 2\nseeds: 3\n" + TWO_ARMS, ":3: seeds stands twice. Keep one of them."),
+    ("question: &a [*a]\n", ": not readable YAML (it contains itself)."),
+    ("question: Why?\nseeds: 2\nseeds: 3\n" + TWO_ARMS, ":3: seeds appears twice. Keep one of them."),
     ("question: Why?\nbaseline:\n  seed: 7\n" + TWO_ARMS, ":3: seed is not set here. Use the parameter seeds."),
     ("question: \a\n", ": not YAML (unacceptable character #x0007: special characters are not allowed)."),
-    ("question: Why?\narms:\n  grid: {l2: [0.1]}\n", ":2: the arms are not two or more different ones; got l2=0.1."),
+    ("question: Why?\narms:\n  grid: {l2: [0.1]}\n", ":2: an ablation needs two or more different arms; got l2=0.1."),
     ("question: Why?\narms:\n  list:\n  - {name: a, l2: 0}\n  - {name: a, l2: 1}\n",
-     ":2: the arms are not two or more different ones; got a, a."),
+     ":2: an ablation needs two or more different arms; got a, a."),
 ])  # fmt: skip
 def test_a_file_that_is_no_ablation_is_refused_by_its_line(write, text, message):
     path = write(text)
@@ -280,8 +280,8 @@ def test_another_baseline_changes_every_arm_and_not_the_original(digits):
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"dropout": "0.5"}, "set: dropout is what the arms of dropout differ in. "
-                         "Copy the catalogue's YAML file, change its arms, and give its path as the task."),
+    ({"dropout": "0.5"}, "set: dropout is varied by the arms of dropout. "
+                         "Copy the task's YAML file, change its arms, and pass its path as the task."),
     ({"seed": "3"}, "set: seed is not changed here. Use the parameter seeds."),
     ({"data": "digits"}, "set: data is not changed here. Use the parameter data."),
     ({"validation": "0.2"}, "set: validation is not changed here. Use the parameter validation."),

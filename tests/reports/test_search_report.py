@@ -91,7 +91,7 @@ def test_in_short_is_what_came_of_it(study):
 
 def test_an_edge_is_a_warning():
     study = written_search.read(written_search.write([Trial(0, settings={"learning_rate": 0.09})]))
-    warning = "learning_rate=0.09 lies at the upper end of what was searched (0.1): a better one may lie beyond."
+    warning = "learning_rate=0.09 is at the upper end of the searched values (0.1): a better one may lie beyond."
     assert search_report.edge_lines(study) == [warning] and warning in search_report.in_short(study)
 
 
