@@ -4,7 +4,7 @@
 its option cannot be, so that the error reads like all others of this project.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args, get_origin
 
 import click
@@ -24,8 +24,9 @@ class Text(click.ParamType):
     def __init__(self, unless: str | None = None):
         self.unless = unless
 
-    def convert(self, value: str, param: click.Parameter, ctx: click.Context) -> object:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """Remember the option's text, for the run's params, and return its value."""
+        assert param and ctx  # of an option that is parsed
         name = param.opts[0].removeprefix("--")
         ctx.meta.setdefault(GIVEN, {})[name] = value
         return None if value == self.unless else self.parse(name, value)
@@ -51,12 +52,12 @@ class Required(Text):
 class Choice(Text):
     """One of a few words."""
 
-    def __init__(self, choices: Sequence[str]):
+    def __init__(self, choices: Iterable[str]):
         super().__init__()
         self.choices = tuple(choices)
         self.metavar = "|".join(self.choices)
 
-    def parse(self, name: str, text: str) -> str:
+    def parse(self, name: str, text: str) -> object:
         if text not in self.choices:
             hint = likeliest(text.lower(), self.choices)
             raise ConfigError(f"{name} cannot be {shown(text)}", expected=" or ".join(self.choices), hint=hint)
@@ -133,15 +134,17 @@ class Settings(Text):
 
 
 class Indices(Text):
-    """Up to `most` different whole numbers from 0, with commas between them, in their order; none is None."""
+    """Up to `most` different whole numbers from 0, with commas between them, in their order; none is an empty list."""
 
     metavar = "N,N,…"
 
     def __init__(self, most: int, what: str):
-        super().__init__(unless="none")
+        super().__init__()
         self.most, self.what = most, what
 
     def parse(self, name: str, text: str) -> list[int]:
+        if text == "none":
+            return []
         words = [word.strip() for word in text.split(",")]
         if not all(word.isascii() and word.isdigit() for word in words) or len(words) > self.most:
             expected = f"up to {self.most} {self.what}, such as 1234 or 3,17,200"

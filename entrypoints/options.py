@@ -42,7 +42,7 @@ def given() -> dict[str, str]:
 def field(name: str, help: str | None = None) -> Callable:
     """Return the option of one hyperparameter, with its own default and description."""
     of_config = FIELDS[name]
-    return option(name, value_text(of_config.default), help or of_config.description, Field(name))
+    return option(name, value_text(of_config.default), help or of_config.description or "", Field(name))
 
 
 def field_or_auto(name: str, help: str) -> Callable:

@@ -23,14 +23,14 @@ def main(*, run: str, compare: str) -> None:
     """Write the report of the study that the options name into its run."""
     client = store.connect()
     if search_results.is_search(client, run):
-        study = search_results.read(client, run)
-        page = search_report.log(study)
-        display.print_search(program.console(), study)
+        search = search_results.read(client, run)
+        name, page = search.record.name, search_report.log(search)
+        display.print_search(program.console(), search)
     else:
         study = ablation_results.read(client, run, compare)
-        page = ablation_report.log(study)
+        name, page = study.record.name, ablation_report.log(study)
         display.print_findings(program.console(), study)
-    runs.name_project_run(f"report of {study.record.name}", {"report_of.txt": study.record.run_id})
+    runs.name_project_run(f"report of {name}", {"report_of.txt": run})
     click.echo(f"Report: {page}")
     program.print_link(run)
 

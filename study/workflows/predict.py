@@ -103,7 +103,7 @@ class Question:
     ) -> Answer:
         readings = predict.read(self._open(), pictures)
         found = scores(readings)
-        metrics = {"pictures": len(readings), "unreadable": len(unreadable)}
+        metrics: dict[str, float] = {"pictures": len(readings), "unreadable": len(unreadable)}
         if found:
             metrics["accuracy"] = found.accuracy
         files = {f"{name}.png": style.png(sheet) for name, sheet in prediction_report.sheets(readings).items()}
