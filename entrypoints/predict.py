@@ -27,14 +27,14 @@ OPTIONS = (
 
 
 @options.command(__doc__, *OPTIONS)
-def main(*, image: str | None, indices: list[int] | None, model: str, data: str | None, seed: int, count: int) -> None:
+def main(*, image: str | None, indices: list[int], model: str, data: str | None, seed: int, count: int) -> None:
     """Ask what the options say."""
-    if (image is None) == (indices is None):
-        what = "image and index are both missing" if image is None else "image and index are both given"
+    if (image is None) == (not indices):
+        what = f"image and index are both {'missing' if image is None else 'given'}"
         hint = f"Give one: -P image=FILE, FOLDER or {SYNTHETIC} reads pictures, -P index=1234 explains a test image."
         raise ConfigError(what, hint=hint)
     question = predict.open_question(model)
-    if indices:
+    if image is None:
         dataset = question.load_data(data, indices)
         display.warn_of_substitute(dataset, "this is not MNIST")
         answer = question.explain(dataset, indices)
