@@ -201,8 +201,8 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Stud
     record = records.read_run(client, run_id)
     definition = records.read_file(client, run_id, ABLATION)
     if definition is None:
-        parent = records.parent_of(record)
-        hint = f"It is a trial of the study run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
+        parent = records.study_of(record)
+        hint = f"It belongs to the study run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
         raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
     return Study(
         client=client,

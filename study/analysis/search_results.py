@@ -220,8 +220,8 @@ def read(client: store.MlflowClient, run_id: str) -> SearchStudy:
     record = records.read_run(client, run_id)
     definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
     if definition is None:
-        parent = records.parent_of(record)
-        hint = f"It is a trial of the study run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
+        parent = records.study_of(record)
+        hint = f"It belongs to the study run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
         raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
     search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
     return SearchStudy(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))

@@ -111,6 +111,7 @@ class TrialRunner:
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
         self.tags = runs.code_tags() | self.process
+        self.arms = {name: arm.run_id for name, arm in records.read_arms(client, assignment.run_id).items()}
         self.done = 0
         self._run: Run | None = None  # that of the trial in hand, once it has begun
 
@@ -164,8 +165,9 @@ class TrialRunner:
         if attributes.ARM in own:
             tags["arm"] = own[attributes.ARM]
         return runs.start_trial_run(
-            self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | tags
-        )
+            self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | tags,
+            parent=self.arms.get(own.get(attributes.ARM)),
+        )  # fmt: skip
 
     # --- execute ------------------------------------------------------------------------------------
 

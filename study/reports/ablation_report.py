@@ -9,7 +9,7 @@ from study.analysis.formatting import show, show_p
 from study.analysis.prediction_flips import Flips
 from study.analysis.verdicts import RESOLUTION, Kind, Verdict
 from study.design.ablation import Arm as ArmSettings
-from study.reports import common
+from study.reports import common, mlflow_runs
 from study.reports.document import Document, plain
 from study.reports.plots import panels, style
 from study.reports.plots.trial import arm_curves
@@ -73,6 +73,7 @@ def log(study: Study) -> str:
         arms = {arm: {metric: curves[metric][arm] for metric in CURVES} for arm in curves["loss"]}
         tables["arms.png"] = style.png(arm_curves(arms, title))
     description = f"**{plain(study.ablation.question)}**\n\n{summary(study)}"
+    mlflow_runs.log_ablation(study)
     return common.keep(study.client, study.record.run_id, write(study), tables, description)
 
 

@@ -4,11 +4,11 @@ from study.analysis.formatting import show
 from study.analysis.search_results import SearchStudy, slot_of, state_of
 from study.analysis.statistics import Estimate
 from study.design.search import Search
-from study.reports import common
+from study.reports import common, mlflow_runs
 from study.reports.document import Document, Interactive, plain
 from study.reports.plots.search import drawing, history
 from study.reports.plots.search.fields import contour, importances, parallel, slices
-from study.tracking import runs
+from study.tracking import tags
 from study.tracking.artifacts import csv_text
 from study.tracking.records import RunRecord
 from study.training.config import brief, settings_text, value_text
@@ -46,6 +46,7 @@ def log(study: SearchStudy) -> str:
     Raises TrackingError where that cannot be written.
     """
     others = {TRIALS: trials_csv(study)}
+    mlflow_runs.log_search(study)
     return common.keep(study.client, study.record.run_id, write(study), others, summary(study))
 
 
@@ -141,7 +142,7 @@ def trials_csv(study: SearchStudy) -> str:
         rows.append((
             slot_of(trial), trial.tags.get("state", state_of(trial)),
             *("" if number is None else number for number in numbers),
-            *(settings.get(field, "") for field in fields), trial.tags.get(runs.REASON_TAG, ""), trial.run_id,
+            *(settings.get(field, "") for field in fields), trial.tags.get(tags.REASON, ""), trial.run_id,
         ))  # fmt: skip
     return csv_text(header, rows)
 

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.base.errors import TrackingError, first_line
+from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
 from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
@@ -35,6 +36,7 @@ class RunRecord:
     metrics: dict[str, float]
     curves: dict[str, list[float]] = field(default_factory=dict)
     started: float = 0.0
+    experiment_id: str = "0"
 
 
 def read_run(client: MlflowClient, run_id: str) -> RunRecord:
@@ -46,7 +48,7 @@ def read_run(client: MlflowClient, run_id: str) -> RunRecord:
 def find_studies(client: MlflowClient, task: str) -> list[str]:
     """Return the IDs of the finished studies of a task, in all experiments, the newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    query = f"tags.task = '{task}' and attributes.status = 'FINISHED'"
+    query = f"tags.{tags.TASK} = '{task}' and attributes.status = 'FINISHED'"
     runs = client.search_runs(experiments, query, order_by=["attributes.start_time DESC"])
     return [run.info.run_id for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags]
 
@@ -56,20 +58,20 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
 
     Raises TrackingError, for a filter that MLflow does not understand too.
     """
-    conditions = ["tags.state = 'complete'"]
+    conditions = [f"tags.{tags.STATE} = '{tags.COMPLETE}'", *([query] if query else [])]
     with said_clearly("from" if study_run_id else "filter"):
-        experiment_id = client.get_run(study_run_id).info.experiment_id if study_run_id else active_experiment(client)
         if study_run_id:
-            conditions.append(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'")
-        return _search(client, experiment_id, " and ".join([*conditions, *([query] if query else [])]))
+            return _trials(client, study_run_id, conditions)
+        return _search(client, active_experiment(client), " and ".join(conditions))
 
 
 def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
     """Return a finished trial with this fingerprint, from any experiment, if there is one: with test figures if any."""
-    query = f"tags.fingerprint = '{fingerprint}' and tags.state = 'complete' and attributes.status = 'FINISHED'"
+    complete = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
+    query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {complete}"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
-    runs = sorted(found, key=lambda run: "test_accuracy" not in run.data.metrics)
+    runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)
     return _record(runs[0], {}) if runs else None
 
 
@@ -81,10 +83,10 @@ def find_running(client: MlflowClient) -> list[RunRecord]:
 
 def used_seeds(client: MlflowClient, data_sha256: str) -> set[int]:
     """Return the seeds of all trials on these data, in every experiment of the store, finished or not."""
-    query = f"tags.dataset_sha256 = '{data_sha256}'"
+    query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run for experiment in experiments for run in _search(client, experiment, query)]
-    return {int(run.tags["seed"]) for run in runs if run.tags.get("seed", "").isdigit()}
+    return {int(run.tags[tags.SEED]) for run in runs if run.tags.get(tags.SEED, "").isdigit()}
 
 
 def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:
@@ -124,15 +126,37 @@ def _without_password(uri: str) -> str:
     return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
-def parent_of(record: RunRecord) -> str | None:
-    """Return the ID of the run below which this one lies, or None."""
-    return record.tags.get(MLFLOW_PARENT_RUN_ID)
+def study_of(record: RunRecord) -> str | None:
+    """Return the ID of the study's run that this trial or arm belongs to, or None."""
+    return record.tags.get(tags.STUDY_RUN) or record.tags.get(MLFLOW_PARENT_RUN_ID)
 
 
 def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[RunRecord]:
     """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
-    experiment_id = client.get_run(study_run_id).info.experiment_id
-    return _search(client, experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study_run_id}'", curves)
+    return _trials(client, study_run_id, [], curves)
+
+
+def read_arms(client: MlflowClient, study_run_id: str) -> dict[str, RunRecord]:
+    """Return the runs of an ablation's arms by the arms' names; none for a search, or a study of an older version."""
+    query = f"tags.{tags.STUDY_RUN} = '{study_run_id}' and tags.{tags.KIND} = '{tags.ARM_KIND}'"
+    found = _search(client, client.get_run(study_run_id).info.experiment_id, query)
+    return {record.tags[tags.ARM]: record for record in found}
+
+
+def _trials(
+    client: MlflowClient, run_id: str, conditions: Sequence[str], curves: Sequence[str] = ()
+) -> list[RunRecord]:
+    """Return the trials of a study, or of one arm of it, oldest first."""
+    run = client.get_run(run_id)
+    below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"
+    places = [below]
+    if run.data.tags.get(tags.KIND) != tags.ARM_KIND:
+        marked = f"tags.{tags.STUDY_RUN} = '{run_id}' and tags.{tags.KIND} = '{tags.TRIAL_KIND}'"
+        # Versions before 0.2.0 marked no trial with its study, and had all of them right below it.
+        places = [marked, f"{below} and tags.{tags.STUDY_RUN} IS NULL"]
+    queries = [" and ".join([place, *conditions]) for place in places]
+    found = [record for query in queries for record in _search(client, run.info.experiment_id, query, curves)]
+    return sorted(found, key=lambda record: record.started)
 
 
 def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
@@ -148,6 +172,7 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
             for key, history in histories.items()
         },
         started=run.info.start_time / 1000,
+        experiment_id=run.info.experiment_id,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as RunEntity
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import (
@@ -29,11 +30,11 @@ from mlflow.utils.mlflow_tags import (
 
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
+from study.tracking import tags as names
 from study.tracking.store import active_experiment, connect, said_clearly
 
 SECONDS_BETWEEN_WRITES = 1.0
 METRICS_A_REQUEST = 1_000  # MLflow's limit
-REASON_TAG = "reason"
 
 
 class Run:
@@ -129,7 +130,7 @@ class Run:
         try:
             self._write()
             if reason:
-                self.set_tags({REASON_TAG: reason[:1_000]})
+                self.set_tags({names.REASON: reason[:1_000]})
         finally:  # a store that has no room for more may still have room for this
             self.client.set_terminated(self.run_id, status)
             self.ended = True
@@ -168,21 +169,33 @@ def note_failure(client: MlflowClient, reason: str) -> None:
 
 
 def start_trial_run(
-    client: MlflowClient, study_run_id: str, name: str, params: Mapping[str, str], tags: Mapping[str, object]
+    client: MlflowClient,
+    study_run_id: str,
+    name: str,
+    params: Mapping[str, str],
+    tags: Mapping[str, object],
+    parent: str | None = None,
 ) -> Run:
-    """Return a new run below the study's run, with the study's own params and tags where it has none of its own."""
+    """Return a new run of the study's, below `parent` (its arm's run; None: the study's), with the study's own marks.
+
+    The study's params and tags are repeated where the trial has none of its own: a filter in the UI finds both.
+    """
     study = client.get_run(study_run_id)
+    own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
+    run_id = create_child(client, study, name, own, parent or study_run_id)
+    client.log_batch(run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()])
+    return Run(client, run_id)
+
+
+def create_child(client: MlflowClient, study: RunEntity, name: str, tags: Mapping[str, str], parent: str) -> str:
+    """Create a run below `parent` that carries the study's tags, except those that tell its results; return its ID."""
     repeated = {
         key: value
         for key, value in study.data.tags.items()
-        if not key.startswith("mlflow.") or key.startswith("mlflow.source.")
+        if not names.is_result(key) and (not key.startswith("mlflow.") or key.startswith("mlflow.source."))
     }
-    own = {key: str(value) for key, value in tags.items()} | {MLFLOW_PARENT_RUN_ID: study_run_id, MLFLOW_USER: _user()}
-    run = client.create_run(study.info.experiment_id, run_name=name, tags=repeated | own)
-    client.log_batch(
-        run.info.run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()]
-    )
-    return Run(client, run.info.run_id)
+    own = {names.STUDY_RUN: study.info.run_id, MLFLOW_PARENT_RUN_ID: parent, MLFLOW_USER: _user()}
+    return client.create_run(study.info.experiment_id, run_name=name, tags=repeated | dict(tags) | own).info.run_id
 
 
 def describe(run: Run, markdown: str) -> None:
@@ -193,13 +206,15 @@ def describe(run: Run, markdown: str) -> None:
 def data_tags(dataset: Dataset) -> dict[str, object]:
     """Return what marks a run with the data that it is about: their name, SHA-256 and rows by split."""
     tags: dict[str, object] = {
-        "dataset": dataset.name,
-        "dataset_title": dataset.title,
-        "dataset_sha256": dataset.sha256,
+        names.DATASET: dataset.name,
+        names.DATASET_TITLE: dataset.title,
+        names.DATASET_SHA256: dataset.sha256,
+        names.TRAIN_ROWS: len(dataset.train),
+        names.VALIDATION_ROWS: len(dataset.validation),
+        names.TEST_ROWS: len(dataset.test),
     }
-    tags |= {f"{split}_rows": len(getattr(dataset, split)) for split in ("train", "validation", "test")}
     if dataset.substitute_for:
-        tags["dataset_substitute_for"] = dataset.substitute_for
+        tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return tags
 
 
@@ -214,7 +229,7 @@ def code_tags() -> dict[str, str]:
         )
     except (OSError, subprocess.SubprocessError):
         return {}
-    return {"git_commit": commit, "git_dirty": str(bool(status)).lower()}
+    return {names.GIT_COMMIT: commit, names.GIT_DIRTY: str(bool(status)).lower()}
 
 
 def _user() -> str:

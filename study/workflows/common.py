@@ -14,7 +14,7 @@ from study.data.dataset import Dataset
 from study.execution import attributes, recovery
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
-from study.tracking import runs, store
+from study.tracking import arm_runs, runs, store
 from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 
@@ -47,7 +47,7 @@ def open_run(
 
 @contextmanager
 def ended(run: Run, interrupted: str | None = None) -> Iterator[None]:
-    """End a run when the block that writes it ends, however it does.
+    """End a run when the block that writes it ends, however it does; and a study's arms with it.
 
     | the block | status | reason |
     |---|---|---|
@@ -75,6 +75,7 @@ def _end(run: Run, status: str, reason: str) -> None:
     if not run.ended:
         with suppress(Exception):  # the store may be the very thing that failed
             run.end(status, reason)
+            arm_runs.close_arm_runs(run, status, reason)
 
 
 # --- trials -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from study.execution.queue import Progress, create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import ablation_report
-from study.tracking import runs
+from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
 from study.tracking.runs import Run
 from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, study_tags
@@ -74,6 +74,7 @@ def run_specs(
     title = run.client.get_run(run.run_id).info.run_name
     name = f"{title} {run.run_id[:8]}".replace(" ", "-")
     describe(ablation, specs, dataset, run, name, open_test)
+    arm_runs.open_arm_runs(run, arm_params(specs))
     queue, _ = create_queue(storage, name)
     queue.add_specs(specs)
     queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
@@ -99,6 +100,15 @@ def describe(
         files[TEST_SET] = _test_set(dataset)
     run.log_files(files)
     runs.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
+
+
+def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
+    """Return the config that the trials of an arm have in common, which leaves out the seed, by the arm's name."""
+    found: dict[str, dict[str, str]] = {}
+    for spec in specs:
+        config = spec.config.as_text().items()
+        found.setdefault(spec.arm, {name: text for name, text in config if name != tags.SEED})
+    return found
 
 
 def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:

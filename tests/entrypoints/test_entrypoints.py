@@ -224,7 +224,7 @@ def test_mlflow_run_from_the_command_line_to_the_table(tmp_path):
     assert noise == []
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs(["0"])
-    assert len(runs) == 4 and {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 1 + 3 + 3 and {run.info.status for run in runs} == {"FINISHED"}
     (study,) = (run for run in runs if run.info.run_name == "ablation batch_size")
     assert study.data.params["set"] == "hidden=20-7-5,learning_rate=0.01"
 

@@ -113,8 +113,8 @@ def runs_of(client: MlflowClient, name: str) -> list:
 
 
 def studies(client: MlflowClient, task: str) -> list:
-    """Return the runs of the studies of this task, the latest first; their trials have the task as well."""
-    return [run for run in client.search_runs(["0"], f"tags.task = '{task}'") if "slot" not in run.data.tags]
+    """Return the runs of the studies of this task, the latest first; their arms and trials have the task as well."""
+    return [run for run in client.search_runs(["0"], f"tags.task = '{task}'") if "study_run" not in run.data.tags]
 
 
 def finished(client: MlflowClient, name: str) -> dict[str, str]:

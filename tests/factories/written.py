@@ -19,7 +19,10 @@ IMAGES = np.arange(6 * 28 * 28, dtype=np.uint32).reshape(6, 28, 28).astype(np.ui
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial came to: val accuracies by epoch, other metrics, files, and how it ended."""
+    """What a trial came to: val accuracies by epoch, other metrics, files, and how it ended.
+
+    A state is complete, pruned or diverged; or, of a trial that has none in its run, running or failed.
+    """
 
     arm: str
     seed: int
@@ -59,14 +62,14 @@ def _write_trial(client, run_id: str, trial: Trial) -> None:
         "model_val_accuracy": last, "model_val_cross_entropy": 1 - last, "test_accuracy": last - 0.01,
         "model_generalization_gap": 0.02, "train_seconds": 3.0,
     }  # fmt: skip
-    if trial.state != "running":
+    if trial.state not in ("running", "failed"):
         run.set_tags({"state": trial.state})
     if trial.state == "complete":
         run.log_summary(usual | dict(trial.metrics))
         if trial.predicted is not None:
             run.log_files({PREDICTIONS: npy_bytes(np.array(trial.predicted, np.uint8))})
     if trial.state != "running":
-        run.end("FAILED" if trial.state == "diverged" else "FINISHED")
+        run.end("FAILED" if trial.state in ("diverged", "failed") else "FINISHED")
 
 
 def read(run_id: str, compare: str = "auto") -> Study:

@@ -26,7 +26,7 @@ from study.execution import worker
 from study.execution.queue import create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking.artifacts import CURVES
-from study.tracking.records import read_kernels, read_trials
+from study.tracking.records import read_arms, read_kernels, read_trials
 from study.training.config import FIELDS, TrialConfig
 from study.workflows import run_ablation
 from study.workflows.common import assignment
@@ -118,6 +118,25 @@ def test_study_run_has_a_name_a_table_and_a_picture(run_id, outcome):
     assert len(artifact(run_id, "plan.csv").splitlines()) == 7
 
 
+def test_arms_have_runs_of_their_own_above_their_trials(run_id, records):
+    arms = read_arms(MlflowClient(), run_id)
+    small, large, thrown = (arms[name] for name in ("small", "large, at 1/3", "thrown"))
+    assert [arm.status for arm in (small, large, thrown)] == ["FINISHED", "FINISHED", "FAILED"]
+    for name, record in records.items():
+        assert record.tags["mlflow.parentRunId"] == arms[record.tags["arm"]].run_id, name
+    first, second = (records[f"small · seed {seed}"].curves["val_loss"] for seed in (1, 2))
+    points = MlflowClient().get_metric_history(small.run_id, "val_loss")
+    assert [point.value for point in points] == pytest.approx(np.mean([first, second], axis=0))
+    assert "val_loss" not in thrown.metrics and thrown.metrics["trials_failed"] == 2
+    assert small.tags["verdict"] == "baseline" and large.tags["verdict"] == "not tested"
+    assert small.params["hidden"] == records["small · seed 1"].params["hidden"] and "seed" not in small.params
+
+
+def test_study_can_be_filtered_by_a_verdict(run_id):
+    found = MlflowClient().search_runs(["0"], "tags.`verdict.large: at 1::3` = 'not tested'")
+    assert run_id in {run.info.run_id for run in found}
+
+
 def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     record = records["large, at 1/3 · seed 2"]
     params = {name: record.params[name] for name in FIELDS}
@@ -129,11 +148,9 @@ def test_trial_run_says_all_that_decides_it(run_id, records, digits):
         "16",
     )
     assert (config.data.source, config.data.validation) == ("digits", "216")
-    study_tags = {
-        key: value
-        for key, value in MlflowClient().get_run(run_id).data.tags.items()
-        if not key.startswith("mlflow.") and key not in ("pid", "process_started", "machine")  # the worker's own
-    }
+    others = ("mlflow.", "pid", "process_started", "machine", "kind", "verdict")  # the worker's own, and results
+    tags = MlflowClient().get_run(run_id).data.tags
+    study_tags = {key: value for key, value in tags.items() if not key.startswith(others)}
     assert study_tags.items() <= record.tags.items()
     assert record.tags["dataset"] == "digits" and record.tags["dataset_sha256"] == digits.sha256
     assert {"study", "task", "arm", "seed", "fingerprint", "host", "pid", "git_commit", "git_dirty"} <= set(record.tags)
@@ -266,6 +283,8 @@ def test_interrupt_ends_every_run(folder, digits):
     assert study.info.status == "KILLED"
     trials = read_trials(client, study.info.run_id)
     assert trials and {trial.status for trial in trials} == {"KILLED"}
+    arms = read_arms(client, study.info.run_id).values()
+    assert [(arm.status, arm.tags["reason"]) for arm in arms] == [("KILLED", "interrupted")] * 3
 
 
 def test_worker_refuses_what_is_not_the_studys(folder, digits, run_id):

@@ -168,7 +168,7 @@ def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
     """Return trials grouped by the study that they belong to: the study `first`, then the newest first."""
     groups: dict[str | None, list[RunRecord]] = {}
     for trial in sorted(trials, key=lambda trial: trial.started):
-        groups.setdefault(records.parent_of(trial), []).append(trial)
+        groups.setdefault(records.study_of(trial), []).append(trial)
     newest_first = sorted(groups, key=lambda study: (study != first, -groups[study][0].started))
     return [_group(study, groups[study]) for study in newest_first]
 

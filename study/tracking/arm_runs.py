@@ -1,0 +1,114 @@
+"""The run of an ablation's arm: child of the study, parent of its trials, with curves that are means over the seeds."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Param
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+
+from study.base.processes import this_process
+from study.tracking import records, tags
+from study.tracking.records import RunRecord
+from study.tracking.results import write_results
+from study.tracking.runs import Run, create_child
+
+RESULT_TAGS = (tags.VERDICT, tags.REASON, tags.CURVES_OF)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """What an arm's run shows when its trials have ended.
+
+    `curves` are by epoch, from the first; `trials` are the IDs of the runs that they are the mean of.
+    """
+
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]]
+    trials: Sequence[str]
+    verdict: str | None = None
+    description: str = ""
+    status: str = "FINISHED"
+    reason: str | None = None
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that tell the results."""
+        found = {MLFLOW_RUN_NOTE: self.description, tags.VERDICT: self.verdict, tags.REASON: self.reason}
+        return {name: text for name, text in found.items() if text}
+
+
+def open_arm_runs(run: Run, arms: Mapping[str, Mapping[str, str]]) -> None:
+    """Open a run for each arm below the study's run, so that its trials have their parent from the first.
+
+    `arms` has each arm's params by its name. A run that an interrupted study has left is opened again. `write_arms`
+    ends the runs of a study that comes to its end, and `close_arm_runs` those of one that does not.
+    """
+    client = run.client
+    study = client.get_run(run.run_id)
+    there = records.read_arms(client, run.run_id)
+    for name, params in arms.items():
+        if name in there:
+            client.update_run(there[name].run_id, status="RUNNING")
+            Run(client, there[name].run_id).set_tags(this_process())
+        else:
+            marks = {tags.KIND: tags.ARM_KIND, tags.ARM: name} | this_process()
+            arm = create_child(client, study, name, marks, run.run_id)
+            both = study.data.params | dict(params)
+            client.log_batch(arm, params=[Param(key, value) for key, value in both.items()])
+
+
+def close_arm_runs(run: Run, status: str, reason: str | None = None) -> None:
+    """End those of the study's arms that are still running: the study was interrupted (KILLED), or has failed."""
+    for arm in records.read_arms(run.client, run.run_id).values():
+        if arm.status == "RUNNING":
+            Run(run.client, arm.run_id).end(status, reason)
+
+
+def write_arms(client: MlflowClient, study_run_id: str, summaries: Mapping[str, ArmSummary]) -> None:
+    """Write what the arms have come to into their runs, and end them; two requests an arm, none where nothing is new.
+
+    A study of an older version has no arms' runs, and gets none. An arm that still runs is left to the process that
+    conducts its study.
+    """
+    for name, arm in records.read_arms(client, study_run_id).items():
+        if name in summaries and (arm.status != "RUNNING" or _is_ours(arm)):
+            _write(client, arm, summaries[name])
+
+
+def _is_ours(arm: RunRecord) -> bool:
+    return this_process().items() <= arm.tags.items()
+
+
+def _write(client: MlflowClient, arm: RunRecord, summary: ArmSummary) -> None:
+    mark = _mark(summary.trials) if summary.curves else None
+    before = arm.tags.get(tags.CURVES_OF)
+    if before not in (None, mark):
+        arm = _replace(client, arm)
+        before = None
+    write_results(
+        client,
+        arm,
+        summary.metrics,
+        summary.tags() | ({tags.CURVES_OF: mark} if mark else {}),
+        replaces=RESULT_TAGS,
+        curves=summary.curves if before is None else None,
+    )
+    if arm.status != summary.status:
+        client.set_terminated(arm.run_id, summary.status)
+
+
+def _mark(trials: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join(sorted(trials)).encode()).hexdigest()[:16]
+
+
+def _replace(client: MlflowClient, old: RunRecord) -> RunRecord:
+    """Let a new run take the place of an arm's whose curves are those of fewer trials: MLflow can't delete points."""
+    study = client.get_run(old.tags[tags.STUDY_RUN])
+    kept = {name: text for name, text in old.tags.items() if not name.startswith((*RESULT_TAGS, "mlflow."))}
+    new = create_child(client, study, old.name, kept, study.info.run_id)
+    client.log_batch(new, params=[Param(name, text) for name, text in old.params.items()])
+    for trial in records.read_trials(client, old.run_id):
+        client.set_tag(trial.run_id, MLFLOW_PARENT_RUN_ID, new)
+    client.delete_run(old.run_id)
+    return records.read_run(client, new)

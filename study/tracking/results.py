@@ -1,0 +1,39 @@
+"""What a run has come to, written as metrics and tags in one request, and again without anything doubled."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from study.tracking.records import RunRecord
+
+
+def write_results(
+    client: MlflowClient,
+    record: RunRecord,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    *,
+    replaces: tuple[str, ...],
+    curves: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Write metrics, tags and curves (by epoch, from the first) into a run, in one request; in none if all are there.
+
+    Tags of the run that begin with one of `replaces` and are not among `tags` are deleted: they tell of an earlier
+    result. A metric that has not changed is not written again, because MLflow would keep both points.
+    """
+    for stale in [name for name in record.tags if name.startswith(replaces) and name not in tags]:
+        client.delete_tag(record.run_id, stale)
+    new = {name: value for name, value in metrics.items() if record.metrics.get(name) != value}
+    points = [point for name, value in new.items() for point in _points(name, [value], first=0)]
+    points += [point for name, values in (curves or {}).items() for point in _points(name, values, first=1)]
+    changed = [RunTag(name, text) for name, text in tags.items() if record.tags.get(name) != text]
+    if points or changed:
+        client.log_batch(record.run_id, metrics=points, tags=changed)  # it cuts what is more than MLflow's limit
+
+
+def _points(name: str, values: Sequence[float], first: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step) for step, value in enumerate(values, first) if math.isfinite(value)]
