@@ -1,17 +1,18 @@
-"""The card of a registered model: the figures that speak for it, by class, as Markdown."""
+"""The card of a registered model: the evidence for it, and its test results by class, as Markdown."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from study.analysis.formatting import show
+from study.analysis.formatting import percent, show
 from study.analysis.selection import Candidate, Decision
 from study.analysis.statistics import binomial_interval
+from study.reports.table import Column, Table
 from study.training.metrics import Evaluation
 
 
 def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation) -> list[tuple[str, str]]:
-    """Return the figures that speak for the winner, in words: what was searched, raced, and tested once."""
+    """Return the evidence for the winner, as text: its search, its race, and its one test."""
     searched = next((one.accuracy for one in entrants if one.name == decision.winner), None)
     best = max((one for one in entrants if one.accuracy), key=lambda one: one.accuracy.mean)
     rows = [
@@ -31,28 +32,13 @@ def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation
 
 
 def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:
-    """Return the model's card as Markdown: facts, figures, per-class table and confusion matrix of the test images."""
+    """Return the model's card as Markdown: facts, evidence, and the test images by class and as a confusion matrix."""
     classes = range(len(test.confusion))
     images = test.confusion.sum(axis=1)
-    per_class = [
-        f"| {label} | {images[label]:,} | {_percent(test.recall[label])} | {_percent(test.precision[label])} |"
-        for label in classes
-    ]
-    confusion = [f"| **{label}** | " + " | ".join(map(str, test.confusion[label])) + " |" for label in classes]
-    return "\n".join(
-        [
-            *(f"- **{name}**: {value}" for name, value in [*facts, *rows]),
-            "",
-            "| class | test images | recall (%) | precision (%) |",
-            "|---|---|---|---|",
-            *per_class,
-            "",
-            "| true \\ predicted | " + " | ".join(map(str, classes)) + " |",
-            "|---" * (len(test.confusion) + 1) + "|",
-            *confusion,
-        ]
-    )
-
-
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f}"
+    shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
+    rows_of_classes = ((str(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
+    by_class = Table(("class", "test images", *shares), rows_of_classes)
+    matrix = ((str(each), *map(str, test.confusion[each])) for each in classes)
+    confusion = Table(("true \\ predicted", *map(str, classes)), matrix)
+    facts = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
+    return "\n\n".join([facts, by_class.markdown(), confusion.markdown()])
