@@ -44,10 +44,15 @@ def look(number: int) -> tuple[str, str, str]:
     return COLOURS[number % len(COLOURS)], line, MARKERS[number % len(MARKERS)]
 
 
-def titled(title: str, width: float = WIDTH, height: float = HEIGHT) -> Figure:
-    """Return an empty figure of this size in inches; it is higher by the further lines of a long title."""
+def titled(title: str, width: float = WIDTH, height: float = HEIGHT, **margins: float) -> Figure:
+    """Return an empty figure of this size in inches; a long title wraps and makes it higher.
+
+    With `margins`, as `subplots_adjust` takes them, the axes have fixed places: to measure them takes as long as drawing.
+    """
     wrapped = textwrap.fill(title, round(12 * width))
-    figure = Figure(figsize=(width, height + 0.2 * wrapped.count("\n")), layout="constrained")
+    size = width, height + 0.2 * wrapped.count("\n")
+    figure = Figure(figsize=size, layout=None if margins else "constrained")
+    figure.subplots_adjust(**margins)
     figure.set_label(title)
     figure.suptitle(literal(wrapped), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
@@ -87,10 +92,10 @@ def legend(axes: Axes) -> None:
     fitting = int(width / (LETTER * max(map(len, labels), default=0) + HANDLE))
     columns = max(1, min(fitting, round(2 * width / WIDTH)))
     figure.set_figheight(figure.get_figheight() + 0.16 * max(0, -(-len(labels) // columns) - 2))
+    place = "outside lower center" if figure.get_layout_engine() else "lower center"
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK,
-        labelspacing=0.25,
-    )  # fmt: skip
+        handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9, labelcolor=INK, labelspacing=0.25
+    )
 
 
 def whole_numbers(axes: Axes) -> None:

@@ -17,7 +17,7 @@ def learning_curves(curves: Mapping[str, Sequence[float]], best_epoch: int, titl
 
     `curves` has loss, accuracy, val_loss and val_accuracy, one value an epoch.
     """
-    figure = titled(title, 10, 4)
+    figure = titled(title, 10, 4, left=0.07, right=0.985, top=0.9, bottom=0.19, wspace=0.2)
     for axes, name, label in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy (%)"), strict=True
     ):
@@ -34,8 +34,10 @@ def learning_curves(curves: Mapping[str, Sequence[float]], best_epoch: int, titl
 
 def confusion_matrices(evaluations: Mapping[str, Evaluation], title: str) -> Figure:
     """Draw a confusion matrix for each split, with its counts."""
-    figure = titled(title, 5.6 * len(evaluations), 5.6)
-    grid = np.atleast_1d(figure.subplots(1, len(evaluations)))
+    number = len(evaluations)
+    margins = dict(left=0.11 / number, right=0.98, top=0.9, bottom=0.09, wspace=0.2)
+    figure = titled(title, 5.6 * number, 5.6, **margins)
+    grid = np.atleast_1d(figure.subplots(1, number))
     for axes, (split, evaluation) in zip(grid, evaluations.items(), strict=True):
         counts = evaluation.confusion
         finish(axes, "predicted class", "true class")
@@ -51,7 +53,7 @@ def step_losses(
 
     `val_losses` are pairs (step, val_loss), where it was looked at within the epochs.
     """
-    figure = titled(title, 10, 4)
+    figure = titled(title, 10, 4, left=0.07, right=0.985, top=0.9, bottom=0.19)
     axes = figure.subplots()
     finish(axes, "step (grey lines: epochs)", "loss (nats)")
     axes.grid(axis="x", visible=False)
