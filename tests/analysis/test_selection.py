@@ -194,7 +194,7 @@ def test_the_card_has_the_table_by_class_and_the_confusion():
     card = model_card.model_card([("test accuracy", "90 %")], TEST, [("data", "mnist")])
     assert card.startswith("- **data**: mnist\n- **test accuracy**: 90 %\n")
     assert "| 0 | 50 | 100.0 | 83.3 |" in card and "| 1 | 50 | 80.0 | 100.0 |" in card
-    assert "| **1** | 10 | 40 |" in card
+    assert "| 1 | 10 | 40 |" in card
     ten = Evaluation(0.1, 0.9, np.full((10, 10), 1_000))
     assert len(model_card.model_card([("x", "y" * 200)] * 6, ten, [])) < 5_000  # what the registry keeps
 

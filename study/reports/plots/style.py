@@ -47,12 +47,13 @@ def look(number: int) -> tuple[str, str, str]:
 def titled(title: str, width: float = WIDTH, height: float = HEIGHT, **margins: float) -> Figure:
     """Return an empty figure of this size in inches; a long title wraps and makes it higher.
 
-    With `margins`, as `subplots_adjust` takes them, the axes have fixed places: to measure them takes as long as drawing.
+    With `margins`, as `subplots_adjust` takes them, the axes' places are fixed: measuring takes as long as drawing.
     """
     wrapped = textwrap.fill(title, round(12 * width))
     size = width, height + 0.2 * wrapped.count("\n")
     figure = Figure(figsize=size, layout=None if margins else "constrained")
-    figure.subplots_adjust(**margins)
+    if margins:
+        figure.subplots_adjust(**margins)
     figure.set_label(title)
     figure.suptitle(literal(wrapped), x=0.01, ha="left", fontsize=11, color=INK)
     return figure
