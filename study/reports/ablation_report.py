@@ -6,16 +6,7 @@ from study.analysis.ablation_results import Study
 from study.analysis.formatting import count
 from study.analysis.verdicts import RESOLUTION, Kind
 from study.design.ablation import Arm as ArmSettings
-from study.reports import study_report
-from study.reports.ablation_tables import (
-    EFFECT_NOTE,
-    NOTE,
-    VERDICT_NOTE,
-    arms_table,
-    effects_table,
-    signed,
-    verdicts_table,
-)
+from study.reports import ablation_tables, study_report
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import panels, style
@@ -57,8 +48,8 @@ def log(study: Study) -> str:
     Raises TrackingError where that cannot be written.
     """
     files: dict[str, bytes | str] = {
-        "arms.csv": arms_table(study.arms).csv(),
-        "verdicts.csv": verdicts_table(study.verdicts).csv(),
+        "arms.csv": ablation_tables.arms_table(study.arms).csv(),
+        "verdicts.csv": ablation_tables.verdicts_table(study.verdicts).csv(),
     }
     title = f"{study.ablation.task} on {study.record.tags['dataset_title']}"
     if any(arm.trials for arm in study.arms):
@@ -91,7 +82,7 @@ def in_short(study: Study) -> str:
     for kind, words in KINDS.items():
         of_kind = [verdict for verdict in study.verdicts if verdict.kind == kind]
         arms = [verdict.arm + (f" against {verdict.against}" if study.pairs else "") for verdict in of_kind]
-        sizes = [f" ({signed(verdict.effect)})" if verdict.effect else "" for verdict in of_kind]
+        sizes = [f" ({ablation_tables.signed(verdict.effect)})" if verdict.effect else "" for verdict in of_kind]
         if kind == Kind.UNTESTED and len(of_kind) > FEW:
             parts.append(f"{words}: {len(of_kind)} arms")
         elif of_kind:
@@ -132,14 +123,14 @@ def _settings(arm: ArmSettings) -> str:
 
 def _arms(document: Document, study: Study) -> None:
     document.heading("Arms")
-    document.table(arms_table(study.arms))
-    document.text(NOTE)
+    document.table(ablation_tables.arms_table(study.arms))
+    document.text(ablation_tables.NOTE)
 
 
 def _verdicts(document: Document, study: Study, pictures: bool = True) -> None:
     document.heading("Verdicts")
-    document.table(verdicts_table(study.verdicts))
-    document.text(VERDICT_NOTE)
+    document.table(ablation_tables.verdicts_table(study.verdicts))
+    document.text(ablation_tables.VERDICT_NOTE)
     shown = [verdict for verdict in study.verdicts if verdict.effect]
     if pictures and shown:
         rows = [
@@ -151,8 +142,8 @@ def _verdicts(document: Document, study: Study, pictures: bool = True) -> None:
         document.figures({"differences": figure})
     if study.effects:
         document.heading("Main effects and interactions", 3)
-        document.table(effects_table(study))
-        document.text(EFFECT_NOTE)
+        document.table(ablation_tables.effects_table(study))
+        document.text(ablation_tables.EFFECT_NOTE)
 
 
 def _curves(document: Document, study: Study) -> None:

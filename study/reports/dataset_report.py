@@ -8,18 +8,8 @@ import numpy as np
 from study.analysis.formatting import percent
 from study.data.dataset import Dataset
 from study.data.profile import TOLERANCE, Pair, Profile, is_pictures
-from study.reports import study_report
-from study.reports.dataset_tables import (
-    CLASS_NOTE,
-    OVERLAP_NOTE,
-    SHOWN_CLASSES,
-    class_table,
-    counts_table,
-    duplicates_table,
-    in_short,
-    overlap_table,
-    title,
-)
+from study.reports import dataset_tables, study_report
+from study.reports.dataset_tables import SHOWN_CLASSES, in_short, title
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import images, panels, style
@@ -38,7 +28,10 @@ def log(run: runs.Run, survey: Profile, dataset: Dataset, seed: int) -> str:
     """
     run.log_dataset(dataset)
     files = write(survey, dataset, seed).written(NAME)
-    tables = {"class_counts.csv": counts_table(survey).csv(), "duplicates.csv": duplicates_table(survey).csv()}
+    tables = {
+        "class_counts.csv": dataset_tables.counts_table(survey).csv(),
+        "duplicates.csv": dataset_tables.duplicates_table(survey).csv(),
+    }
     run.log_files({f"{FOLDER}/{name}": content for name, content in files.items()} | tables)
     run.log_summary(_metrics(survey))
     runs.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(survey))}")
@@ -76,8 +69,8 @@ def _metrics(survey: Profile) -> dict[str, float]:
 
 def _classes(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Splits and classes")
-    document.table(class_table(survey))
-    document.text(CLASS_NOTE)
+    document.table(dataset_tables.class_table(survey))
+    document.text(dataset_tables.CLASS_NOTE)
     shown = min(SHOWN_CLASSES, dataset.classes)
     shares = {split: 100 * counts[:shown] / counts.sum() for split, counts in survey.counts.items() if counts.sum()}
     places = [str(label) for label in range(shown)]
@@ -137,8 +130,8 @@ def _pixels(document: Document, survey: Profile, dataset: Dataset) -> None:
 
 def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Duplicate images")
-    document.table(overlap_table(survey))
-    document.text(OVERLAP_NOTE + " `duplicates.csv` lists every pair.")
+    document.table(dataset_tables.overlap_table(survey))
+    document.text(dataset_tables.OVERLAP_NOTE + " `duplicates.csv` lists every pair.")
     if not is_pictures(dataset.image_shape):
         return
     twice = sorted((*survey.exact, *survey.near), key=lambda pair: not pair.contradicts)

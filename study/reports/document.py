@@ -18,7 +18,7 @@ STYLE = Path(__file__).with_name("report.css")
 
 @dataclass(frozen=True)
 class Interactive:
-    """A figure that answers to the pointer: its title, its HTML, and the picture for where there is no pointer."""
+    """A figure that answers to the pointer: its title, its HTML, and the picture for paper and Markdown."""
 
     title: str
     html: str
@@ -26,7 +26,7 @@ class Interactive:
 
 
 class Document:
-    """Collects a document's parts in their order; text is Markdown, what comes from people goes through `plain`."""
+    """A document's parts in their order. Text is Markdown; text of people has to go through `plain`."""
 
     def __init__(self, title: str):
         self.title = title
@@ -34,7 +34,7 @@ class Document:
         self._labels: dict[str, str] = {}
         self._interactive: dict[str, Interactive] = {}
         self._library = ""
-        self.files: dict[str, str] = {}  # that are to lie beside it
+        self.files: dict[str, str] = {}  # further files beside the page
         self._parts = [f"# {plain(title)}"]
 
     def heading(self, text: str, level: int = 2) -> None:
@@ -50,7 +50,7 @@ class Document:
         self._parts.append(table.markdown())
 
     def figures(self, drawn: Mapping[str, style.Figure]) -> None:
-        """Add pictures, by name, beside one another where there is room; each is described by its label."""
+        """Add pictures by name, side by side if there is room; a picture's label describes it."""
         lines = []
         for name, figure in drawn.items():
             self.pictures[name], self._labels[name] = style.svg(figure), figure.get_label()
@@ -58,7 +58,7 @@ class Document:
         self._parts.append("\n".join(lines))
 
     def interactive(self, drawn: Mapping[str, Interactive], library: str) -> None:
-        """Add figures, by name, that the page's reader can point at; on paper and in Markdown they are pictures.
+        """Add figures by name that answer to the pointer; on paper and in Markdown they are pictures.
 
         `library` is the JavaScript that they call; the page has it once.
         """
@@ -101,7 +101,7 @@ class Document:
         picture = self.pictures[name].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         if not (live := self._interactive.get(name)):
             return f"<figure>{picture}</figure>"
-        # What the pointer cannot reach is not drawn twice: the style shows one of the two.
+        # The style sheet shows one of the two.
         return (
             f'<figure class="live"><figcaption>{escape(live.title)}</figcaption>{live.html}'
             f'<div class="paper">{picture}</div></figure>'

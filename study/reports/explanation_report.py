@@ -17,16 +17,16 @@ TOP = 8  # units and pixels that are shown
 
 
 def explanation_lines(one: Explanation) -> list[str]:
-    """Return in a few lines what is near a test image and what its logits are made of."""
+    """Return the nearest training images and the make-up of the logits in a few lines."""
     near, label, other = one.neighbours, one.reading.label, one.reading.runner_up
     lead = one.contributions.lead(label, other)
     what = "unit" if one.hidden else "pixel"
-    told = ", ".join(f"{what} {_named(one, unit)} {_signed(lead[unit])}" for unit in strongest(lead, TOP))
+    terms = ", ".join(f"{what} {_named(one, unit)} {_signed(lead[unit])}" for unit in strongest(lead, TOP))
     return [
         f"nearest training images: {' '.join(map(str, one.labels))}, {near.distances[0]:.2f} to "
         f"{near.distances[-1]:.2f} away",
         *(line.replace("**", "") for line in _sums(one)[:2]),
-        f"most for {label} rather than {other}: {told}",
+        f"strongest for {label} over {other}: {terms}",
     ]
 
 
@@ -57,7 +57,7 @@ def _explain(document: Document, one: Explanation, dataset: Dataset, level: int)
     reading, near = one.reading, one.neighbours
     introduce(document, reading)
     document.figures({f"reading_{one.index}": reading_figure(reading, own_picture=False)})
-    document.heading("The nearest training images", level)
+    document.heading("Nearest training images", level)
     captions = [f"{label}: {distance:.2f}" for label, distance in zip(one.labels, near.distances, strict=True)]
     title = f"Nearest to test image {one.index}: label and distance"
     document.figures({f"nearest_{one.index}": images.pictures(one.images, captions, title)})
@@ -65,22 +65,22 @@ def _explain(document: Document, one: Explanation, dataset: Dataset, level: int)
     document.text(
         f"Of the {len(one.labels)} nearest of {len(dataset.train):,} training images {same} are of the true class, "
         f"{int((one.labels == reading.label).sum())} of the class that the network chose. Distances are Euclidean, of "
-        "pixels from 0 to 1; the network does not look at them."
+        "pixels from 0 to 1; the network does not use them."
     )
     document.heading("What each unit added" if one.hidden else "What each pixel added", level)
     document.text(*_sums(one))
     if not one.hidden:
         document.figures({f"pixels_{one.index}": _pixel_maps(one)})
     label, other, parts = reading.label, reading.runner_up, one.contributions
-    _strongest(document, one, "chosen", parts.each[:, label], f"The most for or against {label}", level + 1)
-    title = f"The most for {label} rather than {other}, or for {other}"
+    _strongest(document, one, "chosen", parts.each[:, label], f"Strongest for or against {label}", level + 1)
+    title = f"Strongest for {label} over {other}, or for {other}"
     _strongest(document, one, "lead", parts.lead(label, other), title, level + 1)
     if one.kernel is not None:
-        document.text("A unit's picture has its weights from the pixels: red is ink that it wants, blue ink it shuns.")
+        document.text("A unit's picture shows its weights: ink on red raises its answer, ink on blue lowers it.")
 
 
 def _strongest(document: Document, one: Explanation, name: str, values: np.ndarray, title: str, level: int) -> None:
-    """Tell which units, or pixels, have the largest of `values`, and show what the units look for if that is known."""
+    """Add the units, or pixels, with the largest `values`, and pictures of what the units look for, if known."""
     label, other, parts = one.reading.label, one.reading.runner_up, one.contributions
     top, lead = strongest(values, TOP), parts.lead(label, other)
     document.heading(title, level)
@@ -110,7 +110,7 @@ def _pixel_maps(one: Explanation) -> style.Figure:
 
 
 def _sums(one: Explanation) -> list[str]:
-    """Return how the logits of the class that was chosen and of the next come about."""
+    """Return the sums that make up the logits of the chosen class and of the next."""
     parts, label, other = one.contributions, one.reading.label, one.reading.runner_up
     what = "units of the last hidden layer" if one.hidden else "pixels"
     lines = [
@@ -121,6 +121,6 @@ def _sums(one: Explanation) -> list[str]:
     lead = parts.logits[label] - parts.logits[other]
     lines.append(
         f"The difference of the two, {lead:+.3f}, makes **{label}** {np.exp(min(lead, 700)):,.3g} times as likely as "
-        f"**{other}**. What is added to all classes alike changes nothing, so the difference tells more than either."
+        f"**{other}**. What adds the same to every class changes nothing, so the difference says more than either."
     )
     return [re.sub(r"-(?=\d)", "−", line) for line in lines]

@@ -17,7 +17,7 @@ def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation
     best = max((one for one in entrants if one.accuracy), key=lambda one: one.accuracy.mean)
     rows = [
         ("validation accuracy, fresh seeds", f"{show(decision.accuracy)} % (n = {decision.accuracy.n})"),
-        ("as the trials had it, picked as the best", f"{show(best.accuracy)} % (n = {best.accuracy.n})"),
+        ("best candidate before the race", f"{show(best.accuracy)} % (n = {best.accuracy.n})"),
     ]
     if searched and best.name != decision.winner:
         rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
@@ -26,7 +26,7 @@ def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation
         rows.append((f"lead over the second, {decision.second}", f"{show(decision.lead, signed=True)} points: {word}"))
     low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))
     rows.append(
-        ("test accuracy, looked at once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
+        ("test accuracy, measured once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
     )
     return rows
 

@@ -9,20 +9,11 @@ from study.analysis.formatting import probability
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import images
-from study.reports.plots.readings import (
-    MOST_BARS,
-    MOST_SHEETS,
-    ODD,
-    SHEET,
-    capital,
-    reading_figure,
-    sheets,
-    shown_classes,
-)
+from study.reports.plots import readings as plots
 from study.reports.study_report import facts_table
 from study.reports.table import Column, Table
 
-FOLDER, PAGE = "predict", "predict.html"
+FOLDER = NAME = "predict"
 BAR = 30  # letters
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -33,7 +24,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 def bars(probabilities: np.ndarray) -> list[str]:
     """Return a line with a bar of blocks for each class, or for the ten likeliest of many: ``7  ██████▌  21.7 %``."""
     lines = []
-    for label in shown_classes(probabilities):
+    for label in plots.shown_classes(probabilities):
         full, rest = divmod(round(float(probabilities[label]) * BAR * 8), 8)
         bar = "█" * full + EIGHTHS[rest].strip()
         lines.append(f"{label:>2}  {bar:<{BAR}}  {probability(probabilities[label]):>8}")
@@ -51,7 +42,7 @@ def sentence(reading: Reading) -> str:
 
 
 def doubt_line(reading: Reading) -> str | None:
-    """Return how odd the picture is beside the training images, in words; None where the model cannot tell."""
+    """Return in words how odd the picture is next to the training images; None if the model cannot tell."""
     if reading.doubt is None:
         return None
     return f"doubt {reading.doubt:.3f}: {reading.reason or 'nothing odd about it'} (0.5 is a typical training image)"
@@ -82,7 +73,7 @@ def _remark(reading: Reading) -> str:
 
 
 def score_lines(found: Scores) -> list[str]:
-    """Return the accuracy with its interval, and what was taken for what, in lines."""
+    """Return the accuracy with its interval, and the confused classes, in lines."""
     low, high = found.interval
     lines = [
         f"{found.hits} of {found.n} right: {100 * found.accuracy:.1f} % "
@@ -102,7 +93,7 @@ def picture_page(reading: Reading, facts: Sequence[tuple[str, str]]) -> Document
     """Return the page about one picture."""
     document = Document(f"{reading.name}: {reading.label}")
     introduce(document, reading)
-    document.figures({"reading": reading_figure(reading)})
+    document.figures({"reading": plots.reading_figure(reading)})
     rows = ((str(label), probability(reading.probabilities[label])) for label in _ranked(reading))
     document.table(Table(("class", "probability"), rows))
     add_facts(document, facts)
@@ -121,21 +112,21 @@ def folder_page(
     if found:
         document.text("**In short.** " + plain("; ".join(score_lines(found))) + ".")
         document.text("A picture's true class is the digit that its file name begins with.")
-    document.figures(sheets(readings))
+    document.figures(plots.sheets(readings))
     document.text(
-        f"Each picture as given, and as the network saw it. ≠: the file name says another class. {ODD}: see the remark "
-        "in the table."
+        f"Each picture as given, and as the network saw it. ≠: the file name says another class. {plots.ODD}: see the "
+        "remark in the table."
     )
-    if (left := len(readings) - MOST_SHEETS * SHEET) > 0:
-        document.text(f"The other {left:,} pictures are in `predictions.csv`, which has all of them.")
-    if found and len(found.confusion) <= MOST_BARS:
+    if (left := len(readings) - plots.MOST_SHEETS * plots.SHEET) > 0:
+        document.text(f"`predictions.csv` has all pictures, {left:,} more than are shown here.")
+    if found and len(found.confusion) <= plots.MOST_BARS:
         document.heading("Which classes are confused")
         title = f"{found.n} pictures, in % of the true class"
         document.figures({"confusion": images.confusion(found.confusion, title)})
     remarkable = [reading for reading in readings if reading.wrong or reading.reason]
     if remarkable:
         document.heading("Pictures to check")
-        document.table(readings_table(remarkable[: MOST_SHEETS * SHEET]))
+        document.table(readings_table(remarkable[: plots.MOST_SHEETS * plots.SHEET]))
     if unreadable:
         document.heading("Pictures that could not be read")
         document.table(Table(("file", "reason"), unreadable, words=("reason",)))
@@ -145,14 +136,14 @@ def folder_page(
 
 def introduce(document: Document, reading: Reading) -> None:
     """Say what the network answers, and how odd the picture is."""
-    document.text(plain(capital(sentence(reading))) + ".")
+    document.text(plain(plots.capital(sentence(reading))) + ".")
     if line := doubt_line(reading):
-        line = plain(capital(line))
+        line = plain(plots.capital(line))
         document.text(f"> **{line}.**" if reading.reason else f"{line}.")
 
 
 def _ranked(reading: Reading) -> list[int]:
-    return np.argsort(-reading.probabilities, kind="stable")[:MOST_BARS].tolist()
+    return np.argsort(-reading.probabilities, kind="stable")[: plots.MOST_BARS].tolist()
 
 
 def add_facts(document: Document, facts: Sequence[tuple[str, object]]) -> None:

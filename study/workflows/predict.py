@@ -11,11 +11,11 @@ from study.inference import predict
 from study.inference.predict import SYNTHETIC
 from study.inference.preprocessing import WANTED, ImageError
 from study.reports import explanation_report, prediction_report
-from study.reports.document import FIGURES, Document
+from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import style
 from study.reports.plots.readings import reading_figure, sheets
-from study.reports.prediction_report import FOLDER, PAGE, readings_table
+from study.reports.prediction_report import FOLDER, NAME, readings_table
 from study.tracking import records, runs, store
 from study.tracking.registry import Version
 from study.workflows.common import open_run
@@ -134,10 +134,9 @@ def log(
     document = answer.document
     tags = {"model_version": version.number} if version else {}
     with open_run(answer.name, params=params, tags=tags, client=client) as run:
-        files = {PAGE: document.html(), "predict.md": document.markdown()} | dict(answer.files)
-        files |= {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+        files = document.written(NAME) | dict(answer.files)
         run.log_files({f"{FOLDER}/{path}": content for path, content in files.items()})
         run.log_files({"predictions.csv": readings_table(answer.readings).csv()})
         run.log_summary(answer.metrics)
         runs.describe(run, f"**{plain(document.title)}**")
-    return run.run_id, records.artifact_path(client, run.run_id, f"{FOLDER}/{PAGE}")
+    return run.run_id, records.artifact_path(client, run.run_id, f"{FOLDER}/{NAME}.html")

@@ -184,10 +184,10 @@ def test_the_evidence_sets_fresh_seeds_beside_the_figure_that_was_picked():
     )
     rows = dict(model_card.evidence(decision, entrants, TEST))
     assert rows["validation accuracy, fresh seeds"] == "98.05 ± 0.64 % (n = 2)"
-    assert rows["as the trials had it, picked as the best"] == "99.1 ± 1.3 % (n = 2)"
+    assert rows["best candidate before the race"] == "99.1 ± 1.3 % (n = 2)"
     assert rows["lead over the second, a"].endswith("points: not separated")
     # Wilson's interval of 90 in 100.
-    assert rows["test accuracy, looked at once"] == "90.00 % (82.56 to 94.48, binomial 95 %)"
+    assert rows["test accuracy, measured once"] == "90.00 % (82.56 to 94.48, binomial 95 %)"
 
 
 def test_the_card_has_the_table_by_class_and_the_confusion():

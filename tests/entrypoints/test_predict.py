@@ -261,11 +261,10 @@ def test_drawings_depend_on_their_seed_alone(call, trial):
 def test_of_many_pictures_each_sheet_has_sixty(monkeypatch):
     blank = np.zeros((5, 9), np.uint8)
     readings = [Reading(f"{n}.png", blank, np.zeros((28, 28), np.uint8), np.array([0.4, 0.6])) for n in range(3)]
-    for module in (plots, prediction_report):
-        monkeypatch.setattr(module, "SHEET", 2)
-        monkeypatch.setattr(module, "MOST_SHEETS", 1)
+    monkeypatch.setattr(plots, "SHEET", 2)
+    monkeypatch.setattr(plots, "MOST_SHEETS", 1)
     page = prediction_report.folder_page("three", readings, [], None, []).markdown()
-    assert "Pictures 1 to 2" in page and "The other 1 pictures are in" in page and "sheet_2" not in page
+    assert "Pictures 1 to 2" in page and "has all pictures, 1 more than" in page and "sheet_2" not in page
 
 
 def test_images_of_another_size_are_refused(model):

@@ -141,8 +141,8 @@ def test_figures_say_what_was_measured(files):
     by_name = {trace["name"]: trace for trace in history}
     assert layout["yaxis"]["type"] == "log" and layout["yaxis"]["title"]["text"] == "val cross-entropy (nats)"
     assert by_name["best so far"]["y"][-1] == pytest.approx(0.2)
-    assert by_name["the best's standard error"]["y"] == pytest.approx([0.22, 0.22])
-    assert by_name["pruned, its last value"]["x"] == [12]
+    assert by_name["standard error of the best"]["y"] == pytest.approx([0.22, 0.22])
+    assert by_name["pruned, last value"]["x"] == [12]
     assert drawn["curves"][1]["xaxis"]["ticktext"] == ["1", "2", "3"]  # and no epoch 1.5
     assert "ticktext" not in layout["xaxis"]
     assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.reports.plots import style
-from study.reports.plots.style import INK, literal, panel, short
+from study.reports.plots.style import INK, panel, short
 
 MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
 NOTHING = 5e-5  # a share that would be written as 0.0 %
@@ -37,7 +37,7 @@ def confusion(counts: np.ndarray, title: str) -> Figure:
 def confusion_on(axes: Axes, counts: np.ndarray, percent: bool = False) -> None:
     """Shade each field by its share of the true class, and write in its count or share, unless there are many classes.
 
-    What is nothing stays empty.
+    Fields of zero stay empty.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     numbers, form = (np.where(shares >= NOTHING, 100 * shares, 0), "{:.1f}") if percent else (counts, "{}")
@@ -66,11 +66,9 @@ def pictures(
     `signed` ones are centred on zero: blue below, red above, each picture to its own extremes.
     """
     lines = -(-len(images) // columns)
-    height = 0.35 + row * lines  # inches: the title, and each row with its captions
-    figure = Figure(figsize=(style.WIDTH, height))
-    figure.set_label(title)
-    figure.text(0.01, 1 - 0.05 / height, literal(title), fontsize=11, color=INK, va="top")
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / height, bottom=0.2 / height, wspace=0.12, hspace=0.35)
+    figure = style.titled(title, height=0.35 + row * lines, left=0.01, right=0.99, wspace=0.12, hspace=0.35)
+    height = figure.get_figheight()
+    figure.subplots_adjust(top=row * lines / height, bottom=0.2 / height)  # below the title, above the last captions
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         axes = figure.add_subplot(lines, columns, number + 1)
         if signed:

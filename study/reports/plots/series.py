@@ -1,4 +1,4 @@
-"""Points, lines and steps on two axes, described once and drawn with matplotlib here, with Plotly elsewhere."""
+"""Points, lines and steps on two axes: described once, drawn with matplotlib here and with Plotly in `search`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its title with the unit, whether it is logarithmic, and where what is written, unless that is usual."""
+    """An axis: its title with the unit, whether it is logarithmic, and its ticks and limits, unless the usual ones."""
 
     title: str
     log: bool = False

@@ -55,7 +55,8 @@ def titled(title: str, width: float = WIDTH, height: float = HEIGHT, **margins: 
     if margins:
         figure.subplots_adjust(**margins)
     figure.set_label(title)
-    figure.suptitle(literal(wrapped), x=0.01, ha="left", fontsize=11, color=INK)
+    top = 1 - 0.05 / size[1] if margins else None
+    figure.suptitle(literal(wrapped), x=0.01, y=top, ha="left", fontsize=11, color=INK)
     return figure
 
 

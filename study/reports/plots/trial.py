@@ -51,7 +51,7 @@ def step_losses(
 ) -> Figure:
     """Draw the loss of every step (steps,) with its moving average over a tenth of an epoch: the gradient noise.
 
-    `val_losses` are pairs (step, val_loss), where it was looked at within the epochs.
+    `val_losses` are pairs (step, val_loss), if it was computed within the epochs.
     """
     figure = titled(title, 10, 4, left=0.07, right=0.985, top=0.9, bottom=0.19)
     axes = figure.subplots()

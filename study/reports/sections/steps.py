@@ -136,7 +136,7 @@ def _looks(study: Study) -> dict[str, list[pd.DataFrame]]:
 
 
 def _rule(steps: np.ndarray, losses: np.ndarray) -> int:
-    """Return at which look (from 0) the rule would have stopped a training; the last where it would not have."""
+    """Return the look (from 0) at which the rule would have stopped a trial; the last if it would not."""
     rule = Plateau(RULE_STEPS, RULE_DELTA)
     for look, (taken, loss) in enumerate(zip(np.diff(steps, prepend=0), losses, strict=True)):
         rule.update(taken, loss)

@@ -1,4 +1,4 @@
-"""Plotly's side of a figure: series and axes in, HTML out, whose colours the page's style decides."""
+"""Figures drawn with Plotly: series and axes in, HTML out; the page's style sheet decides the colours."""
 
 import json
 import math
@@ -9,10 +9,9 @@ from plotly.offline import get_plotlyjs
 
 from study.reports.document import Interactive
 from study.reports.plots.series import Axis, Series, draw
-from study.reports.plots.style import COLOURS
+from study.reports.plots.style import COLOURS, GREY
 
 BLUE, ORANGE, _, PINK = COLOURS[:4]
-GREY = "#8b949e"
 SYMBOLS = {"o": "circle", "x": "x-thin", "*": "star", "": "circle"}
 HEIGHT = 340  # pixels
 MANY = 150  # points, from which on they are small
@@ -41,15 +40,15 @@ def series(name: str, title: str, drawn: Sequence[Series], x: Axis, y: Axis) -> 
 
 
 def html(name: str, traces: Sequence[object], layout: Mapping[str, object], condition: str = "", least: int = 0) -> str:
-    """Return a figure as HTML that draws itself, with `library`, as soon as the whole page has its measures.
+    """Return a figure as HTML that draws itself, with `library`, once the page is laid out.
 
-    Where `condition`, an expression in JavaScript, is not met, the page shows the figure's picture. On a page narrower
-    than `least` pixels it scrolls.
+    If `condition`, an expression in JavaScript, is false, the page shows the figure's picture. On a page narrower than
+    `least` pixels it scrolls.
     """
     grid = {"gridcolor": GREY, "zeroline": False, "automargin": True}
     axes = {which: grid | dict(layout.get(which, {})) for which in ("xaxis", "yaxis")}
     figure = json.loads(go.Figure(list(traces), {"height": HEIGHT} | USUAL | dict(layout) | axes).to_json())
-    # Text that ends a script element, or begins a comment in it, is not to be found in one.
+    # No text may end the script element, or begin a comment in it.
     data, layout, config = (
         json.dumps(part, separators=(",", ":")).replace("<", "\\u003c")
         for part in (figure["data"], figure["layout"], CONFIG)
