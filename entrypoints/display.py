@@ -84,9 +84,12 @@ class Display:
         value, mark = "–" if trial.value is None else _loss(trial.value), ""
         if trial.state == "PRUNED":
             mark = f"epoch {trial.epoch}"
-        elif trial.state == "COMPLETE" and (self._best is None or self._better(trial.value, self._best)):
+        elif trial.state == "COMPLETE" and trial.value is not None and self._is_best(trial.value):
             self._best, mark = trial.value, "best"
         return f"  {value:>8}  {mark:<8}  {trial.settings}"
+
+    def _is_best(self, value: float) -> bool:
+        return self._best is None or (self._better is not None and self._better(value, self._best))
 
     def _picture(self, trials: Sequence[Progress], ended: int) -> Grid:
         elapsed = time.monotonic() - self._start

@@ -131,12 +131,12 @@ def _verdicts(document: Document, study: Study, pictures: bool = True) -> None:
     document.heading("Verdicts")
     document.table(ablation_tables.verdicts_table(study.verdicts))
     document.text(ablation_tables.VERDICT_NOTE)
-    shown = [verdict for verdict in study.verdicts if verdict.effect]
-    if pictures and shown:
-        rows = [
-            (verdict.arm + (f" − {verdict.against}" if study.pairs else ""), verdict.effect, TINTS[verdict.kind])
-            for verdict in shown
-        ]
+    rows = [
+        (one.arm + (f" − {one.against}" if study.pairs else ""), one.effect, TINTS[one.kind])
+        for one in study.verdicts
+        if one.effect
+    ]
+    if pictures and rows:
         against = "" if study.pairs else f" against {study.ablation.reference.name}"
         figure = panels.forest(rows, f"Differences{against}", "val accuracy (points), 95 % interval", RESOLUTION)
         document.figures({"differences": figure})

@@ -94,14 +94,15 @@ def _looks(document: Document, survey: Profile, dataset: Dataset, seed: int) -> 
     for label, rows in enumerate(survey.samples[:shown]):
         tiles += [*dataset.train.images[rows], *[blank] * (SAMPLES - len(rows))]
         captions += [*(f"{label} · {row}" for row in rows), *[f"{label} · –"] * (SAMPLES - len(rows))]
-    known = [(label, portrait) for label, portrait in enumerate(survey.portraits[:shown]) if portrait.mean is not None]
-    names = [str(label) for label, _ in known]
+    portraits = [(label, each.mean, each.sd) for label, each in enumerate(survey.portraits[:shown])]
+    known = [(str(label), mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None]
+    names = [name for name, _, _ in known]
     words = f"Training images by class (class · row; seed {seed})"
     document.figures({"samples": images.pictures(tiles, captions, words, SAMPLES)})
     document.figures(
         {
-            "means": images.pictures([each.mean for _, each in known], names, "Mean of each class", 5),
-            "sds": images.pictures([each.sd for _, each in known], names, "Spread (sd) within each class", 5),
+            "means": images.pictures([mean for _, mean, _ in known], names, "Mean of each class", 5),
+            "sds": images.pictures([sd for _, _, sd in known], names, "Spread (sd) within each class", 5),
         }
     )
     document.text(

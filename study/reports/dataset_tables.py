@@ -1,7 +1,5 @@
 """The sentences and tables of a dataset's report, which a terminal shows too."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from study.analysis.formatting import percent
@@ -46,7 +44,7 @@ def in_short(survey: Profile) -> str:
     return " ".join([*sentences, *_duplicates_in_short(survey)])
 
 
-def _classes_named(labels: Sequence[int]) -> str:
+def _classes_named(labels: np.ndarray) -> str:
     named = ", ".join(str(label) for label in labels[:5])
     return f"class {named}" if len(labels) == 1 else f"classes {named}{', …' if len(labels) > 5 else ''}"
 

@@ -53,8 +53,8 @@ class Document:
         """Add pictures by name, side by side if there is room; a picture's label describes it."""
         lines = []
         for name, figure in drawn.items():
-            self.pictures[name], self._labels[name] = style.svg(figure), figure.get_label()
-            lines.append(f"![{plain(figure.get_label())}]({FIGURES}/{name}.svg)")
+            self.pictures[name], self._labels[name] = style.svg(figure), str(figure.get_label())
+            lines.append(f"![{plain(self._labels[name])}]({FIGURES}/{name}.svg)")
         self._parts.append("\n".join(lines))
 
     def interactive(self, drawn: Mapping[str, Interactive], library: str) -> None:
@@ -73,7 +73,7 @@ class Document:
     def html(self) -> str:
         """Return the document as one HTML page that needs no other file and no network."""
         reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-        reader.renderer.rules["image"] = self._inline
+        reader.add_render_rule("image", self._inline)
         body = reader.render(self.markdown())
         body = re.sub(r"<p>(<figure.*?</figure>)</p>", r'<div class="pictures">\1</div>', body, flags=re.S)
         body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")

@@ -60,7 +60,7 @@ def _explain(document: Document, one: Explanation, dataset: Dataset, level: int)
     document.heading("Nearest training images", level)
     captions = [f"{label}: {distance:.2f}" for label, distance in zip(one.labels, near.distances, strict=True)]
     title = f"Nearest to test image {one.index}: label and distance"
-    document.figures({f"nearest_{one.index}": images.pictures(one.images, captions, title)})
+    document.figures({f"nearest_{one.index}": images.pictures([*one.images], captions, title)})
     same = int((one.labels == reading.truth).sum())
     document.text(
         f"Of the {len(one.labels)} nearest of {len(dataset.train):,} training images {same} are of the true class, "

@@ -14,12 +14,12 @@ from study.training.metrics import Evaluation
 def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation) -> list[tuple[str, str]]:
     """Return the evidence for the winner, as text: its search, its race, and its one test."""
     searched = next((one.accuracy for one in entrants if one.name == decision.winner), None)
-    best = max((one for one in entrants if one.accuracy), key=lambda one: one.accuracy.mean)
+    best, name = max(((one.accuracy, one.name) for one in entrants if one.accuracy), key=lambda one: one[0].mean)
     rows = [
         ("validation accuracy, fresh seeds", f"{show(decision.accuracy)} % (n = {decision.accuracy.n})"),
-        ("best candidate before the race", f"{show(best.accuracy)} % (n = {best.accuracy.n})"),
+        ("best candidate before the race", f"{show(best)} % (n = {best.n})"),
     ]
-    if searched and best.name != decision.winner:
+    if searched and name != decision.winner:
         rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
     if decision.lead:
         word = "separated" if decision.separated else "not separated"
@@ -40,5 +40,5 @@ def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequenc
     by_class = Table(("class", "test images", *shares), rows_of_classes)
     matrix = ((str(each), *map(str, test.confusion[each])) for each in classes)
     confusion = Table(("true \\ predicted", *map(str, classes)), matrix)
-    facts = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
-    return "\n\n".join([facts, by_class.markdown(), confusion.markdown()])
+    known = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
+    return "\n\n".join([known, by_class.markdown(), confusion.markdown()])

@@ -112,10 +112,10 @@ def value_cell(study: SearchStudy, trial: RunRecord) -> str:
 
 def behind_cell(study: SearchStudy, trial: RunRecord) -> str:
     """Return how far a trial lies behind the best, in standard errors of the best."""
-    error = study.error(study.best)
-    if trial is study.best:
+    best = study.ranked[0]
+    if trial is best:
         return "the best"
-    if not error:
+    if not (error := study.error(best)):
         return "–"
     times = study.behind(trial) / error
     return f"{times:.2f}" + (" (within)" if times < 1 else "")

@@ -16,7 +16,7 @@ def as_text(value: object) -> str:
     """Return a value as a table shows it, unless its column says otherwise: ``–`` for None."""
     if value is None or isinstance(value, Estimate):
         return show(value)
-    return whole(value) if isinstance(value, Integral) else str(value)
+    return whole(int(value)) if isinstance(value, Integral) else str(value)
 
 
 def as_fields(value: object) -> tuple[object, ...]:
@@ -49,8 +49,8 @@ class Table:
         self, columns: Iterable[Column | str], rows: Iterable[Sequence[object]], words: Sequence[str] = ()
     ) -> None:
         described = [column if isinstance(column, Column) else Column(column) for column in columns]
-        words = {described[0].title, *words}
-        self.columns = [replace(column, words=column.words or column.title in words) for column in described]
+        of_words = {described[0].title, *words}
+        self.columns = [replace(column, words=column.words or column.title in of_words) for column in described]
         self.rows = [tuple(row) for row in rows]
 
     @property

@@ -74,7 +74,7 @@ def bands(
     _bands(axes, arms, x, counts)
     if log:
         log_scale(axes, "y")
-    legend(axes)
+    legend(figure)
     return figure
 
 
@@ -91,7 +91,7 @@ def arm_curves(arms: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figu
     for axes, (key, label, scale) in zip(grid.flat, shown, strict=True):
         finish(axes, "epoch", label)
         _bands(axes, {arm: scale * np.asarray(curves[key]) for arm, curves in arms.items()})
-    legend(grid[0, 0])
+    legend(figure)
     return figure
 
 
@@ -130,15 +130,18 @@ def dots(arms: Mapping[str, Sequence[float]], title: str, ylabel: str) -> Figure
     return figure
 
 
-def scatter(arms: Mapping[str, tuple[float, Estimate]], title: str, xlabel: str, ylabel: str, log: bool) -> Figure:
+def scatter(
+    arms: Mapping[str, tuple[float, Estimate | None]], title: str, xlabel: str, ylabel: str, log: bool
+) -> Figure:
     """Draw for each arm a mean with its interval over a number that the arm has, on a logarithmic axis if `log`."""
     figure, axes = panel(title, xlabel, ylabel)
     for number, (arm, (place, value)) in enumerate(arms.items()):
         colour, _, marker = look(number)
-        _error_bar(axes, place, value, colour, marker, short(arm))
+        if value:
+            _error_bar(axes, place, value, colour, marker, short(arm))
     if log:
         log_scale(axes, "x")
-    legend(axes)
+    legend(figure)
     return figure
 
 
@@ -154,7 +157,7 @@ def crossed(lines: Mapping[str, Sequence[Estimate]], places: Sequence[str], titl
             level = ""  # named once
     axes.set_xticks(range(len(places)), [short(place) for place in places])
     axes.set_xlim(-0.4, len(places) - 0.6)
-    legend(axes)
+    legend(figure)
     return figure
 
 
@@ -171,7 +174,7 @@ def histograms(arms: Mapping[str, np.ndarray], title: str, xlabel: str) -> Figur
             (edges[1:] + edges[:-1]) / 2, np.where(shares > 0, shares, np.nan), line, color=colour, label=short(arm)
         )
     log_scale(axes, "y")
-    legend(axes)
+    legend(figure)
     return figure
 
 
@@ -192,7 +195,7 @@ def bars(groups: Mapping[str, Sequence[float]], places: Sequence[str], title: st
         axes.bar(where, values, width, color=look(number)[0], label=short(group))
     axes.set_xticks(range(len(places)), [short(place) for place in places])
     axes.grid(axis="x", visible=False)
-    legend(axes)
+    legend(figure)
     return figure
 
 

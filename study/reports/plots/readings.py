@@ -25,7 +25,6 @@ def reading_figure(reading: Reading, own_picture: bool = True) -> style.Figure:
     shown.append(("what the network saw" if own_picture else "the image", reading.seen, "gray_r"))
     title = capital(f"{_cut(reading.name, 40)}: {reading.label} with {probability(reading.probability)}")
     figure = style.titled(title, height=2.3)
-    figure.get_layout_engine().set(wspace=0.06)
     *pictures, chart = figure.subplots(1, len(shown) + 1, width_ratios=[1] * len(shown) + [1.25])
     for axes, (words, picture, colours) in zip(pictures, shown, strict=True):
         axes.imshow(picture, cmap=colours, vmin=0, vmax=255, interpolation="none")

@@ -44,7 +44,7 @@ def draw(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
             axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(short, axis.ticks.values())]})
             getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
         elif not axis.log:
-            axes.locator_params(axis=which, steps=(1, 2, 5, 10))  # there is no trial 2.5
+            getattr(axes, f"{which}axis").get_major_locator().set_params(steps=(1, 2, 5, 10))  # there is no trial 2.5
     for each in drawn:
         axes.plot(
             each.x, [np.nan if value is None else value for value in each.y], color=each.colour, alpha=each.opacity,
@@ -54,5 +54,5 @@ def draw(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
             marker=each.marker, markersize=9 if each.marker == "*" else 2.5 if each.join else 4.5,
         )  # fmt: skip
     if any(each.name for each in drawn):
-        legend(axes)
+        legend(figure)
     return figure

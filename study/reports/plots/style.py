@@ -86,17 +86,22 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_color(FAINT)
 
 
-def legend(axes: Axes) -> None:
-    """Put the legend of these axes below the figure, in as many columns as fit, and make room for its lines."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure = axes.figure
+def legend(figure: Figure) -> None:
+    """Put the legend of the figure's first axes below it, in as many columns as fit, and make room for its lines."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     width = figure.get_figwidth()
     fitting = int(width / (LETTER * max(map(len, labels), default=0) + HANDLE))
     columns = max(1, min(fitting, round(2 * width / WIDTH)))
     figure.set_figheight(figure.get_figheight() + 0.16 * max(0, -(-len(labels) // columns) - 2))
-    place = "outside lower center" if figure.get_layout_engine() else "lower center"
     figure.legend(
-        handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9, labelcolor=INK, labelspacing=0.25
+        handles,
+        labels,
+        loc="outside lower center" if figure.get_layout_engine() else "lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        labelspacing=0.25,
     )
 
 

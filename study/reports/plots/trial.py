@@ -28,7 +28,7 @@ def learning_curves(curves: Mapping[str, Sequence[float]], best_epoch: int, titl
         axes.axvline(best_epoch, color=GREY, linestyle="--", linewidth=1, label=f"lowest val_loss: epoch {best_epoch}")
         finish(axes, "epoch", label)
         whole_numbers(axes)
-    legend(axes)
+    legend(figure)
     return figure
 
 
@@ -73,5 +73,5 @@ def step_losses(
         axes.axvline(end, color=FAINT, linewidth=0.8, zorder=0)
     if np.isfinite(losses).any() and np.nanmin(losses) > 0:
         log_scale(axes, "y")
-    legend(axes)
+    legend(figure)
     return figure

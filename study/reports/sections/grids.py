@@ -44,8 +44,9 @@ def interaction(document: Document, study: Study) -> None:
     document.heading("Do the two change each other's effect?")
     (first, ones), (second, others) = study.ablation.factors.items()
     estimates = iter([by_arm.over_seeds(study, ACCURACY, arm.name) for arm in study.ablation.arms])
-    lines = {f"{first}={value_text(one)}": [next(estimates) for _ in others] for one in ones}
-    lines = {level: values for level, values in lines.items() if all(values)}
+    by_level = {f"{first}={value_text(one)}": [next(estimates) for _ in others] for one in ones}
+    known = {level: [value for value in values if value] for level, values in by_level.items()}
+    lines = {level: values for level, values in known.items() if len(values) == len(others)}
     places = [f"{second}={value_text(other)}" for other in others]
     figure = panels.crossed(lines, places, f"{first} and {second}", "val accuracy (%)")
     document.figures({"interaction": figure})

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from study.analysis.ablation_results import ACCURACY, Arm, Study
+from study.analysis.ablation_results import ACCURACY, Study
 from study.analysis.formatting import show_p, whole
-from study.analysis.prediction_flips import Flips
+from study.analysis.prediction_flips import Flips, Ledger
 from study.reports.document import Document
 from study.reports.plots import images, style
 from study.reports.table import Column, Table
@@ -16,7 +16,8 @@ SMALLEST = 8  # pixels: a side below which images are not worth showing
 
 
 def confusions(document: Document, study: Study) -> None:
-    ranked = sorted((arm for arm in study.arms if arm.name in study.predictions), key=_val_accuracy)
+    finished = [(arm.values[ACCURACY.metric], arm.name) for arm in study.arms if arm.name in study.predictions]
+    ranked = [name for value, name in sorted(finished, key=lambda one: one[0].mean if one[0] else 0)]
     if not ranked or not study.test_set:
         return
     labels = study.test_set[0]
@@ -25,24 +26,20 @@ def confusions(document: Document, study: Study) -> None:
     document.heading("Which classes are confused")
     drawn = {}
     for name, arm in (("best", ranked[-1]), ("worst", ranked[0])):
-        by_seed = list(study.predictions[arm.name].values())
+        by_seed = list(study.predictions[arm].values())
         counts = np.mean([confusion(predicted, labels, classes) for predicted in by_seed], axis=0)
-        drawn[f"confusion_{name}"] = images.confusion(counts, f"{name} arm by validation: {arm.name}")
+        drawn[f"confusion_{name}"] = images.confusion(counts, f"{name} arm by validation: {arm}")
     document.figures(drawn)
     document.text("Shares of the true class in percent, on the test images, averaged over the arm's seeds.")
 
 
-def _val_accuracy(arm: Arm) -> float:
-    return arm.values[ACCURACY.metric].mean
-
-
 def flips(document: Document, study: Study) -> None:
-    book = study.ledger
-    if not book:
+    book, test_set = study.ledger, study.test_set
+    if not book or not test_set:
         return
     document.heading("Prediction flips")
     between = (Column(f"flips between two {what}", text=whole) for what in ("arms", "seeds"))
-    columns = ("arm", "against", "fixed", "broken", Column("McNemar's p", text=show_p), *between)
+    columns = [*map(Column, ("arm", "against", "fixed", "broken")), Column("McNemar's p", text=show_p), *between]
     rows = (
         (one.arm, one.against, len(one.fixed), len(one.broken), one.p, one.a_pair, book.seed_flips[one.against])
         for one in book.flips
@@ -54,26 +51,24 @@ def flips(document: Document, study: Study) -> None:
         "columns count the images that two trials disagree about: two arms with the same seed, and two seeds of the "
         "arm compared against, which shows how many flips are noise."
     )
-    _galleries(document, study)
+    _galleries(document, book, *test_set)
 
 
-def _galleries(document: Document, study: Study) -> None:
-    book, side = study.ledger, study.test_set[1].shape[1:]
-    pictures = len(side) == 2 and min(side) >= SMALLEST
+def _galleries(document: Document, book: Ledger, labels: np.ndarray, pictures: np.ndarray) -> None:
+    shown = pictures.ndim == 3 and min(pictures.shape[1:]) >= SMALLEST
     drawn = {}
-    if pictures:
+    if shown:
         most = sorted(book.flips, key=lambda flips: -len(flips.fixed) - len(flips.broken))[:GALLERIES]
         for number, flips in enumerate(most, start=1):
             for word, indices in (("fixes", flips.fixed), ("breaks", flips.broken)):
                 if len(indices):
-                    drawn[f"flips_{number}_{word}"] = _gallery(
-                        study, indices, _gallery_title(flips, word, len(indices))
-                    )
+                    title = _gallery_title(flips, word, len(indices))
+                    drawn[f"flips_{number}_{word}"] = _gallery(book, labels, pictures, indices, title)
     document.heading("Images that every trial gets wrong", 3)
     document.text(f"{len(book.never_right):,} of {book.images:,}, in {book.trials} trials of all arms.")
-    if pictures and len(book.never_right):
+    if shown and len(book.never_right):
         title = f"Every trial gets these wrong ({min(SHOWN, len(book.never_right))} of {len(book.never_right):,})"
-        drawn = {"never_right": _gallery(study, book.never_right, title)} | drawn
+        drawn = {"never_right": _gallery(book, labels, pictures, book.never_right, title)} | drawn
     if drawn:
         document.figures(drawn)
         document.text("Below each image: its label → the class that most of the trials that get it wrong choose.")
@@ -84,7 +79,6 @@ def _gallery_title(flips: Flips, word: str, number: int) -> str:
     return f"{flips.arm} {word}{shown}"
 
 
-def _gallery(study: Study, indices: np.ndarray, title: str) -> style.Figure:
-    labels, pictures = study.test_set
-    captions = [f"{labels[index]} → {study.ledger.taken_for[index]}" for index in indices[:SHOWN]]
-    return images.pictures(pictures[indices[:SHOWN]], captions, title)
+def _gallery(book: Ledger, labels: np.ndarray, pictures: np.ndarray, indices: np.ndarray, title: str) -> style.Figure:
+    captions = [f"{labels[index]} → {book.taken_for[index]}" for index in indices[:SHOWN]]
+    return images.pictures([*pictures[indices[:SHOWN]]], captions, title)

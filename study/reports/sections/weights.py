@@ -96,7 +96,7 @@ def first_layer(document: Document, study: Study) -> None:
                 tiles = kernel.T[:UNITS_SHOWN].reshape(-1, *shape)
                 title = f"{arm}: the first {len(tiles)} units, seed {trial.tags['seed']}"
                 captions = [f"{np.abs(tile).max():.2f}" for tile in tiles]
-                pictures[f"units_{number}"] = images.pictures(tiles, captions, title, signed=True)
+                pictures[f"units_{number}"] = images.pictures([*tiles], captions, title, signed=True)
         rows.append((arm, *(f"{values:.4f}" for values in np.mean(statistics, axis=(0, 2)))))
     header = ("mean", "sd", "least", "most")
     document.table(Table(("arm", *(f"{name} of a unit" for name in header)), rows))

@@ -9,7 +9,7 @@ from study.analysis.search_results import SearchStudy, slot_of
 from study.design.dimensions import Choices, Dimension
 from study.reports.plots.series import Axis
 from study.tracking.records import RunRecord
-from study.training.config import brief
+from study.training.config import Value, brief
 
 ASIDE = -0.15  # place on an axis of the trials that lack the field
 STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of ticks on a logarithmic axis, from far apart to close
@@ -19,17 +19,19 @@ APART = (0.7549, 0.5698)  # slots' multiples of these, less whole numbers, fill 
 LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
 
 
-def value_of(study: SearchStudy, trial: RunRecord) -> float | None:
-    """Return a trial's value in the unit of the axis."""
+def value_of(study: SearchStudy, trial: RunRecord) -> float:
+    """Return the value of a trial that has one, in the unit of the axis."""
     value = study.value(trial)
-    return None if value is None else study.objective.scale * value
+    assert value is not None  # as those of ranked trials are
+    return study.objective.scale * value
 
 
 def hover_text(study: SearchStudy, trial: RunRecord) -> str:
     """Return the text that the pointer brings up at a trial."""
-    value, settings = value_of(study, trial), study.settings(trial)
-    lines = [f"trial {slot_of(trial)}", *([] if value is None else [f"{study.objective.title} {value:.4g}"])]
-    return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in settings.items()])
+    lines = [f"trial {slot_of(trial)}"]
+    if study.value(trial) is not None:
+        lines.append(f"{study.objective.title} {value_of(study, trial):.4g}")
+    return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in study.settings(trial).items()])
 
 
 def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
@@ -44,7 +46,7 @@ def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
 def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[float], dict[float, str]]:
     """Return values for scales that cannot be logarithmic, such as colours, and their ticks."""
     axis = metric_axis(study, values)
-    if axis.log:
+    if axis.log and axis.ticks:
         return [math.log10(value) for value in values], {math.log10(at): text for at, text in axis.ticks.items()}
     ends = np.linspace(min(values), max(values), 5)
     return list(values), {float(at): f"{at:.3g}" for at in ends}
@@ -69,7 +71,7 @@ def field_axis(dimension: Dimension) -> Axis:
     return Axis(dimension.field, True, zero | _log_ticks(least, dimension.high), limits)
 
 
-def share(dimension: Dimension, settings: Mapping[str, object]) -> float | None:
+def share(dimension: Dimension, settings: Mapping[str, Value]) -> float | None:
     """Return how far up its axis a field's value lies, from 0 to 1; None if the trial lacks the field."""
     return dimension.position(settings[dimension.field]) if dimension.field in settings else None
 

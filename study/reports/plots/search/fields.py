@@ -56,7 +56,7 @@ def slices(study: SearchStudy) -> dict[str, Interactive]:
 def importances(study: SearchStudy) -> Interactive:
     """Draw what share of the differences each field explains, by both methods."""
     fields = [each.field for each in study.importances]
-    shares = {
+    shares: dict[str, list[float | None]] = {
         "PED-ANOVA": [100 * each.ped_anova for each in study.importances],
         "fANOVA": [None if each.fanova is None else 100 * each.fanova for each in study.importances],
     }
@@ -109,13 +109,14 @@ def _parallel_axis(label: str, values: list[float], ticks: dict[float, str], low
 def _parallel_picture(study: SearchStudy, dimensions: Sequence[Dimension]) -> style.Figure:
     drawn = []
     for name, colour, third in _thirds(study.ranked):
-        x, y = [], []
+        x: list[float] = []
+        y: list[float | None] = []
         for trial in third:
             shares = [share(dimension, study.settings(trial)) for dimension in dimensions]
             x += range(len(dimensions) + 1)
             y += [*(ASIDE if each is None else each for each in shares), None]
         drawn.append(Series(name, x, y, colour, "line", "", 0.6))
-    ticks = {number: dimension.field for number, dimension in enumerate(dimensions)}
+    ticks = {float(number): dimension.field for number, dimension in enumerate(dimensions)}
     across = Axis("", ticks=ticks, limits=(0, max(1, len(ticks) - 1)))
     heights = Axis("place within its range", ticks={0: "lower end", 1: "upper end"})
     return draw(drawn, "The complete trials across their fields", across, heights)
@@ -151,9 +152,12 @@ def contour(study: SearchStudy) -> Interactive | None:
     axes = [field_axis(dimension) for dimension in (across, up)]
     layout = {"xaxis": axis(axes[0]), "yaxis": axis(axes[1]), "showlegend": False, "height": 420}
     drawn = [
-        Series(name, *([place_of(one, study, trial, step) for trial in third] for one, step in fields), colour)
+        Series(
+            name, [place_of(across, study, trial, APART[0]) for trial in third],
+            [place_of(up, study, trial, APART[1]) for trial in third], colour,
+        )
         for name, colour, third in _thirds(trials)
-    ]
+    ]  # fmt: skip
     title = f"{across.field} and {up.field} together"
     words = f"{title}: each complete trial, over the mean of those nearby"
     # Equal values have no colours.

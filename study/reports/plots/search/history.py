@@ -25,15 +25,17 @@ def history(study: SearchStudy) -> Interactive:
 
 
 def _best_so_far(study: SearchStudy) -> list[Series]:
-    best, steps = None, []
+    best: float | None = None
+    steps = []
     for trial in sorted(study.ranked, key=slot_of):
         if best is None or study.search.better(value_of(study, trial), best):
             best = value_of(study, trial)
             steps.append((slot_of(trial), best))
-    if not steps:
+    if best is None or not study.best:
         return []
     first, last = slot_of(study.trials[0]), slot_of(study.trials[-1])
-    drawn = [Series("best so far", *_columns([*steps, (last, best)]), ORANGE, "steps", "")]
+    slots, values = _columns([*steps, (last, best)])
+    drawn = [Series("best so far", slots, values, ORANGE, "steps", "")]
     if error := study.error(study.best):
         end = best + study.objective.scale * (error if study.search.direction == "minimize" else -error)
         drawn.append(Series("standard error of the best", [first, last], [end, end], ORANGE, "line", "", dashed=True))
