@@ -73,7 +73,7 @@ class Document:
     def html(self) -> str:
         """Return the document as one HTML page that needs no other file and no network."""
         reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-        reader.add_render_rule("image", self._inline)
+        reader.add_render_rule("image", lambda _, tokens, at, *rest: self._inline(str(tokens[at].attrs["src"])))
         body = reader.render(self.markdown())
         body = re.sub(r"<p>(<figure.*?</figure>)</p>", r'<div class="pictures">\1</div>', body, flags=re.S)
         body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
@@ -95,8 +95,8 @@ class Document:
         without = "<noscript><style>.plot, figcaption { display: none; } .paper { display: block; }</style></noscript>"
         return f"{without}\n<script>{self._library}</script>\n"
 
-    def _inline(self, tokens, index, options, environment) -> str:
-        name = tokens[index].attrs["src"].removeprefix(f"{FIGURES}/").removesuffix(".svg")
+    def _inline(self, source: str) -> str:
+        name = source.removeprefix(f"{FIGURES}/").removesuffix(".svg")
         label = escape(self._labels[name])
         picture = self.pictures[name].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         if not (live := self._interactive.get(name)):
