@@ -56,7 +56,7 @@ def _run(options: list[str], folder: str) -> None:
 
 
 def _page(studies: list) -> str:
-    from study.reports import ablation_report
+    from study.reports import ablation_report, ablation_tables
 
     tags = next(study.record.tags for study in studies if study.ablation.baseline.data.source == "auto")
     trials = sum(len(study.trials) for study in studies)
@@ -76,7 +76,7 @@ def _page(studies: list) -> str:
     ]
     for study in studies:
         parts += [f"## {study.ablation.task}", study.ablation.question, _one_level_down(ablation_report.summary(study))]
-    notes = (ablation_report.NOTE, ablation_report.VERDICT_NOTE)
+    notes = (ablation_tables.NOTE, ablation_tables.VERDICT_NOTE)
     text = "\n\n".join(parts)
     for note in notes:  # once is enough
         text = text.replace(f"{note}\n\n", "")

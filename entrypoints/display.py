@@ -1,4 +1,4 @@
-"""A study on the screen: a live display on a terminal, one line a trial elsewhere, and the table at the end."""
+"""A study on the screen: live progress on a terminal, a line for each trial, and the tables at the end."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,29 +7,31 @@ import click
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
 from study.analysis.ablation_results import Study
+from study.analysis.formatting import count
 from study.analysis.search_results import SearchStudy
 from study.data.dataset import Dataset
 from study.execution.queue import Progress
 from study.execution.storage import has_password, without_password
 from study.execution.time_estimate import TimeLeft
-from study.reports import ablation_report, search_report
+from study.reports import ablation_tables, search_report
+from study.reports.table import Table
 
-WORDS_WIDTH = 12  # what a column of words has at least, before they are folded
+WORDS_WIDTH = 12  # letters that a column of words keeps, however narrow the terminal
 STATE_WIDTH = 6
 ON_OTHERS = "these results are not on MNIST"
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 class Display:
-    """Shows how far the trials are, as a context; call it with the progress of all of them.
+    """Shows the progress of the trials, as a context; call it with the progress of all of them.
 
-    Without `time_left` no end is foreseen; `total` is how many trials there will be, unless as many are queued already.
-    With `better` (one value, another) the trials are a search's: each is told with its value and settings, and the best
-    so far is marked.
+    Without `time_left` it estimates no end. `total` is how many trials there will be, if more than are queued. With
+    `better` (one value, another) the trials are a search's: each line has the value and the settings, and a mark if
+    it is the best so far.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Display:
             self._live.stop()
 
     def __call__(self, trials: Sequence[Progress]) -> None:
-        """Take in how far every trial is."""
+        """Show the trials' progress."""
         ended = [trial for trial in trials if trial.finished]
         for trial in ended:
             if trial.slot not in self._reported:
@@ -66,7 +68,7 @@ class Display:
             self._live.update(self._picture(trials, len(ended)))
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
-        total, width = self._in_all(trials), max(len(each.name) for each in trials)
+        total, width = self._number_of(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
         count = f"{number:>{len(str(total))}}/{total}"
         state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
@@ -74,23 +76,26 @@ class Display:
         reason = f"  ({trial.reason})" if trial.reason else ""
         return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
 
-    def _in_all(self, trials: Sequence[Progress]) -> int:
+    def _number_of(self, trials: Sequence[Progress]) -> int:
         return max(self._total or 0, len(trials))
 
     def _found(self, trial: Progress) -> str:
-        """Return a search's trial in words: its value, or where it was cut short, and its settings."""
+        """Return a search's trial in words: its value, the epoch at which it was pruned, and its settings."""
         value, mark = "–" if trial.value is None else _loss(trial.value), ""
         if trial.state == "PRUNED":
             mark = f"epoch {trial.epoch}"
-        elif trial.state == "COMPLETE" and (self._best is None or self._better(trial.value, self._best)):
+        elif trial.state == "COMPLETE" and trial.value is not None and self._is_best(trial.value):
             self._best, mark = trial.value, "best"
         return f"  {value:>8}  {mark:<8}  {trial.settings}"
 
-    def _picture(self, trials: Sequence[Progress], ended: int) -> Table:
+    def _is_best(self, value: float) -> bool:
+        return self._best is None or (self._better is not None and self._better(value, self._best))
+
+    def _picture(self, trials: Sequence[Progress], ended: int) -> Grid:
         elapsed = time.monotonic() - self._start
-        picture = Table.grid(padding=(0, 2))
+        picture = Grid.grid(padding=(0, 2))
         left = f", about {duration(self._time_left.after(elapsed, trials))} left" if self._time_left else ""
-        total = self._in_all(trials)
+        total = self._number_of(trials)
         picture.add_row(
             ProgressBar(total=total, completed=ended, width=30),
             f"{ended} of {total} trials",
@@ -117,11 +122,6 @@ def _loss(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
-def count(number: int, word: str) -> str:
-    """Return ``1 seed``, ``6 seeds``."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def duration(seconds: float) -> str:
     """Return seconds as a person would say them: ``48 s``, ``3:20``, ``1:02:03``."""
     whole = round(seconds)
@@ -132,28 +132,22 @@ def duration(seconds: float) -> str:
 
 
 def print_findings(console: Console, study: Study, verdicts: bool = True) -> None:
-    """Print the table of the arms and, unless they are not asked for, that of the verdicts, and how to read them."""
+    """Print the table of the arms and, unless they are not asked for, that of the verdicts, with their notes."""
     console.print()
-    print_table(console, ablation_report.COLUMNS, ablation_report.cells(study.arms))
-    console.print(ablation_report.NOTE, style="dim", highlight=False)
+    print_table(console, ablation_tables.arms_table(study.arms))
+    console.print(ablation_tables.NOTE, style="dim", highlight=False)
     console.print()
-    if not verdicts:
-        return
-    print_table(
-        console,
-        ablation_report.VERDICT_COLUMNS,
-        ablation_report.verdict_cells(study.verdicts),
-        words=("against", "verdict"),
-    )
-    console.print(ablation_report.VERDICT_NOTE, style="dim", highlight=False)
-    console.print()
+    if verdicts:
+        print_table(console, ablation_tables.verdicts_table(study.verdicts))
+        console.print(ablation_tables.VERDICT_NOTE, style="dim", highlight=False)
+        console.print()
 
 
 def print_search(console: Console, study: SearchStudy) -> None:
-    """Print the table of the ten best configurations, what mattered, what to widen, and how sure it is."""
+    """Print the ten best configurations, the importances, the ranges to widen, and a caution."""
     console.print()
     if study.top:
-        print_table(console, search_report.columns(study), search_report.cells(study), words=("settings",))
+        print_table(console, search_report.top_table(study))
         console.print()
     console.print(search_report.importance_line(study), markup=False, highlight=False)
     for line in search_report.edge_lines(study):
@@ -163,19 +157,17 @@ def print_search(console: Console, study: SearchStudy) -> None:
     console.print()
 
 
-def print_table(
-    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
-) -> None:
-    """Print a table; where it is narrow the words (the first column and those in `words`) wrap; no number is cut."""
-    picture = Table(box=None, header_style="bold", pad_edge=False)
-    least = 0
-    for column, *values in zip(columns, *rows, strict=True):
-        if column in (columns[0], *words):
-            picture.add_column(column, overflow="fold")
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; if it is wider than the terminal, words wrap, but no number is cut."""
+    picture = Grid(box=None, header_style="bold", pad_edge=False)
+    rows, least = table.cells(), 0
+    for column, *values in zip(table.columns, *rows, strict=True):
+        if column.words:
+            picture.add_column(column.title, overflow="fold")
             least += WORDS_WIDTH + 2
         else:
-            width = max(map(len, (*column.split(), *values)))  # of the longest word or number
-            picture.add_column(column, justify="right", min_width=width)
+            width = max(map(len, (*column.title.split(), *values)))  # of the longest word or number
+            picture.add_column(column.title, justify="right", min_width=width)
             least += width + 2
     for row in rows:
         picture.add_row(*map(Text, row))
@@ -183,12 +175,12 @@ def print_table(
 
 
 def warn(message: str) -> None:
-    """Print a warning that cannot be overlooked, on the standard error."""
+    """Print a warning on the standard error."""
     click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)
 
 
 def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], what: str = ON_OTHERS) -> None:
-    """Print which data are used and how many rows the splits have; warn where they are not those that were meant."""
+    """Print the dataset and the rows of its splits; warn if it stands in for another."""
     warn_of_substitute(dataset, what)
     rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in splits)
     line = f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"
@@ -196,33 +188,33 @@ def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], wh
 
 
 def warn_of_substitute(dataset: Dataset, what: str) -> None:
-    """Warn where the data are not those that were meant; `what` says so."""
+    """Warn if the dataset stands in for another; `what` says what that means."""
     if dataset.substitute_for:
         warn(f"{what}. The small UCI digits stand in for {dataset.substitute_for}.")
 
 
 def tell_of_reused(number: int) -> None:
-    """Print how many trials were not trained, if any."""
+    """Print how many trials were not trained again, if any."""
     if number:
-        click.echo(f"{count(number, 'trial')} carried over from earlier studies (reuse=false: train).")
+        click.echo(f"{count(number, 'trial')} carried over from earlier studies (reuse=false trains them again).")
 
 
 def warn_of_ended(trials: Sequence[Progress], how: str, total: int) -> None:
-    """Warn of the trials that ended so, if any, with the first one's reason."""
+    """Warn of the trials that ended like this, if any, with the first one's reason."""
     if trials:
         first = trials[0]
         warn(f"{len(trials)} of {count(total, 'trial')} {how}; the first: {first.name}, {first.reason}.")
 
 
 def tell_how_to_join(console: Console, name: str, storage: str) -> None:
-    """Print how another machine joins a study, where its queue can be reached from one."""
+    """Print the command with which another machine joins a study, if it can reach the queue."""
     if not storage.startswith("sqlite"):
         command = f"mlflow run . -e worker -P study={name} -P storage={without_password(storage)}"
-        console.print(f"Another machine joins by: {command}", markup=False, highlight=False)
+        console.print(f"Another machine joins with: {command}", markup=False, highlight=False)
 
 
 def warn_of_password(storage: str) -> None:
-    """Warn where a database's address has a password in it: `mlflow run` records what it is given, for all to read."""
+    """Warn if a database's address has a password in it, which `mlflow run` records for all to read."""
     if has_password(storage):
-        warn("the storage's address has a password, which `mlflow run` records in the run. PGPASSWORD or ~/.pgpass "
-             "keep it out of there.")  # fmt: skip
+        warn("the storage's address has a password, which `mlflow run` records in the run. Use PGPASSWORD or ~/.pgpass "
+             "instead.")  # fmt: skip

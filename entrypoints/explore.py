@@ -7,7 +7,7 @@ from entrypoints import display, options, program
 from study.data import profile
 from study.data.dataset import load_dataset
 from study.data.profile import Profile
-from study.reports import dataset_report
+from study.reports import dataset_report, dataset_tables
 from study.tracking import runs
 from study.workflows.common import open_run
 
@@ -24,7 +24,7 @@ def main(*, data: str, validation: str, seed: int) -> None:
     dataset = load_dataset(data, validation)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = program.console()
-    click.echo(f"{dataset_report.title(dataset)}\nSHA-256 {dataset.sha256}")
+    click.echo(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
     params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(seed)}
     tags = runs.data_tags(dataset) | {"task": "explore"}
     with open_run(f"explore {dataset.name}", params=params, tags=tags) as run:
@@ -38,14 +38,13 @@ def main(*, data: str, validation: str, seed: int) -> None:
 def _print(console: Console, found: Profile) -> None:
     """Print the tables of classes and of duplicates, each with its note, and the summary."""
     console.print()
-    display.print_table(console, dataset_report.CLASS_COLUMNS, dataset_report.class_cells(found))
-    console.print(dataset_report.CLASS_NOTE, style="dim", highlight=False)
+    display.print_table(console, dataset_tables.class_table(found))
+    console.print(dataset_tables.CLASS_NOTE, style="dim", highlight=False)
     console.print()
-    columns, cells = dataset_report.OVERLAP_COLUMNS, dataset_report.overlap_cells(found)
-    display.print_table(console, columns, cells, words=("that equal one of",))
-    console.print(dataset_report.OVERLAP_NOTE, style="dim", highlight=False)
+    display.print_table(console, dataset_tables.overlap_table(found))
+    console.print(dataset_tables.OVERLAP_NOTE, style="dim", highlight=False)
     console.print()
-    console.print(dataset_report.in_short(found), markup=False, highlight=False)
+    console.print(dataset_tables.in_short(found), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

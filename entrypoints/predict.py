@@ -8,7 +8,7 @@ from entrypoints.options import option
 from study.analysis.explanations import Reading
 from study.base.errors import ConfigError
 from study.inference.predict import SYNTHETIC
-from study.reports import prediction_report
+from study.reports import explanation_report, prediction_report
 from study.workflows import predict
 from study.workflows.predict import Answer
 
@@ -61,17 +61,18 @@ def _print_reading(reading: Reading) -> None:
 def _print_explanations(answer: Answer) -> None:
     for one in answer.explanations:
         _print_reading(one.reading)
-        click.echo("\n".join(prediction_report.explanation_lines(one)))
+        click.echo("\n".join(explanation_report.explanation_lines(one)))
 
 
 def _print_many(answer: Answer) -> None:
     """Print the table of readings, of very many only those with a remark, the files not read, and the accuracy."""
-    rows = prediction_report.rows(answer.readings)
-    few = rows if len(rows) <= MOST_LINES else [row for row in rows if row[-1]][:MOST_LINES]
+    readings = answer.readings
+    remarkable = [reading for reading in readings if reading.wrong or reading.reason]
+    few = readings if len(readings) <= MOST_LINES else remarkable[:MOST_LINES]
     if few:
-        display.print_table(program.console(), prediction_report.COLUMNS, few, words=("remark",))
-    if len(few) < len(rows):
-        click.echo(f"{len(rows):,} pictures; {len(few)} with a remark are listed, predictions.csv has all of them.")
+        display.print_table(program.console(), prediction_report.readings_table(few))
+    if len(few) < len(readings):
+        click.echo(f"{len(readings):,} pictures; {len(few)} with a remark are listed, predictions.csv has all of them.")
     for file, reason in answer.unreadable:
         display.warn(f"not read: {file}: {reason}")
     for line in answer.score_lines:

@@ -5,10 +5,10 @@ import click
 from entrypoints import display, options, program
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import option
-from study.analysis.formatting import show
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
 from study.execution.storage import without_password
+from study.reports.table import Table
 from study.tracking import runs
 from study.workflows import promote, run_ablation
 from study.workflows.promote import Promotion, Race
@@ -77,15 +77,15 @@ def main(
 def _print_candidates(race: Race) -> None:
     """Print the configurations to be raced, with the results of their trials, and which one is champion now."""
     dataset = race.dataset
-    rows = f"{len(dataset.train):,} training rows, {len(dataset.validation):,} validation rows"
-    click.echo(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {rows}")
-    table = [
-        (entrant.name, str(entrant.accuracy.n) if entrant.accuracy else "–", show(entrant.accuracy),
+    size = f"{len(dataset.train):,} training rows, {len(dataset.validation):,} validation rows"
+    click.echo(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {size}")
+    rows = (
+        (entrant.name, entrant.accuracy and entrant.accuracy.n, entrant.accuracy,
          "champion" if entrant.name == race.incumbent_arm else "")
         for entrant in race.entrants
-    ]  # fmt: skip
-    columns = ("configuration", "trials", "val accuracy (%)", "is")
-    display.print_table(program.console(), columns, table, words=("is",))
+    )  # fmt: skip
+    table = Table(("configuration", "trials", "val accuracy (%)", "is"), rows, words=("is",))
+    display.print_table(program.console(), table)
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"

@@ -99,7 +99,7 @@ def _introduce(console: Console, search: Search, dataset: Dataset, name: str, bu
 
 def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
     console.print()
-    display.print_table(console, search_report.SPACE_COLUMNS, search_report.space_cells(search), words=("range",))
+    display.print_table(console, search_report.space_table(search))
     click.echo(f"\nAt most about {display.duration(seconds)}, if no trial is pruned. Nothing was run.")
 
 

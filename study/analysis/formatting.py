@@ -30,3 +30,25 @@ def show_p(p: float | None) -> str:
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3g}" if p < 0.1 else f"{p:.2f}"
+
+
+def whole(number: float | None) -> str:
+    """Return a whole number with its thousands apart: ``1,234``; ``–`` for None and NaN."""
+    return "–" if number is None or math.isnan(number) else f"{number:,.0f}"
+
+
+def percent(share: float, places: int = 1) -> str:
+    """Return a share from 0 to 1 as a percentage without its sign: ``98.3``; ``–`` for NaN."""
+    return "–" if math.isnan(share) else f"{100 * share:.{places}f}"
+
+
+def probability(share: float) -> str:
+    """Return a probability in percent: ``98.3 %``; ``> 99.9 %`` and ``< 0.1 %`` where it only comes near 1 or 0."""
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{percent(share)} %"
+
+
+def count(number: int, word: str) -> str:
+    """Return ``1 seed``, ``6 seeds``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,58 +1,44 @@
-"""The card of a registered model: the figures that speak for it, by class, as Markdown."""
+"""The card of a registered model: the evidence for it, and its test results by class, as Markdown."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from study.analysis.formatting import show
+from study.analysis.formatting import percent, show
 from study.analysis.selection import Candidate, Decision
 from study.analysis.statistics import binomial_interval
+from study.reports.table import Column, Table
 from study.training.metrics import Evaluation
 
 
 def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation) -> list[tuple[str, str]]:
-    """Return the figures that speak for the winner, in words: what was searched, raced, and tested once."""
+    """Return the evidence for the winner, as text: its search, its race, and its one test."""
     searched = next((one.accuracy for one in entrants if one.name == decision.winner), None)
-    best = max((one for one in entrants if one.accuracy), key=lambda one: one.accuracy.mean)
+    best, name = max(((one.accuracy, one.name) for one in entrants if one.accuracy), key=lambda one: one[0].mean)
     rows = [
         ("validation accuracy, fresh seeds", f"{show(decision.accuracy)} % (n = {decision.accuracy.n})"),
-        ("as the trials had it, picked as the best", f"{show(best.accuracy)} % (n = {best.accuracy.n})"),
+        ("best candidate before the race", f"{show(best)} % (n = {best.n})"),
     ]
-    if searched and best.name != decision.winner:
+    if searched and name != decision.winner:
         rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
     if decision.lead:
         word = "separated" if decision.separated else "not separated"
         rows.append((f"lead over the second, {decision.second}", f"{show(decision.lead, signed=True)} points: {word}"))
     low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))
     rows.append(
-        ("test accuracy, looked at once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
+        ("test accuracy, measured once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
     )
     return rows
 
 
 def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:
-    """Return the model's card as Markdown: facts, figures, per-class table and confusion matrix of the test images."""
+    """Return the model's card as Markdown: facts, evidence, and the test images by class and as a confusion matrix."""
     classes = range(len(test.confusion))
     images = test.confusion.sum(axis=1)
-    per_class = [
-        f"| {label} | {images[label]:,} | {_percent(test.recall[label])} | {_percent(test.precision[label])} |"
-        for label in classes
-    ]
-    confusion = [f"| **{label}** | " + " | ".join(map(str, test.confusion[label])) + " |" for label in classes]
-    return "\n".join(
-        [
-            *(f"- **{name}**: {value}" for name, value in [*facts, *rows]),
-            "",
-            "| class | test images | recall (%) | precision (%) |",
-            "|---|---|---|---|",
-            *per_class,
-            "",
-            "| true \\ predicted | " + " | ".join(map(str, classes)) + " |",
-            "|---" * (len(test.confusion) + 1) + "|",
-            *confusion,
-        ]
-    )
-
-
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f}"
+    shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
+    rows_of_classes = ((str(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
+    by_class = Table(("class", "test images", *shares), rows_of_classes)
+    matrix = ((str(each), *map(str, test.confusion[each])) for each in classes)
+    confusion = Table(("true \\ predicted", *map(str, classes)), matrix)
+    known = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
+    return "\n\n".join([known, by_class.markdown(), confusion.markdown()])

@@ -1,29 +1,30 @@
-"""The report of a search: the best configurations and how sure that is, and what mattered, from MLflow alone."""
+"""The report of a search, from MLflow alone: the best configurations, how sure they are, and what mattered."""
 
-from study.analysis.formatting import show
+from study.analysis.formatting import count, percent, show
 from study.analysis.search_results import SearchStudy, slot_of, state_of
 from study.analysis.statistics import Estimate
 from study.design.search import Search
-from study.reports import common, mlflow_runs
-from study.reports.document import Document, Interactive, plain
+from study.reports import mlflow_runs, study_report
+from study.reports.document import Document, Interactive
+from study.reports.markdown import plain
 from study.reports.plots.search import drawing, history
 from study.reports.plots.search.fields import contour, importances, parallel, slices
+from study.reports.table import Table
 from study.tracking import tags
-from study.tracking.artifacts import csv_text
 from study.tracking.records import RunRecord
 from study.training.config import brief, settings_text, value_text
 
 TRIALS = "trials.csv"
-SPACE_COLUMNS = ("field", "range", "first trial")
 BEHIND = "behind the best (its standard errors)"
 IMPORTANCES = (
-    "PED-ANOVA asks what sets the best of the complete trials apart (a tenth, but at least ten, or half of them where "
-    "there are few), fANOVA what explains the differences among all of them (–: a field that not every trial has). "
-    "Pruned trials are in neither, nor is what was never tried; from few trials both are rough."
+    "PED-ANOVA shows which fields set the best complete trials apart from the others (the best tenth, at least ten "
+    "trials but no more than half). fANOVA shows which fields explain the differences among all complete trials (–: "
+    "not every trial has the field). Neither knows the pruned trials or values that were never tried, and both are "
+    "rough when trials are few."
 )
 CAUTION = (
-    "±: standard error over the validation rows. A lead smaller than that of the best means nothing, and every "
-    "configuration was trained with one seed."
+    "±: standard error over the validation rows. A lead smaller than the best trial's error means nothing, and every "
+    "configuration was trained with one seed only."
 )
 
 
@@ -36,22 +37,22 @@ def write(study: SearchStudy) -> dict[str, str]:
     _course(document, study)
     _what_mattered(document, study)
     _space(document, study)
-    common.provenance(document, "search", study.record, study.trials)
-    return document.written(common.NAME)
+    study_report.provenance(document, "search", study.record, study.trials)
+    return document.written(study_report.NAME)
 
 
 def log(study: SearchStudy) -> str:
-    """Write the report, the table of trials and the description into the search's run; return where the page lies.
+    """Write the report, the table of trials and the description into the search's run; return the HTML page's path.
 
     Raises TrackingError where that cannot be written.
     """
-    others = {TRIALS: trials_csv(study)}
+    files = {TRIALS: trials_table(study).csv()}
     mlflow_runs.log_search(study)
-    return common.keep(study.client, study.record.run_id, write(study), others, summary(study))
+    return study_report.keep(study.client, study.record.run_id, write(study), files, summary(study))
 
 
 def summary(study: SearchStudy) -> str:
-    """Return what was searched, what came of it and the best configurations as Markdown, for a run's description."""
+    """Return space, findings and the best configurations as Markdown, short enough to be a run's description."""
     document = Document("search")
     document.text(f"**{plain(study.search.words)}**")
     _introduce(document, study)
@@ -59,24 +60,49 @@ def summary(study: SearchStudy) -> str:
     return document.markdown().partition("\n\n")[2]
 
 
-# --- what a terminal shows too ----------------------------------------------------------------------
+# --- tables and sentences, which a terminal shows too -----------------------------------------------
 
 
-def columns(study: SearchStudy) -> tuple[str, ...]:
-    """Return the header of the table of the best configurations."""
-    return ("trial", f"{study.objective.label} ± standard error", BEHIND, "settings")
+def top_table(study: SearchStudy, by_field: bool = False) -> Table:
+    """Return the ten best configurations, the best first, with their settings in one column or one for each field."""
+    fields = [dimension.field for dimension in study.search.space.dimensions] if by_field else []
+    rows = []
+    for trial in study.top:
+        settings = {name: brief(value) for name, value in study.settings(trial).items()}
+        told = [settings.get(field, "–") for field in fields] if by_field else [_settings(study, trial)]
+        rows.append((trial.name, value_cell(study, trial), behind_cell(study, trial), *told))
+    columns = ("trial", f"{study.objective.label} ± standard error", BEHIND, *(fields or ["settings"]))
+    return Table(columns, rows, words=("settings",))
 
 
-def cells(study: SearchStudy) -> list[tuple[str, ...]]:
-    """Return the rows of the table of the ten best configurations as text, the best first."""
-    return [
-        (trial.name, value_cell(study, trial), behind_cell(study, trial), _settings(study, trial))
-        for trial in study.top
-    ]
+def space_table(search: Search) -> Table:
+    """Return the fields of a search, with their ranges and the first trial's values."""
+    first = search.space.first()
+    rows = (
+        (one.field, one.words, brief(search.baseline.get(one.field)) if one.field in first else "–")
+        for one in search.space.dimensions
+    )
+    return Table(("field", "range", "first trial"), rows, words=("range",))
+
+
+def trials_table(study: SearchStudy) -> Table:
+    """Return every trial in full precision: how it ended, its value, its fields."""
+    fields = [dimension.field for dimension in study.search.space.dimensions]
+    columns = ("slot", "state", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields, "reason",
+               "run_id")  # fmt: skip
+    rows = []
+    for trial in study.trials:
+        settings = {name: value_text(value) for name, value in study.settings(trial).items()}
+        numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), trial.metrics.get("train_seconds"))
+        rows.append((
+            slot_of(trial), trial.tags.get("state", state_of(trial)), *numbers, *map(settings.get, fields),
+            trial.tags.get(tags.REASON), trial.run_id,
+        ))  # fmt: skip
+    return Table(columns, rows)
 
 
 def value_cell(study: SearchStudy, trial: RunRecord) -> str:
-    """Return a trial's value with its standard error, to the digits that this justifies."""
+    """Return a trial's value with its standard error, with the digits that the error justifies."""
     value, error, scale = study.value(trial), study.error(trial), study.objective.scale
     if value is None:
         return "–"
@@ -86,39 +112,38 @@ def value_cell(study: SearchStudy, trial: RunRecord) -> str:
 
 
 def behind_cell(study: SearchStudy, trial: RunRecord) -> str:
-    """Return how far a trial lies behind the best, in that one's standard errors."""
-    error = study.error(study.best)
-    if trial is study.best:
+    """Return how far a trial lies behind the best, in standard errors of the best."""
+    best = study.ranked[0]
+    if trial is best:
         return "the best"
-    if not error:
+    if not (error := study.error(best)):
         return "–"
     times = study.behind(trial) / error
     return f"{times:.2f}" + (" (within)" if times < 1 else "")
 
 
 def importance_line(study: SearchStudy) -> str:
-    """Return which fields matter most, in a line."""
+    """Return the importances of the fields in a sentence."""
     if study.no_importances:
-        return f"Which fields matter most is not told: {study.no_importances}."
-    shares = ", ".join(f"{each.field} {_percent(each.ped_anova)}" for each in study.importances)
+        return f"No importances of the fields: {study.no_importances}."
+    shares = ", ".join(f"{each.field} {percent(each.ped_anova, 0)} %" for each in study.importances)
     return f"What mattered most (PED-ANOVA, {len(study.ranked)} complete trials): {shares}."
 
 
 def edge_lines(study: SearchStudy) -> list[str]:
-    """Return the warnings of fields whose best value lies at an end."""
-    return [f"{edge.words}: a better one may lie beyond." for edge in study.edges]
+    """Return a warning for each field whose best value lies at an end of its range."""
+    return [f"{edge.words}: a better value may lie beyond it." for edge in study.edges]
 
 
 def in_short(study: SearchStudy) -> list[str]:
-    """Return what came of the search, in sentences of plain text."""
+    """Return the findings of the search in sentences of plain text."""
     if study.best:
         found = f"The best {study.objective.label} is {value_cell(study, study.best)} (standard error), of "
         found += f"{study.best.name}: {_settings(study, study.best)}."
     else:
-        found = "No trial has come to a value."
-    number = len(study.trials)
+        found = "No trial has a value."
     ended = ", ".join(f"{len(getattr(study, state))} {state}" for state in ("complete", "pruned", "failed"))
-    trials = f"{number} trial{'s' * (number != 1)}: {ended}."
+    trials = f"{count(len(study.trials), 'trial')}: {ended}."
     return [found, trials, importance_line(study), *edge_lines(study)]
 
 
@@ -126,49 +151,22 @@ def _settings(study: SearchStudy, trial: RunRecord) -> str:
     return settings_text(study.settings(trial), brief)
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
-
-
-def trials_csv(study: SearchStudy) -> str:
-    """Return every trial as a line of a CSV file, in full precision: how it ended, its value, its fields."""
-    fields = [dimension.field for dimension in study.search.space.dimensions]
-    header = ("slot", "state", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields, "reason",
-              "run_id")  # fmt: skip
-    rows = []
-    for trial in study.trials:
-        settings = {name: value_text(value) for name, value in study.settings(trial).items()}
-        numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), trial.metrics.get("train_seconds"))
-        rows.append((
-            slot_of(trial), trial.tags.get("state", state_of(trial)),
-            *("" if number is None else number for number in numbers),
-            *(settings.get(field, "") for field in fields), trial.tags.get(tags.REASON, ""), trial.run_id,
-        ))  # fmt: skip
-    return csv_text(header, rows)
-
-
 # --- the sections -----------------------------------------------------------------------------------
 
 
 def _introduce(document: Document, study: SearchStudy) -> None:
-    common.warn_of_substitute(document, study.record.tags)
+    study_report.warn_of_substitute(document, study.record.tags)
     document.text("**In short.**", "\n".join(f"- {plain(sentence)}" for sentence in in_short(study)))
 
 
 def _top(document: Document, study: SearchStudy) -> None:
     document.heading("The best configurations")
     if not study.top:
-        document.text("No trial was trained to its end.")
+        document.text("No trial is complete.")
         return
-    fields = [dimension.field for dimension in study.search.space.dimensions]
-    rows = []
-    for trial in study.top:
-        settings = {name: brief(value) for name, value in study.settings(trial).items()}
-        told = trial.name, value_cell(study, trial), behind_cell(study, trial)
-        rows.append((*told, *(settings.get(field, "–") for field in fields)))
-    document.table((*columns(study)[:3], *fields), rows)
+    document.table(top_table(study, by_field=True))
     again = f"`mlflow run . -e promote -P from={study.record.run_id}`"
-    document.text(f"{CAUTION} {again} races the best with fresh seeds and tests the winner once.")
+    document.text(f"{CAUTION} {again} trains the best again with fresh seeds and tests the winner once.")
 
 
 def _course(document: Document, study: SearchStudy) -> None:
@@ -190,7 +188,7 @@ def _what_mattered(document: Document, study: SearchStudy) -> None:
     if study.ranked:
         document.heading("Field by field", 3)
         _add(document, slices(study))
-        document.text(f"{study.objective.label.capitalize()} of the complete trials; the star is the best.")
+        document.text(f"{study.objective.label.capitalize()} of the complete trials. The star is the best.")
     if len(study.ranked) > 1 and len(study.search.space.dimensions) > 1:
         document.heading("Fields together", 3)
         _add(document, {"parallel": parallel(study)})
@@ -204,13 +202,4 @@ def _add(document: Document, drawn: dict[str, Interactive]) -> None:
 
 def _space(document: Document, study: SearchStudy) -> None:
     document.heading("What was searched")
-    document.table(SPACE_COLUMNS, space_cells(study.search), words=("range",))
-
-
-def space_cells(search: Search) -> list[tuple[str, str, str]]:
-    """Return the rows of the table of what is searched, under SPACE_COLUMNS."""
-    first = search.space.first()
-    return [
-        (one.field, one.words, brief(search.baseline.get(one.field)) if one.field in first else "–")
-        for one in search.space.dimensions
-    ]
+    document.table(space_table(study.search))

@@ -18,7 +18,7 @@ from study.analysis.search_results import SearchStudy
 from study.base.processes import cores
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
-from study.reports.common import FOLDER, NAME
+from study.reports.study_report import FOLDER, NAME
 from study.tracking import records, store
 from study.tracking.records import RunRecord
 from study.workflows import prepare

@@ -10,10 +10,12 @@ from study.data.dataset import Dataset
 from study.inference import predict
 from study.inference.predict import SYNTHETIC
 from study.inference.preprocessing import WANTED, ImageError
-from study.reports import prediction_report
-from study.reports.document import FIGURES, Document, plain
+from study.reports import explanation_report, prediction_report
+from study.reports.document import Document
+from study.reports.markdown import plain
 from study.reports.plots import style
-from study.reports.prediction_report import FOLDER, PAGE, predictions_csv
+from study.reports.plots.readings import reading_figure, sheets
+from study.reports.prediction_report import FOLDER, NAME, readings_table
 from study.tracking import records, runs, store
 from study.tracking.registry import Version
 from study.workflows.common import open_run
@@ -63,7 +65,7 @@ class Question:
         picture = predict.open_file(path)
         (reading,) = predict.read(self._open(), [picture])
         metrics = {"probability": reading.probability} | ({} if reading.doubt is None else {"doubt": reading.doubt})
-        files = {"reading.png": style.png(prediction_report.reading_figure(reading))}
+        files = {"reading.png": style.png(reading_figure(reading))}
         document = prediction_report.picture_page(reading, [("picture", str(path)), *self.facts])
         return Answer(f"predict {reading.name}", document, [reading], files, metrics)
 
@@ -80,11 +82,11 @@ class Question:
         """Return why the network classifies these test images as it does."""
         explanations = predict.explain(self._open(), dataset, indices)
         files = {
-            f"reading_{one.index}.png": style.png(prediction_report.reading_figure(one.reading, own_picture=False))
+            f"reading_{one.index}.png": style.png(reading_figure(one.reading, own_picture=False))
             for one in explanations
         }
         facts = [*self.facts, ("data", f"{dataset.title}, SHA-256 {dataset.sha256}")]
-        document = prediction_report.explanation_page(explanations, dataset, facts)
+        document = explanation_report.explanation_page(explanations, dataset, facts)
         readings = [one.reading for one in explanations]
         name = f"predict test image {','.join(map(str, indices))}"
         return Answer(name, document, readings, files, {}, explanations=explanations)
@@ -106,7 +108,7 @@ class Question:
         metrics: dict[str, float] = {"pictures": len(readings), "unreadable": len(unreadable)}
         if found:
             metrics["accuracy"] = found.accuracy
-        files = {f"{name}.png": style.png(sheet) for name, sheet in prediction_report.sheets(readings).items()}
+        files = {f"{name}.png": style.png(sheet) for name, sheet in sheets(readings).items()}
         document = prediction_report.folder_page(
             f"{len(readings):,} {where}", readings, unreadable, found, [("pictures", given), *self.facts]
         )
@@ -132,10 +134,9 @@ def log(
     document = answer.document
     tags = {"model_version": version.number} if version else {}
     with open_run(answer.name, params=params, tags=tags, client=client) as run:
-        files = {PAGE: document.html(), "predict.md": document.markdown()} | dict(answer.files)
-        files |= {f"{FIGURES}/{name}.svg": picture for name, picture in document.pictures.items()}
+        files = document.written(NAME) | dict(answer.files)
         run.log_files({f"{FOLDER}/{path}": content for path, content in files.items()})
-        run.log_files({"predictions.csv": predictions_csv(answer.readings)})
+        run.log_files({"predictions.csv": readings_table(answer.readings).csv()})
         run.log_summary(answer.metrics)
         runs.describe(run, f"**{plain(document.title)}**")
-    return run.run_id, records.artifact_path(client, run.run_id, f"{FOLDER}/{PAGE}")
+    return run.run_id, records.artifact_path(client, run.run_id, f"{FOLDER}/{NAME}.html")

@@ -17,7 +17,7 @@ from study.execution.worker_pool import WorkerPool
 from study.inference import novelty
 from study.inference.serving import log_model
 from study.reports import ablation_report, model_card
-from study.reports.document import plain
+from study.reports.markdown import plain
 from study.tracking import records, registry, runs, store
 from study.tracking.registry import Version
 from study.tracking.runs import Run

@@ -1,6 +1,6 @@
 import pytest
 
-from study.analysis.formatting import show, show_p
+from study.analysis.formatting import count, percent, probability, show, show_p, whole
 from study.analysis.statistics import Estimate
 
 NAN, INF = float("nan"), float("inf")
@@ -79,3 +79,21 @@ def test_a_p_value_as_people_read_it(p, text):
 def test_a_p_above_the_level_is_not_shown_as_the_level():
     # 206 of 4,096 ways: no effect is claimed for it, and a reader has to see why.
     assert float(show_p(206 / 4_096)) > 0.05
+
+
+def test_counts_and_shares_as_people_read_them():
+    assert [whole(number) for number in (1_234, 1_234.6, 0, None, NAN)] == ["1,234", "1,235", "0", "–", "–"]
+    assert [percent(0.98349), percent(0.6, 0), percent(NAN)] == ["98.3", "60", "–"]
+    assert (count(1, "seed"), count(6, "seed"), count(0, "trial")) == ("1 seed", "6 seeds", "0 trials")
+
+
+@pytest.mark.parametrize("share, text", [
+    (1.0, "100.0 %"),
+    (0.9996, "> 99.9 %"),
+    (0.9994, "99.9 %"),
+    (0.0006, "0.1 %"),
+    (0.0004, "< 0.1 %"),
+    (0.0, "0.0 %"),
+])  # fmt: skip
+def test_a_probability_is_never_1_or_0_where_it_only_comes_near(share, text):
+    assert probability(share) == text

@@ -10,7 +10,7 @@ import pytest
 from study.data import profile
 from study.data.dataset import Dataset, Split
 from study.data.profile import Overlap, Pair
-from study.reports import dataset_report
+from study.reports import dataset_report, dataset_tables
 
 CHECKED = np.indices((8, 8)).sum(axis=0) % 2 == 0
 
@@ -141,31 +141,31 @@ def test_a_page_shows_a_class_without_images_and_what_is_there_twice(dataset):
     pictures = {"shares", "ink", "samples", "means", "sds", "pixels", "twice", "closest", "contradicting"}
     assert set(document.pictures) == pictures
     assert "2 · –" in document.pictures["samples"] and "test 0: 1 | 0: 0" in document.pictures["twice"]
-    assert "There twice (5 of 5)" in document.pictures["twice"]
+    assert "Duplicates (5 of 5)" in document.pictures["twice"]
     assert "mlflow run . -e explore -P data=shades.npz -P validation=1 -P seed=1" in document.markdown()
 
 
 def test_what_is_wrong_is_said_in_short(dataset):
-    assert dataset_report.in_short(profile.profile(dataset, 1, 2)) == (
-        "No training images of class 2. No validation images of classes 0, 2. No test images of class 2. Images that "
-        "equal one before them: 4, of which 2 stand in two splits and 1 have another label than their equal. Images of "
-        "validation or test that nearly equal one of train: 1, of which 1 have another label."
+    assert dataset_tables.in_short(profile.profile(dataset, 1, 2)) == (
+        "No training images of class 2. No validation images of classes 0, 2. No test images of class 2. Duplicate "
+        "images: 4, of which 2 repeat an image of another split and 1 have another label than the image they repeat. "
+        "Near duplicates of training images in validation and test: 1, of which 1 have another label."
     )
 
 
 def test_the_tables_name_every_class_and_every_pair(dataset):
     found = profile.profile(dataset, 1, 2)
-    counts = list(csv.DictReader(io.StringIO(dataset_report.class_counts_csv(found))))
+    counts = list(csv.DictReader(io.StringIO(dataset_tables.counts_table(found).csv())))
     assert [(row["class"], row["train"], row["test"], row["ink_q50"]) for row in counts] == [
         ("0", "2", "3", "0"), ("1", "2", "1", "0.6"), ("2", "0", "0", "nan"),
     ]  # fmt: skip
-    pairs = list(csv.DictReader(io.StringIO(dataset_report.duplicates_csv(found))))
+    pairs = list(csv.DictReader(io.StringIO(dataset_tables.duplicates_table(found).csv())))
     assert [row["kind"] for row in pairs] == ["exact"] * 4 + ["near"]
     assert pairs[-1] == {
         "kind": "near", "split": "test", "row": "1", "label": "0", "of_split": "train", "of_row": "1", "of_label": "1",
         "distance": "3", "contradicts": "true",
     }  # fmt: skip
-    assert dataset_report.class_cells(found)[2] == ("2", "0", "0", "0", "0.00", "–")
+    assert dataset_tables.class_table(found).cells()[2] == ("2", "0", "0", "0", "0.00", "–")
 
 
 def test_many_classes_are_cut_off_in_the_table_and_said_to_be():
@@ -173,6 +173,6 @@ def test_many_classes_are_cut_off_in_the_table_and_said_to_be():
     rows = Split(np.random.default_rng(1).integers(0, 256, (60, 2, 3)).astype(np.uint8), labels)
     many = Dataset(name="many", spec="many.npz", sha256=64 * "b", classes=30, train=rows, validation=rows, test=rows)
     found = profile.profile(many, 1, 2)
-    cells = dataset_report.class_cells(found)
+    cells = dataset_tables.class_table(found).cells()
     assert len(cells) == 22 and cells[20][0] == "… 10 more" and cells[21][:2] == ("all", "60")
     assert "the first 20 of 30" in dataset_report.write(found, many, 1).html()

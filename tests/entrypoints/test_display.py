@@ -5,6 +5,7 @@ from rich.console import Console
 
 from entrypoints import display
 from study.execution.queue import Progress
+from study.reports.table import Table
 
 
 def printed(width: int, show) -> str:
@@ -20,7 +21,8 @@ def test_no_number_of_a_table_is_cut_and_words_fold(width):
         ("lin | ear [red]x[/red] and more", "6", "97.62 ± 0.11", "hurts by 0.23 ± 0.10 points"),
         ("boom", "0 (2 failed)", "–", "not tested"),
     ]
-    text = printed(width, lambda console: display.print_table(console, columns, rows, words=("verdict",)))
+    table = Table(columns, rows, words=("verdict",))
+    text = printed(width, lambda console: display.print_table(console, table))
     assert all(number in text for number in ("97.62 ± 0.11", "0 (2 failed)"))
     assert "…" not in text
     assert "[red]x[/red]" in text or width < 100

@@ -22,7 +22,7 @@ def test_the_digits_are_printed_and_kept(call, tmp_path, digits):
     status, output, errors = call("--data", "digits", "--seed", "3")
     assert (status, errors) == (0, "")
     assert "digits: 1,797 images of 28×28 pixels in 10 classes" in output and digits.sha256 in output
-    assert "No image is there twice." in output
+    assert "There are no duplicate images." in output
     (run,) = MlflowClient().search_runs(["0"])
     assert (run.info.run_name, run.info.status) == ("explore digits", "FINISHED")
     assert run.data.params == {"data": "digits", "validation": "216", "seed": "3"}

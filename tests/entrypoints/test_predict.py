@@ -11,12 +11,14 @@ from mlflow.artifacts import load_text
 
 from entrypoints import predict, program
 from study.analysis.explanations import Reading
+from study.analysis.formatting import probability
 from study.base.errors import DataError, TrackingError
 from study.inference import novelty
 from study.inference.model import Reader
 from study.inference.predict import draw, explain, find_version, load_data, read
 from study.inference.serving import log_model
-from study.reports import prediction_report
+from study.reports import explanation_report, prediction_report
+from study.reports.plots import readings as plots
 from study.tracking import records, registry, runs
 from study.tracking.store import connect
 from study.training import loop, network
@@ -146,13 +148,13 @@ def test_bars_have_a_line_for_each_class():
     assert lines[1].split() == ["1", "0.0", "%"] and lines[2].split() == ["2", "<", "0.1", "%"]
     assert lines[3].split()[1] == "█" * 15 and {len(line) for line in lines} == {44}
     assert len(prediction_report.bars(np.full(100, 0.01))) == 10
-    assert prediction_report.percent(0.99999) == "> 99.9 %" and prediction_report.percent(1.0) == "100.0 %"
+    assert probability(0.99999) == "> 99.9 %" and probability(1.0) == "100.0 %"
 
 
 def test_remarks_name_what_is_wrong_and_what_is_odd():
     blank = np.zeros((28, 28), np.uint8)
     one = Reading("7.png", blank, blank, np.array([0.1, 0.9]), doubt=1.0, reason="blank", truth=0)
-    assert prediction_report.rows([one]) == [("7.png", "1", "90.0 %", "1.000", "wrong: a 0; blank")]
+    assert prediction_report.readings_table([one]).cells() == [("7.png", "1", "90.0 %", "1.000", "wrong: a 0; blank")]
     assert prediction_report.sentence(one) == "7.png: 1 with 90.0 %, next 0 with 10.0 %; wrong: it is a 0"
     assert prediction_report.doubt_line(one).startswith("doubt 1.000: blank")
 
@@ -175,7 +177,7 @@ def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
         assert one.reading.label == expected.argmax() and one.hidden == len(config.network.widths)
         assert len(one.contributions.answers) == (config.network.widths[-1] if config.network.widths else 784)
         assert (one.kernel is not None) == (len(config.network.widths) == 1)
-        page = prediction_report.explanation_page([one], digits, []).markdown()
+        page = explanation_report.explanation_page([one], digits, []).markdown()
         assert ("what each unit looks for" in page) == (one.kernel is not None)
         assert ("What each pixel added" in page) == (not config.network.widths)
 
@@ -242,7 +244,7 @@ def test_a_folder_is_read_and_what_cannot_be_is_told(call, trial, tmp_path):
     assert [row["truth"] for row in rows] == ["0", "3", "5", ""]
     hits = sum(row["truth"] == row["label"] for row in rows)
     assert f"{hits} of 3 right: {100 * hits / 3:.1f} % (" in output and f"{hits} of 3 right" in page
-    assert "Not read" in page and "9_broken.jpg" in page and "What is taken for what" in page
+    assert "Pictures that could not be read" in page and "9_broken.jpg" in page and "Which classes are confused" in page
     assert records.read_run(connect(), run_id).metrics["accuracy"] == pytest.approx(hits / 3)
 
 
@@ -259,10 +261,10 @@ def test_drawings_depend_on_their_seed_alone(call, trial):
 def test_of_many_pictures_each_sheet_has_sixty(monkeypatch):
     blank = np.zeros((5, 9), np.uint8)
     readings = [Reading(f"{n}.png", blank, np.zeros((28, 28), np.uint8), np.array([0.4, 0.6])) for n in range(3)]
-    monkeypatch.setattr(prediction_report, "SHEET", 2)
-    monkeypatch.setattr(prediction_report, "MOST_SHEETS", 1)
+    monkeypatch.setattr(plots, "SHEET", 2)
+    monkeypatch.setattr(plots, "MOST_SHEETS", 1)
     page = prediction_report.folder_page("three", readings, [], None, []).markdown()
-    assert "Pictures 1 to 2" in page and "1 more pictures are in" in page and "sheet_2" not in page
+    assert "Pictures 1 to 2" in page and "has all pictures, 1 more than" in page and "sheet_2" not in page
 
 
 def test_images_of_another_size_are_refused(model):

@@ -9,6 +9,7 @@ from factories.written import Trial
 from mlflow.artifacts import download_artifacts, load_text
 
 from study.reports import ablation_report
+from study.reports.ablation_tables import arms_table, verdicts_table
 from study.tracking import records
 
 YAML = """
@@ -48,26 +49,25 @@ def files(study):
 
 
 def test_the_table_of_arms(study):
-    plain, penalty, thrown = ablation_report.cells(study.arms)
+    plain, penalty, thrown = arms_table(study.arms).cells()
     # 97.01 … 97.07: s = 0.0216, t(6) = 2.447.
     assert plain == ("plain", "7", "97.040 ± 0.020", "0.02960 ± 0.00020", "96.040 ± 0.020", "2", "3")
     assert penalty[2] == "94.960 ± 0.020"
     assert thrown == ("thrown", "0 (7 failed)", "–", "–", "–", "–", "–")
-    assert len(ablation_report.COLUMNS) == len(plain)
 
 
 def test_the_table_of_verdicts(study):
-    assert ablation_report.verdict_cells(study.verdicts) == [
+    assert verdicts_table(study.verdicts).cells() == [
         ("l2 | 0.1", "plain", "−2.080 ± 0.040", "0.0312", "▼ hurts by 2.08 ± 0.04 points"),
         ("thrown", "plain", "–", "–", "· not tested: no seed finished in both arms"),
     ]
 
 
 def test_the_csv_files_have_every_digit(study):
-    plain, _, thrown = csv.DictReader(io.StringIO(ablation_report.arms_csv(study.arms)))
+    plain, _, thrown = csv.DictReader(io.StringIO(arms_table(study.arms).csv()))
     assert float(plain["model_val_accuracy_mean"]) == pytest.approx(0.9704, abs=1e-12)
     assert (plain["trials"], thrown["failed"], thrown["test_accuracy_mean"]) == ("7", "7", "")
-    hurts, nothing = csv.DictReader(io.StringIO(ablation_report.verdicts_csv(study.verdicts)))
+    hurts, nothing = csv.DictReader(io.StringIO(verdicts_table(study.verdicts).csv()))
     assert float(hurts["difference"]) == pytest.approx(-2.08) and float(hurts["p"]) == 0.03125
     assert (hurts["seeds"], hurts["kind"], nothing["seeds"], nothing["p"]) == ("7", "hurts", "0", "")
 
@@ -87,7 +87,7 @@ def test_in_short_the_verdicts_stand_by_their_kind(study):
 
 def test_the_sections_stand_in_their_order(files):
     assert re.findall(r"^## (.*)$", files["report.md"], re.M) == [
-        "Plan", "Arms", "Verdicts", "Curves", "What is taken for what", "Flip ledger",
+        "Plan", "Arms", "Verdicts", "Curves", "Which classes are confused", "Prediction flips",
         "What was run, and how to run it again",
     ]  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_markdown_and_page_say_the_same(files):
 
 def test_the_plan_names_the_baseline_and_what_the_arms_change(files):
     text = files["report.md"]
-    assert "3 arms × 7 seeds, 21 trials (14 complete, 7 diverged), on made-up: 1,000 rows to train on" in text
+    assert "3 arms × 7 seeds, 21 trials (14 complete, 7 diverged), on made-up: 1,000 training rows" in text
     assert "| l2 \\| 0.1 | l2=0.1 |" in text and "| plain | nothing |" in text
     assert "epochs=5" in text
 
@@ -118,7 +118,7 @@ def test_provenance_names_run_data_and_commit(files, study):
     assert study.record.run_id in text and "SHA-256 5ee0" in text and 40 * "c" in text
 
 
-def test_the_ledger_is_told(files):
+def test_flips_are_counted_and_shown(files):
     assert "| l2 \\| 0.1 | plain | 0 | 1 | 1.00 | 1 | 0 |" in files["report.md"]
     assert "1 of 6, in 14 trials of all arms." in files["report.md"]
     assert "figures/flips_1_breaks.svg" in files and "figures/never_right.svg" in files
@@ -139,7 +139,7 @@ def test_a_substitute_is_said_first():
 @pytest.mark.parametrize("trials", [[], [Trial("plain", 1, state="diverged")], [Trial("plain", 1, state="running")]])
 def test_a_study_of_which_nothing_has_finished_has_a_report(trials):
     files = ablation_report.write(written.read(written.write(YAML + "figures: [gap, size]\n", trials)))
-    assert "## Curves" not in files["report.md"] and "## Flip ledger" not in files["report.md"]
+    assert "## Curves" not in files["report.md"] and "## Prediction flips" not in files["report.md"]
     assert "not tested: no seed finished in both arms" in files["report.html"]
 
 
@@ -157,7 +157,7 @@ def test_the_report_is_logged_into_the_studys_run(study, files, store):
     )
     folder = Path(download_artifacts(f"runs:/{run_id}/report"))
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
-    assert load_text(f"runs:/{run_id}/verdicts.csv") == ablation_report.verdicts_csv(study.verdicts)
+    assert load_text(f"runs:/{run_id}/verdicts.csv") == verdicts_table(study.verdicts).csv()
     assert Path(download_artifacts(f"runs:/{run_id}/arms.png")).read_bytes()[:4] == b"\x89PNG"
     note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
     assert note.startswith("**Does a \\| pipe help?**") and "▼ hurts by 2.08" in note and "![" not in note

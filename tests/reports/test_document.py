@@ -7,8 +7,10 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 from study.analysis.statistics import Estimate
-from study.reports.document import Document, Interactive, plain
-from study.reports.plots import panels, style
+from study.reports.document import Document, Interactive
+from study.reports.markdown import plain
+from study.reports.plots import images, panels, style
+from study.reports.table import Table
 
 LOADING = {"src", "href", "xlink:href", "data", "poster", "action", "srcset", "background"}
 NASTY = [
@@ -32,10 +34,11 @@ def with_everything() -> Document:
     document = Document("epochs: how long?")
     document.text("**In short.** More helps.", "> Not on MNIST.")
     document.heading("Arms")
-    document.table(("arm", "trials", "changes"), [("few", "7", "epochs=1"), ("many", "6 (1 failed)", "–")], ["changes"])
+    rows = [("few", "7", "epochs=1"), ("many", "6 (1 failed)", "–")]
+    document.table(Table(("arm", "trials", "changes"), rows, ["changes"]))
     document.heading("Effects", 3)
     rows = [("many", Estimate(0.4, 0.2, 7), style.COLOURS[0])]
-    tiles = panels.pictures(np.eye(8)[None].repeat(3, axis=0), ["1 → 7"] * 3, "Three images")
+    tiles = images.pictures(np.eye(8)[None].repeat(3, axis=0), ["1 → 7"] * 3, "Three images")
     document.figures({"differences": panels.forest(rows, "Differences", "points", 0.1), "images": tiles})
     document.text("```sh\nmlflow run . -e ablation -P task=epochs\n```")
     return document
@@ -48,7 +51,8 @@ def test_a_document_as_markdown():
     document = Document("epochs: how long?")
     document.text("**In short.** More helps.", "A second paragraph.")
     document.heading("Arms")
-    document.table(("arm", "trials", "changes"), [("few", "7", "epochs=1"), ("many", "6", "")], words=("changes",))
+    rows = [("few", "7", "epochs=1"), ("many", "6", "")]
+    document.table(Table(("arm", "trials", "changes"), rows, words=("changes",)))
     document.heading("Below", 3)
     document.figures({"one": picture("a label"), "two": picture("another")})
     assert document.markdown() == (
@@ -79,7 +83,8 @@ def test_the_title_is_the_windows_too():
 
 def test_columns_are_aligned_words_left_and_numbers_right():
     document = Document("t")
-    document.table(("arm", "trials", "verdict"), [("a", "7", "helps"), ("b", "7", "hurts")], words=("verdict",))
+    rows = [("a", "7", "helps"), ("b", "7", "hurts")]
+    document.table(Table(("arm", "trials", "verdict"), rows, words=("verdict",)))
     left, right = "text-align:left", "text-align:right"
     attributes = Page(document.html()).attributes
     aligned = [value for tag, name, value in attributes if tag in ("th", "td") and name == "style"]
@@ -88,8 +93,8 @@ def test_columns_are_aligned_words_left_and_numbers_right():
 
 def test_a_table_can_be_wider_than_the_page():
     document = Document("t")
-    document.table(("arm",), [("a",)])
-    document.table(("arm",), [])
+    document.table(Table(("arm",), [("a",)]))
+    document.table(Table(("arm",), []))
     html = document.html()
     assert html.count('<div class="wide"><table>') == html.count("</table></div>") == 2
     assert Page(html).tags.count("table") == 2
@@ -151,7 +156,7 @@ def test_text_of_people_comes_out_as_typed(text):
     document = Document(text)
     document.heading(text)
     document.text(plain(text), f"It says {plain(text)} here.", f"**{plain(text)}**", f"> {plain(text)} x")
-    document.table((text, "n"), [(text, "7"), (f"a {text} b", text)])
+    document.table(Table((text, "n"), [(text, "7"), (f"a {text} b", text)]))
     html = document.html()
     page = Page(html)
     assert page.said("h1") == page.said("h2") == page.said("strong") == [text]
@@ -194,7 +199,7 @@ def test_text_in_a_picture_cannot_break_out_of_it(text):
 def test_line_ends_and_tabs_are_spaces():
     assert plain("a\n\n# b\t c\r\n") == r"a \# b c"
     document = Document("a\nb")
-    document.table(("x",), [("one\n\ntwo | three",)])
+    document.table(Table(("x",), [("one\n\ntwo | three",)]))
     assert Page(document.html()).said("h1", "td") == ["a b", "one two | three"]
 
 

@@ -63,8 +63,8 @@ def plots(page: str) -> dict[str, tuple[list, dict]]:
 
 
 def test_the_ten_best_with_their_errors_and_distances(study):
-    rows = search_report.cells(study)
-    assert len(rows) == 10 and len(search_report.columns(study)) == len(rows[0])
+    rows = search_report.top_table(study).cells()
+    assert len(rows) == 10
     assert rows[0] == ("trial 10", "0.200 ± 0.020", "the best", "learning_rate=0.0316 batch_size=32 l2=0 dropout=0")
     assert (rows[1][2], rows[3][2]) == ("0.50 (within)", "1.50")
     assert [row[0] for row in rows] == [f"trial {slot}" for slot in range(10, 0, -1)]
@@ -72,13 +72,13 @@ def test_the_ten_best_with_their_errors_and_distances(study):
 
 def test_an_error_that_is_not_known_is_a_dash():
     study = written_search.read(written_search.write([Trial(0, (0.4,)), Trial(1, (0.5,))]))
-    assert [row[1:3] for row in search_report.cells(study)] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
+    assert [row[1:3] for row in search_report.top_table(study).cells()] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
 
 
 def test_accuracies_are_percentages():
     study = written_search.read(written_search.write([Trial(0, (0.9,)), Trial(1, (0.96,))], metric="val_accuracy"))
-    assert search_report.columns(study)[1] == "val accuracy (%) ± standard error"
-    assert search_report.cells(study)[0][1] == "96.0 ± 2.0"
+    table = search_report.top_table(study)
+    assert table.titles[1] == "val accuracy (%) ± standard error" and table.cells()[0][1] == "96.0 ± 2.0"
 
 
 def test_in_short_is_what_came_of_it(study):
@@ -91,12 +91,12 @@ def test_in_short_is_what_came_of_it(study):
 
 def test_an_edge_is_a_warning():
     study = written_search.read(written_search.write([Trial(0, settings={"learning_rate": 0.09})]))
-    warning = "learning_rate=0.09 is at the upper end of the searched values (0.1): a better one may lie beyond."
+    warning = "learning_rate=0.09 is at the upper end of the searched values (0.1): a better value may lie beyond it."
     assert search_report.edge_lines(study) == [warning] and warning in search_report.in_short(study)
 
 
 def test_the_csv_file_has_every_trial_in_full_precision(study):
-    rows = list(csv.DictReader(io.StringIO(search_report.trials_csv(study))))
+    rows = list(csv.DictReader(io.StringIO(search_report.trials_table(study).csv())))
     assert len(rows) == 14
     assert float(rows[10]["val_cross_entropy"]) == pytest.approx(0.2, abs=1e-15)
     assert rows[1]["learning_rate"] == repr(10**-3.3) and rows[1]["standard_error"] == "0.02"
@@ -141,8 +141,8 @@ def test_figures_say_what_was_measured(files):
     by_name = {trace["name"]: trace for trace in history}
     assert layout["yaxis"]["type"] == "log" and layout["yaxis"]["title"]["text"] == "val cross-entropy (nats)"
     assert by_name["best so far"]["y"][-1] == pytest.approx(0.2)
-    assert by_name["the best's standard error"]["y"] == pytest.approx([0.22, 0.22])
-    assert by_name["pruned, its last value"]["x"] == [12]
+    assert by_name["standard error of the best"]["y"] == pytest.approx([0.22, 0.22])
+    assert by_name["pruned, last value"]["x"] == [12]
     assert drawn["curves"][1]["xaxis"]["ticktext"] == ["1", "2", "3"]  # and no epoch 1.5
     assert "ticktext" not in layout["xaxis"]
     assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}
@@ -190,7 +190,7 @@ def test_the_report_is_in_the_searchs_run(study, files, store):
     assert (store / page).read_text() == files["report.html"]
     folder = Path(download_artifacts(f"runs:/{run_id}/report"))
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
-    assert load_text(f"runs:/{run_id}/trials.csv") == search_report.trials_csv(study)
+    assert load_text(f"runs:/{run_id}/trials.csv") == search_report.trials_table(study).csv()
     note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
     assert note.startswith("**minimize val_cross_entropy over") and "0.200 ± 0.020" in note and "![" not in note
     assert search_report.write(written_search.read(run_id)) == files
@@ -225,10 +225,10 @@ def test_odd_searches_have_a_report(trials, how, figures):
     files = search_report.write(study)
     assert figures <= {Path(name).stem for name in files if name.endswith(".svg")}
     assert re.findall(r"^## (.*)$", files["report.md"], re.M)[-1] == SECTIONS[-1]
-    assert ("No trial has come to a value." in files["report.md"]) == (study.best is None)
+    assert ("No trial has a value." in files["report.md"]) == (study.best is None)
     assert "nan" not in files["report.md"] and "NaN" not in files["report.html"].replace(drawing.library(), "")
     display.print_search(Console(file=io.StringIO()), study)
-    search_report.trials_csv(study)
+    search_report.trials_table(study).csv()
 
 
 def test_what_fanova_cannot_know_is_a_dash_in_the_figure_too():

@@ -1,4 +1,4 @@
-"""Every extra figure, drawn from one small grid that was really trained."""
+"""Every section of some tasks only, drawn from one small grid that was really trained."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ import pytest
 from study.analysis import ablation_results
 from study.design.ablation import FIGURES, load_ablation
 from study.reports.document import Document
-from study.reports.sections import by_name, steps
+from study.reports.sections import registry, steps
 from study.tracking import records
 from study.tracking.store import connect
 from study.workflows import run_ablation
@@ -40,7 +40,7 @@ def study(store, digits):
 
 def draw(name: str, study) -> Document:
     document = Document("one figure")
-    by_name.add(name, document, study)
+    registry.add(name, document, study)
     return document
 
 
@@ -52,7 +52,7 @@ def table(document: Document, number: int = 0) -> list[list[str]]:
 
 
 def test_every_figure_that_a_file_may_name_is_there():
-    assert set(by_name.EXTRAS) == set(FIGURES)
+    assert set(registry.SECTIONS) == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -88,7 +88,7 @@ def test_sizes_are_the_parameters_of_each_arm(study):
 
 def test_stopping_tells_epochs_and_what_they_saved(study):
     header, *rows = table(draw("stopping", study))
-    assert header == ["arm", "epochs trained", "epoch of the kept model", "seconds saved a trial"]
+    assert header == ["arm", "epochs trained", "epoch of the kept model", "seconds saved per trial"]
     assert [row[1:3] for row in rows] == [["3", "3"]] * 4
     assert rows[0][3] == "0"
 

@@ -1,4 +1,4 @@
 """Figures: numbers in, pictures out, in one style.
 
-The only import of matplotlib and Plotly.
+The only place that imports matplotlib and Plotly.
 """

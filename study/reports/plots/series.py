@@ -1,4 +1,4 @@
-"""Points, lines and steps on two axes, described once and drawn with matplotlib here, with Plotly elsewhere."""
+"""Points, lines and steps on two axes: described once, drawn with matplotlib here and with Plotly in `search`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from study.reports.plots.panels import _legend, _panel, _short
+from study.reports.plots.style import legend, panel, short
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its title with the unit, whether it is logarithmic, and where what is written, unless that is usual."""
+    """An axis: its title with the unit, whether it is logarithmic, and its ticks and limits, unless the usual ones."""
 
     title: str
     log: bool = False
@@ -37,22 +37,22 @@ class Axis:
 
 def draw(drawn: Sequence[Series], title: str, x: Axis, y: Axis) -> Figure:
     """Draw points and lines over one another in their order, with a legend of those that have names."""
-    figure, axes = _panel(title, x.title, y.title)
+    figure, axes = panel(title, x.title, y.title)
     for which, axis in (("x", x), ("y", y)):
         axes.set(**{f"{which}scale": "log"} if axis.log else {}, **{f"{which}lim": axis.limits} if axis.limits else {})
         if axis.ticks is not None:
-            axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(_short, axis.ticks.values())]})
+            axes.set(**{f"{which}ticks": list(axis.ticks), f"{which}ticklabels": [*map(short, axis.ticks.values())]})
             getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
         elif not axis.log:
-            axes.locator_params(axis=which, steps=(1, 2, 5, 10))  # there is no trial 2.5
+            getattr(axes, f"{which}axis").get_major_locator().set_params(steps=(1, 2, 5, 10))  # there is no trial 2.5
     for each in drawn:
         axes.plot(
             each.x, [np.nan if value is None else value for value in each.y], color=each.colour, alpha=each.opacity,
-            label=_short(each.name) if each.name else "_", linewidth=1.3,
+            label=short(each.name) if each.name else "_", linewidth=1.3,
             linestyle=("--" if each.dashed else "-") if each.join else "",
             drawstyle="steps-post" if each.join == "steps" else "default",
             marker=each.marker, markersize=9 if each.marker == "*" else 2.5 if each.join else 4.5,
         )  # fmt: skip
     if any(each.name for each in drawn):
-        _legend(axes)
+        legend(figure)
     return figure

@@ -1,14 +1,26 @@
-"""Pictures of trials and of studies: numbers in, matplotlib figures out; nothing is read or written here."""
+"""The one style of all figures: colours, titles, axes and legends, and a figure as PNG or SVG.
+
+Every panel has a title, units on its axes, and a legend below it, where it hides nothing.
+"""
 
 import io
 import re
+import textwrap
 import warnings
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # Okabe & Ito (2008): eight colours that people with any colour vision can tell apart; yellow and black left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#8b949e"
+LINES = ("-", "--", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+WIDTH, HEIGHT = 5.2, 3.2  # inches of a panel: narrow enough for a phone
+LETTER, HANDLE = 0.075, 0.35  # inches of a legend's letter, and of what stands before its words
+LONGEST = 48  # letters of a name
 DPI = 100
 # The greys of an SVG, in the light and in the dark.
 THEME = {"ink": ("#24292f", "#e6edf3"), "faint": ("#d0d7de", "#30363d"), "shade": ("#eceff2", "#1d232b")}
@@ -19,6 +31,94 @@ def literal(text: str) -> str:
     """Return text that matplotlib shows as it is."""
     # matplotlib takes what stands between dollars for mathematics, and hides a label that begins with a stroke.
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def short(text: str) -> str:
+    """Return a name as a figure shows it, the middle left out where it is long."""
+    return literal(text if len(text) <= LONGEST else f"{text[: LONGEST - 12]}…{text[-11:]}")
+
+
+def look(number: int) -> tuple[str, str, str]:
+    """Return the colour, the line and the marker of the arm with this number; the first 18 differ."""
+    line = LINES[number // len(COLOURS) % len(LINES)]
+    return COLOURS[number % len(COLOURS)], line, MARKERS[number % len(MARKERS)]
+
+
+def titled(title: str, width: float = WIDTH, height: float = HEIGHT, **margins: float) -> Figure:
+    """Return an empty figure of this size in inches; a long title wraps and makes it higher.
+
+    With `margins`, as `subplots_adjust` takes them, the axes' places are fixed: measuring takes as long as drawing.
+    """
+    wrapped = textwrap.fill(title, round(12 * width))
+    size = width, height + 0.2 * wrapped.count("\n")
+    figure = Figure(figsize=size, layout=None if margins else "constrained")
+    if margins:
+        figure.subplots_adjust(**margins)
+    figure.set_label(title)
+    top = 1 - 0.05 / size[1] if margins else None
+    figure.suptitle(literal(wrapped), x=0.01, y=top, ha="left", fontsize=11, color=INK)
+    return figure
+
+
+def panel(title: str, xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """Return a figure with one pair of axes."""
+    figure = titled(title, height=height)
+    axes = figure.subplots()
+    finish(axes, xlabel, ylabel)
+    return figure, axes
+
+
+def finish(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Give axes their labels, their grid and their colours."""
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.tick_params(which="both", colors=INK)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[:].set_color(INK)
+
+
+def bare(axes: Axes) -> None:
+    """Give axes, on which a picture is, a faint frame and no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color(FAINT)
+
+
+def legend(figure: Figure) -> None:
+    """Put the legend of the figure's first axes below it, in as many columns as fit, and make room for its lines."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    width = figure.get_figwidth()
+    fitting = int(width / (LETTER * max(map(len, labels), default=0) + HANDLE))
+    columns = max(1, min(fitting, round(2 * width / WIDTH)))
+    figure.set_figheight(figure.get_figheight() + 0.16 * max(0, -(-len(labels) // columns) - 2))
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center" if figure.get_layout_engine() else "lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        labelspacing=0.25,
+    )
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Let the horizontal axis have ticks at whole numbers only: there is no epoch 1.5."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def log_scale(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic, with ticks at 1, 2 and 5 times the powers of ten, written out."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    low, high = axis.get_data_interval()
+    narrow = low > 0 and high / low < 200
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value >= 1 else f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def png(figure: Figure) -> bytes:

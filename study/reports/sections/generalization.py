@@ -1,11 +1,11 @@
-"""How far training and validation lie apart, by epoch and by size, and what early stopping saves."""
+"""The gap between training and validation, by epoch and by size, and the time that early stopping saves."""
 
 from study.analysis.ablation_results import ACCURACY, Measure, Study
-from study.analysis.formatting import show
 from study.analysis.statistics import estimate
 from study.reports.document import Document
 from study.reports.plots import panels
-from study.reports.sections import common
+from study.reports.sections import by_arm
+from study.reports.table import Table
 
 GAP = Measure("model_generalization_gap", "gap", "points", 100)
 PARAMETERS = Measure("parameters", "parameters", "")
@@ -19,15 +19,15 @@ def gap(document: Document, study: Study) -> None:
         {
             "gap_by_epoch": panels.bands(gaps, "Generalization gap by epoch", "epoch", "gap (points)"),
             "gap_kept": panels.dots(
-                common.values(study, GAP), "Gap of the kept model", "training − validation (points)"
+                by_arm.values(study, GAP), "Gap of the kept model", "training − validation (points)"
             ),
         }
     )
     document.text(
-        "By epoch the training accuracy is a mean over the epoch, with dropout at work. The gap of the kept model is "
-        "taken afterwards, on all training rows and without dropout; its differences, paired by seed:"
+        "By epoch, the training accuracy is a mean over the epoch, with dropout on. The gap of the kept model is "
+        "measured after training, on all training rows and without dropout. Its differences, paired by seed:"
     )
-    common.difference_table(document, study, GAP)
+    document.table(by_arm.difference_table(study, GAP))
 
 
 def size(document: Document, study: Study) -> None:
@@ -36,15 +36,15 @@ def size(document: Document, study: Study) -> None:
     for arm in study.arms:
         counts = study.values(PARAMETERS, arm.name)
         if counts:
-            gap, accuracy = (common.over_seeds(study, measure, arm.name) for measure in (GAP, ACCURACY))
-            rows.append((arm.name, f"{next(iter(counts.values())):,.0f}", show(accuracy), show(gap)))
-    document.table(("arm", "parameters", "val accuracy (%)", "gap (points)"), rows)
-    sizes = {arm: next(iter(counts)) for arm, counts in common.values(study, PARAMETERS).items()}
+            gap, accuracy = (by_arm.over_seeds(study, measure, arm.name) for measure in (GAP, ACCURACY))
+            rows.append((arm.name, int(next(iter(counts.values()))), accuracy, gap))
+    document.table(Table(("arm", "parameters", "val accuracy (%)", "gap (points)"), rows))
+    sizes = {arm: next(iter(counts)) for arm, counts in by_arm.values(study, PARAMETERS).items()}
     if len(set(sizes.values())) > 1:
         document.figures(
             {
                 f"size_{measure.metric}": panels.scatter(
-                    {arm: (size, common.over_seeds(study, measure, arm)) for arm, size in sizes.items()},
+                    {arm: (size, by_arm.over_seeds(study, measure, arm)) for arm, size in sizes.items()},
                     f"{measure.title[0].upper()}{measure.title[1:]} by size",
                     "parameters",
                     f"{measure.title} ({measure.unit})",
@@ -56,19 +56,19 @@ def size(document: Document, study: Study) -> None:
 
 
 def stopping(document: Document, study: Study) -> None:
-    document.heading("Where training stopped, and what that saved")
+    document.heading("When training stopped, and the time saved")
     ended, kept = Measure("epochs_trained", "", ""), Measure("model_epoch", "", "")
     seconds = Measure("train_seconds", "", "s")
     rows = []
     for arm in study.arms:
         if arm.trials:
             saved = study.differences(seconds, study.ablation.reference.name, arm.name)
-            numbers = [common.over_seeds(study, measure, arm.name) for measure in (ended, kept)]
-            rows.append((arm.name, *map(show, numbers), show(estimate(saved) if len(saved) else None)))
-    document.table(("arm", "epochs trained", "epoch of the kept model", "seconds saved a trial"), rows)
+            numbers = [by_arm.over_seeds(study, measure, arm.name) for measure in (ended, kept)]
+            rows.append((arm.name, *numbers, estimate(saved) if len(saved) else None))
+    document.table(Table(("arm", "epochs trained", "epoch of the kept model", "seconds saved per trial"), rows))
     document.figures(
         {
-            "stopping_epochs": panels.dots(common.values(study, ended), "Epochs trained", "epochs"),
-            "stopping_kept": panels.dots(common.values(study, kept), "Epoch of the kept model", "epoch"),
+            "stopping_epochs": panels.dots(by_arm.values(study, ended), "Epochs trained", "epochs"),
+            "stopping_kept": panels.dots(by_arm.values(study, kept), "Epoch of the kept model", "epoch"),
         }
     )

@@ -1,18 +1,18 @@
-"""Grids over several fields: maps of their cells, and how two fields work together."""
+"""Grids over several fields: maps of their cells, and how two fields interact."""
 
 import numpy as np
 
 from study.analysis.ablation_results import ACCURACY, Measure, Study
 from study.reports.document import Document
-from study.reports.plots import panels
-from study.reports.sections import common
+from study.reports.plots import images, panels
+from study.reports.sections import by_arm
 from study.training.config import value_text
 
 
 def _cells(study: Study, measure: Measure) -> tuple[list[str], list[list[object]], np.ndarray]:
     """Return a grid's fields, their values, and the measure's mean in each cell: (levels of field 0, …)."""
     factors = study.ablation.factors
-    means = [common.over_seeds(study, measure, arm.name) for arm in study.ablation.arms]
+    means = [by_arm.over_seeds(study, measure, arm.name) for arm in study.ablation.arms]
     numbers = np.array([mean.mean if mean else np.nan for mean in means])
     return list(factors), [list(values) for values in factors.values()], numbers.reshape([*map(len, factors.values())])
 
@@ -34,7 +34,7 @@ def heat_maps(document: Document, study: Study) -> None:
             name = "_".join(["map", measure.metric, *map(str, index)])
             part = numbers[(slice(None), slice(None), *index)]
             if np.isfinite(part).any():
-                drawn[name] = panels.heat(part, labels[0], labels[1], title)
+                drawn[name] = images.heat(part, labels[0], labels[1], title)
     document.figures(drawn)
 
 
@@ -43,9 +43,10 @@ def interaction(document: Document, study: Study) -> None:
         return
     document.heading("Do the two change each other's effect?")
     (first, ones), (second, others) = study.ablation.factors.items()
-    estimates = iter([common.over_seeds(study, ACCURACY, arm.name) for arm in study.ablation.arms])
-    lines = {f"{first}={value_text(one)}": [next(estimates) for _ in others] for one in ones}
-    lines = {level: values for level, values in lines.items() if all(values)}
+    estimates = iter([by_arm.over_seeds(study, ACCURACY, arm.name) for arm in study.ablation.arms])
+    by_level = {f"{first}={value_text(one)}": [next(estimates) for _ in others] for one in ones}
+    known = {level: [value for value in values if value] for level, values in by_level.items()}
+    lines = {level: values for level, values in known.items() if len(values) == len(others)}
     places = [f"{second}={value_text(other)}" for other in others]
     figure = panels.crossed(lines, places, f"{first} and {second}", "val accuracy (%)")
     document.figures({"interaction": figure})

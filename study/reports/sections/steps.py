@@ -1,4 +1,4 @@
-"""Training step by step: the noise of the gradient, the loss on its way, plateaus."""
+"""Training step by step: the noise of the gradient, the loss, plateaus."""
 
 import io
 import itertools
@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.ablation_results import Study
-from study.analysis.formatting import show
 from study.analysis.statistics import estimate
 from study.reports.document import Document
 from study.reports.plots import panels
-from study.reports.sections import common
+from study.reports.sections import by_arm
+from study.reports.table import Table
 from study.tracking import records
 from study.tracking.artifacts import STEP_LOSSES, STEP_VAL_LOSSES
 from study.training.early_stopping import Plateau
@@ -24,11 +24,11 @@ RULE_STEPS, RULE_DELTA = 100, 1e-5
 def _step_losses(study: Study) -> dict[str, np.ndarray]:
     """Return for each arm the loss of every step (seeds, steps), as far as all of its seeds went."""
     found = {}
-    for arm, trials in common.trials(study).items():
+    for arm, trials in by_arm.trials(study).items():
         files = [records.read_file(study.client, trial.run_id, STEP_LOSSES) for trial in trials]
         losses = [pd.read_csv(io.BytesIO(content))["loss"].to_numpy() for content in files if content]
         shortest = min(map(len, losses), default=0)
-        if shortest > 1:  # a single step has neither noise nor a way
+        if shortest > 1:  # a single step has no noise
             found[arm] = np.array([values[:shortest] for values in losses])
     return found
 
@@ -44,14 +44,14 @@ def gradient_noise(document: Document, study: Study) -> None:
         parts = np.array_split(losses, windows, axis=1)
         means[arm] = np.array([part.mean(axis=1) for part in parts]).T
         noises[arm] = np.array([part.std(axis=1, ddof=1) for part in parts]).T
-        ends = (show(estimate(values[:, -1])) for values in (means[arm], noises[arm]))
-        rows.append((arm, f"{losses.shape[1]:,}", *ends))
+        ends = (estimate(values[:, -1]) for values in (means[arm], noises[arm]))
+        rows.append((arm, losses.shape[1], *ends))
     share = {arm: np.linspace(0, 100, values.shape[1] + 1)[1:] for arm, values in means.items()}
     longest = max(share.values(), key=len)
-    document.table(("arm", "steps", "loss at the end (nats)", "sd from step to step (nats)"), rows)
+    document.table(Table(("arm", "steps", "loss at the end (nats)", "sd from step to step (nats)"), rows))
     document.text(
-        f"Each training is cut into {len(longest)} parts. The loss of a batch is an estimate of the loss of all rows; "
-        "how far it varies from step to step within a part shows how noisy the gradients are that come from it."
+        f"Each trial's steps are cut into {len(longest)} parts. A batch's loss estimates the loss of all rows; how far "
+        "it varies from step to step within a part shows how noisy its gradients are."
     )
     x = "training done (%)"
     document.figures(
@@ -87,14 +87,14 @@ def loss_by_step(document: Document, study: Study) -> None:
     for figure in drawn.values():
         figure.axes[0].set_xscale("log")
     document.figures(drawn)
-    document.text("Both axes are logarithmic; each point is a mean over the steps since the last one.")
+    document.text("Both axes are logarithmic. Each point is a mean over the steps since the point before.")
 
 
 def val_loss_by_step(document: Document, study: Study) -> None:
     curves, rows, by_arm = {}, [], _looks(study)
     if not by_arm:
         return
-    document.heading("The validation loss on the way")
+    document.heading("The validation loss by step")
     for arm, looks in by_arm.items():
         steps = looks[0]["step"].to_numpy()
         losses = np.array([look["val_loss"].to_numpy()[: len(steps)] for look in looks])
@@ -105,17 +105,17 @@ def val_loss_by_step(document: Document, study: Study) -> None:
         spread = losses[:, -max(2, len(steps) // 10) :].std(axis=1, ddof=1)
         stops = [_rule(steps, row) for row in losses]
         there = np.array([row[stop] for row, stop in zip(losses, stops, strict=True)])
-        ends = (show(estimate(values)) for values in (losses[:, -1], spread, there))
-        rows.append((arm, f"{steps[-1]:,}", _median(left), *ends, _median([steps[stop] for stop in stops])))
+        ends = (estimate(values) for values in (losses[:, -1], spread, there))
+        rows.append((arm, steps[-1], _median(left), *ends, _median([steps[stop] for stop in stops])))
     header = (
         "arm", "steps", "left the plateau at step", "val loss at the end", "its sd over the last tenth",
-        "val loss where the rule stops", "and at which step",
+        "val loss where the rule stops", "step where the rule stops",
     )  # fmt: skip
-    document.table(header, rows)
+    document.table(Table(header, rows))
     document.text(
-        "The plateau is left where val_loss first falls below 90 % of chance, ln(classes); steps are medians over the "
-        f"seeds. The rule: no val_loss lower by {RULE_DELTA:g} over {RULE_STEPS} steps, as patience_steps={RULE_STEPS} "
-        "would apply it; it was worked out afterwards, the trainings went on."
+        "A trial leaves the plateau when val_loss first falls below 90 % of chance, ln(classes). Steps are medians "
+        f"over the seeds. The rule stops when val_loss has not fallen by {RULE_DELTA:g} in {RULE_STEPS} steps, as "
+        f"patience_steps={RULE_STEPS} does. It was applied afterwards: no trial was stopped."
     )
     points = np.linspace(0, 100, 201)[1:]
     drawn = {
@@ -127,7 +127,7 @@ def val_loss_by_step(document: Document, study: Study) -> None:
 
 def _looks(study: Study) -> dict[str, list[pd.DataFrame]]:
     found = {}
-    for arm, trials in common.trials(study).items():
+    for arm, trials in by_arm.trials(study).items():
         files = [records.read_file(study.client, trial.run_id, STEP_VAL_LOSSES) for trial in trials]
         if tables := [pd.read_csv(io.BytesIO(content)) for content in files if content]:
             shortest = min(map(len, tables))
@@ -136,7 +136,7 @@ def _looks(study: Study) -> dict[str, list[pd.DataFrame]]:
 
 
 def _rule(steps: np.ndarray, losses: np.ndarray) -> int:
-    """Return at which look (from 0) the rule would have stopped a training; the last where it would not have."""
+    """Return the look (from 0) at which the rule would have stopped a trial; the last if it would not."""
     rule = Plateau(RULE_STEPS, RULE_DELTA)
     for look, (taken, loss) in enumerate(zip(np.diff(steps, prepend=0), losses, strict=True)):
         rule.update(taken, loss)

@@ -1,4 +1,4 @@
-"""What the weights came to, layer by layer and unit by unit, and which units still answer."""
+"""The weights after training, by layer and by unit, and the units that no longer answer."""
 
 import io
 import math
@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.ablation_results import ACCURACY, Measure, Study
-from study.analysis.formatting import show
 from study.reports.document import Document
-from study.reports.plots import panels
-from study.reports.sections import common
+from study.reports.plots import images, panels
+from study.reports.sections import by_arm
+from study.reports.table import Table
 from study.tracking import records
-from study.tracking.artifacts import csv_text
 
 NORM = Measure("weight_norm", "norm of the weights", "")
 UNITS_SHOWN = 16
@@ -20,8 +19,8 @@ UNITS_SHOWN = 16
 
 def norms(document: Document, study: Study) -> None:
     document.heading("The size of the weights")
-    norms = common.values(study, NORM)
-    places = {arm: (float(np.mean(values)), common.over_seeds(study, ACCURACY, arm)) for arm, values in norms.items()}
+    norms = by_arm.values(study, NORM)
+    places = {arm: (float(np.mean(values)), by_arm.over_seeds(study, ACCURACY, arm)) for arm, values in norms.items()}
     document.figures(
         {
             "weight_norm": panels.dots(norms, "Norm of all kernels", "√Σw²"),
@@ -40,13 +39,13 @@ def norms(document: Document, study: Study) -> None:
 def _layer_table(document: Document, study: Study) -> None:
     """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
     rows = []
-    for arm, trials in common.trials(study).items():
+    for arm, trials in by_arm.trials(study).items():
         files = [records.read_file(study.client, trial.run_id, "weights.csv") for trial in trials]
         tables = [pd.read_csv(io.BytesIO(content)) for content in files if content]
         for layer, part in pd.concat(tables).groupby("layer", sort=False) if tables else ():
             numbers = part[["mean", "sd", "norm"]].mean()
             rows.append((arm, layer, part["shape"].iloc[0], *(f"{number:.3g}" for number in numbers)))
-    document.table(("arm", "layer", "shape", "mean", "sd", "norm"), rows, words=("layer",))
+    document.table(Table(("arm", "layer", "shape", "mean", "sd", "norm"), rows, words=("layer",)))
 
 
 def units(document: Document, study: Study) -> None:
@@ -58,19 +57,18 @@ def units(document: Document, study: Study) -> None:
         for kind in ("dead", "saturated")
     }
     rows = [
-        (arm.name, *(show(common.over_seeds(study, measure, arm.name)) for measure in shares.values()))
-        for arm in study.arms
+        (arm.name, *(by_arm.over_seeds(study, measure, arm.name) for measure in shares.values())) for arm in study.arms
     ]
-    document.table(("arm", *(f"{measure.title} (%)" for measure in shares.values())), rows)
+    document.table(Table(("arm", *(f"{measure.title} (%)" for measure in shares.values())), rows))
     document.text(
-        "An answer of a unit to an image is saturated where the activation's slope is below 5 % of its steepest: a "
-        "ReLU that is off, a tanh near ±1. A unit is dead whose answers to all of 2,000 validation images are "
+        "A unit's answer to an image is saturated if the activation's slope there is below 5 % of its steepest: a "
+        "ReLU that is off, a tanh near ±1. A unit is dead if its answers to all of 2,000 validation images are "
         "saturated."
     )
     document.figures(
         {
             f"{kind}_{layer}": panels.dots(
-                common.values(study, measure),
+                by_arm.values(study, measure),
                 f"{'Units that are dead' if kind == 'dead' else 'Answers that are saturated'}, layer {layer}",
                 "share (%)",
             )
@@ -87,7 +85,7 @@ def first_layer(document: Document, study: Study) -> None:
     document.heading("The first layer's units")
     pictures, rows, units = {}, [], []
     shape = study.test_set[1].shape[1:] if study.test_set else ()
-    for number, (arm, trials) in enumerate(common.trials(study).items(), start=1):
+    for number, (arm, trials) in enumerate(by_arm.trials(study).items(), start=1):
         statistics = []
         for trial in trials:
             kernel = next(iter(records.read_kernels(study.client, trial.run_id)))
@@ -98,23 +96,23 @@ def first_layer(document: Document, study: Study) -> None:
                 tiles = kernel.T[:UNITS_SHOWN].reshape(-1, *shape)
                 title = f"{arm}: the first {len(tiles)} units, seed {trial.tags['seed']}"
                 captions = [f"{np.abs(tile).max():.2f}" for tile in tiles]
-                pictures[f"units_{number}"] = panels.pictures(tiles, captions, title, signed=True)
+                pictures[f"units_{number}"] = images.pictures([*tiles], captions, title, signed=True)
         rows.append((arm, *(f"{values:.4f}" for values in np.mean(statistics, axis=(0, 2)))))
     header = ("mean", "sd", "least", "most")
-    document.table(("arm", *(f"{name} of a unit" for name in header)), rows)
+    document.table(Table(("arm", *(f"{name} of a unit" for name in header)), rows))
     document.text(
-        f"Means over all units and seeds; each unit's are in `first_layer_units.csv`. The weights of {UNITS_SHOWN} "
-        "units as pictures, blue below zero and red above, each to its own largest weight, which stands below it:"
+        f"Means over all units and seeds; `first_layer_units.csv` has each unit's. The pictures are the weights of "
+        f"{UNITS_SHOWN} units, blue below zero and red above, each scaled to its largest weight, which is below it:"
     )
     document.figures(pictures)
     numbers = ((*words, *(f"{number:.6g}" for number in row)) for words, row in units)
-    document.files["first_layer_units.csv"] = csv_text(("arm", "seed", "unit", *header), numbers)
+    document.files["first_layer_units.csv"] = Table(("arm", "seed", "unit", *header), numbers).csv()
 
 
 def distributions(document: Document, study: Study) -> None:
     document.heading("The distribution of the weights, layer by layer")
     by_layer: dict[int, dict[str, list[np.ndarray]]] = {}
-    for arm, trials in common.trials(study).items():
+    for arm, trials in by_arm.trials(study).items():
         for trial in trials:
             for number, kernel in enumerate(records.read_kernels(study.client, trial.run_id), start=1):
                 by_layer.setdefault(number, {}).setdefault(arm, []).append(kernel.ravel())

@@ -9,6 +9,7 @@ from study.analysis.statistics import Estimate, estimate
 from study.reports.plots import panels, style
 from study.reports.plots.style import COLOURS
 
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 ARMS = {"plain": np.array([[1.0, 2.0, 3.0], [3.0, 2.0, np.nan]]), "other": np.array([[0.5, 0.25]])}
 
 
@@ -45,7 +46,7 @@ def test_long_names_stand_below_one_another_in_the_legend():
     arms = {f"batch_size={size} epochs=100 l2=0.01": ARMS["plain"] for size in range(9)}
     figure = panels.bands(arms, "Loss", "x", "y")
     (legend,) = figure.legends
-    assert legend._ncols == 1 and figure.get_figheight() > panels.HEIGHT + 0.16 * 6
+    assert legend._ncols == 1 and figure.get_figheight() > style.HEIGHT + 0.16 * 6
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 9
 
@@ -82,27 +83,6 @@ def test_histograms_share_their_bins_and_the_shares_add_up():
     assert panels.histograms({"zeros": np.zeros(5)}, "Weights", "weight").axes
 
 
-def test_a_map_has_its_numbers_and_leaves_out_what_is_missing():
-    text = words(panels.heat(np.array([[91.471, np.nan]]), ["r"], ["c", "d"], "accuracy"))
-    assert "91.47" in text and "nan" not in text and {"r", "c", "d"} <= set(text)
-
-
-def test_confusions_are_shares_in_percent():
-    axes = panels.confusion(np.array([[0.9, 0.1], [0.0, 1.0]]), "plain").axes[0]
-    assert [text.get_text() for text in axes.texts] == ["90.0", "10.0", "100.0"]
-    assert list(panels.confusion(np.eye(40), "many classes").axes[0].texts) == []
-
-
-def test_pictures_stand_in_rows_with_their_captions():
-    images = [np.full((28, 28), shade, np.uint8) for shade in range(10)]
-    figure = panels.pictures(images, [f"{number} → 9" for number in range(10)], "Ten")
-    assert len(figure.axes) == 10
-    assert [axes.get_xlabel() for axes in figure.axes][:2] == ["0 → 9", "1 → 9"]
-    assert figure.axes[0].images[0].get_clim() == (0, 255)
-    signed = panels.pictures([np.array([[-2.0, 1.0]])], ["unit"], "Weights", signed=True)
-    assert signed.axes[0].images[0].get_clim() == (-2, 2)
-
-
 def test_an_svg_has_no_colour_of_its_own_for_ink_and_survives_any_text():
     arms = {'font-family: x; "#24292f" <b>': ARMS["plain"]}
     text = style.svg(panels.bands(arms, "font: 12px y", "x", "y"))
@@ -133,3 +113,37 @@ def test_boxes_go_from_quartile_to_quartile_and_leave_out_what_is_missing():
     whisker, missing = axes.collections[0].get_segments()
     assert whisker[:, 1].tolist() == [1.0, 9.0] and len(missing) == 0
     assert axes.lines[0].get_ydata()[0] == 3.0 and axes.get_ylim()[0] == 0
+
+
+def test_names_are_taken_literally():
+    curves = {name: np.ones((1, 2)) for name in METRICS}
+    figure = panels.arm_curves({"a$_{b$": curves, "_hidden": curves}, "t$^$")
+    style.png(figure)
+    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == [
+        r"a\$_{b\$ (n = 1)",
+        "_hidden (n = 1)",
+    ]
+
+
+def test_arm_curves_are_the_mean_and_the_range_over_the_seeds():
+    two_seeds = {key: np.array([[0.2, 0.4, 0.8], [0.4, 0.8, np.nan]]) for key in METRICS}
+    one_seed = {key: np.array([[0.5, 0.6]]) for key in METRICS}
+    figure = panels.arm_curves({"wide": two_seeds, "narrow": one_seed}, "t")
+    val_loss, val_accuracy, _, _ = figure.axes
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "validation loss (nats)", "validation accuracy (%)", "training loss (nats)", "training accuracy (%)",
+    ]  # fmt: skip
+    wide, narrow = val_accuracy.lines
+    assert list(wide.get_ydata()) == pytest.approx([30, 60, np.nan], nan_ok=True)
+    assert (list(narrow.get_xdata()), list(narrow.get_ydata())) == ([1, 2], [50, 60])
+    # The band reaches the third epoch, to which one of two seeds came; a single seed has none.
+    (band,) = val_loss.collections
+    box = band.get_datalim(val_loss.transData)
+    assert [box.x0, box.x1, box.y0, box.y1] == pytest.approx([1, 3, 0.2, 0.8])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["wide (n = 2)", "narrow (n = 1)"]
+
+
+def test_eighteen_arms_look_different():
+    arms = {f"arm {number}": {key: np.ones((1, 2)) for key in METRICS} for number in range(18)}
+    axes = panels.arm_curves(arms, "t").axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 18

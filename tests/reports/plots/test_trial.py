@@ -26,8 +26,8 @@ def lines(axes) -> dict[str, tuple[list, list]]:
     }
 
 
-def legend(axes) -> list[str]:
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -42,7 +42,6 @@ def evaluation(confusion) -> Evaluation:
 @pytest.mark.parametrize("draw, numbers, width, height", [
     (trial.learning_curves, (CURVES, 2), 1000, 400),
     (trial.step_losses, (np.linspace(2, 1, 60), 20), 1000, 400),
-    (trial.arm_curves, ({"a": {key: np.array([values]) for key, values in CURVES.items()}},), 1100, 750),
     (trial.confusion_matrices, ({"test": evaluation(np.eye(3, dtype=int))},), 560, 560),
     (trial.confusion_matrices, (dict.fromkeys("ab", evaluation(np.eye(3, dtype=int))),), 1120, 560),
 ])  # fmt: skip
@@ -77,26 +76,21 @@ def test_learning_curves_are_drawn_by_epoch_and_in_percent():
         "lowest val_loss: epoch 2": best,
     }
     assert (loss.get_ylabel(), accuracy.get_ylabel(), loss.get_xlabel()) == ("loss (nats)", "accuracy (%)", "epoch")
-    assert legend(loss) == ["training", "validation", "lowest val_loss: epoch 2"]
+    assert legend(figure) == ["training", "validation", "lowest val_loss: epoch 2"]
 
 
-@pytest.mark.parametrize("epochs, ticks", [(1, [1]), (10, list(range(1, 11))), (25, [1, 4, 7, 10, 13, 16, 19, 22, 25])])
-def test_epochs_are_whole_and_few(epochs, ticks):
+@pytest.mark.parametrize("epochs", [1, 2, 10, 25, 400])
+def test_epochs_are_whole_and_few(epochs):
     figure = trial.learning_curves(dict.fromkeys(CURVES, [0.5] * epochs), 1, "t")
-    assert [axes.get_xticks().tolist() for axes in figure.axes] == [ticks, ticks]
+    for axes in figure.axes:
+        ticks = [tick for tick in axes.get_xticks() if 1 <= tick <= epochs]
+        assert 1 <= len(ticks) <= 10 and all(tick == int(tick) for tick in ticks)
 
 
 def test_a_diverged_trial_can_be_drawn():
     pixels(trial.learning_curves(dict.fromkeys(CURVES, (0.5, NAN)), 1, "t"))
     pixels(trial.step_losses(np.array([2.0, 1.0, np.inf, NAN]), 2, "t"))
     pixels(trial.step_losses(np.full(3, NAN), 1, "t"))
-
-
-def test_names_are_taken_literally():
-    curves = {name: np.ones((1, 2)) for name in CURVES}
-    figure = trial.arm_curves({"a$_{b$": curves, "_hidden": curves}, "t$^$")
-    pixels(figure)
-    assert [label.strip() for label in legend(figure.axes[0])] == [r"a\$_{b\$ (n = 1)", "_hidden (n = 1)"]
 
 
 # --- confusion matrices -----------------------------------------------------------------------------
@@ -109,7 +103,7 @@ def test_a_confusion_matrix_shows_counts_and_shades_shares():
     np.testing.assert_allclose(image.get_array() ** 2, [[0.75, 0.25], [0, 1]])
     # At column 1 of row 0 one image of class 0 that was taken for class 1; zeros are left out.
     assert {text.get_position(): text.get_text() for text in axes.texts} == {(0, 0): "3", (1, 0): "1", (1, 1): "1200"}
-    assert {text.get_text(): text.get_color() for text in axes.texts} == {"3": "white", "1": "black", "1200": "white"}
+    assert {text.get_text(): text.get_color() for text in axes.texts} == {"3": "white", "1": "#24292e", "1200": "white"}
     assert axes.get_title() == "test: 99.92% of 1,204 right"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
@@ -164,32 +158,3 @@ def test_a_long_training_is_thinned_out():
     assert len(drawn["each batch"][0]) == 4_000
     steps, average = drawn["mean of the last 1000"]
     assert steps[0] == 1_000 and average[0] == pytest.approx(np.linspace(2, 1, 100_000)[:1_000].mean())
-
-
-# --- the arms of a study ----------------------------------------------------------------------------
-
-
-def test_arm_curves_are_the_mean_and_the_range_over_the_seeds():
-    two_seeds = {key: np.array([[0.2, 0.4, 0.8], [0.4, 0.8, NAN]]) for key in CURVES}
-    one_seed = {key: np.array([[0.5, 0.6]]) for key in CURVES}
-    figure = trial.arm_curves({"wide": two_seeds, "narrow": one_seed}, "t")
-    val_loss, val_accuracy, _, _ = figure.axes
-    assert [axes.get_ylabel() for axes in figure.axes] == [
-        "validation loss (nats)", "validation accuracy (%)", "training loss (nats)", "training accuracy (%)",
-    ]  # fmt: skip
-    steps, mean = lines(val_accuracy)["wide (n = 2)"]
-    assert steps == [1, 2, 3]
-    assert mean == pytest.approx([30, 60, NAN], nan_ok=True)
-    assert lines(val_accuracy)["narrow (n = 1)"] == ([1, 2], [50, 60])
-    # The band reaches the third epoch, to which one of two seeds came; a single seed has none.
-    (band,) = val_loss.collections
-    box = band.get_datalim(val_loss.transData)
-    assert [box.x0, box.x1, box.y0, box.y1] == pytest.approx([1, 3, 0.2, 0.8])
-    assert legend(val_loss) == ["wide (n = 2)", "narrow (n = 1)"]
-    assert [axes.get_legend() for axes in figure.axes[1:]] == [None] * 3
-
-
-def test_eighteen_arms_look_different():
-    arms = {f"arm {number}": {key: np.ones((1, 2)) for key in CURVES} for number in range(18)}
-    axes = trial.arm_curves(arms, "t").axes[0]
-    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 18

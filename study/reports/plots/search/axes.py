@@ -1,4 +1,4 @@
-"""Where on an axis a field's values and a metric's lie, and what is written there."""
+"""The axes of a search's figures: places and ticks of the fields' values and of the metric."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,27 +9,29 @@ from study.analysis.search_results import SearchStudy, slot_of
 from study.design.dimensions import Choices, Dimension
 from study.reports.plots.series import Axis
 from study.tracking.records import RunRecord
-from study.training.config import brief
+from study.training.config import Value, brief
 
-ASIDE = -0.15  # where a field lies that a trial does not have
+ASIDE = -0.15  # place on an axis of the trials that lack the field
 STEPS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))  # of ticks on a logarithmic axis, from far apart to close
 FEW_TICKS, MOST_DECADES = 3, 10
-MOST_WHOLE = 8  # whole numbers that have a tick each
+MOST_WHOLE = 8  # whole numbers, up to which each has a tick
 APART = (0.7549, 0.5698)  # slots' multiples of these, less whole numbers, fill a square evenly (Roberts 2018)
 LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
 
 
-def value_of(study: SearchStudy, trial: RunRecord) -> float | None:
-    """Return a trial's value in the unit of the axis."""
+def value_of(study: SearchStudy, trial: RunRecord) -> float:
+    """Return the value of a trial that has one, in the unit of the axis."""
     value = study.value(trial)
-    return None if value is None else study.objective.scale * value
+    assert value is not None  # as those of ranked trials are
+    return study.objective.scale * value
 
 
-def told(study: SearchStudy, trial: RunRecord) -> str:
-    """Return a trial in the words that the pointer brings up."""
-    value, settings = value_of(study, trial), study.settings(trial)
-    lines = [f"trial {slot_of(trial)}", *([] if value is None else [f"{study.objective.title} {value:.4g}"])]
-    return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in settings.items()])
+def hover_text(study: SearchStudy, trial: RunRecord) -> str:
+    """Return the text that the pointer brings up at a trial."""
+    lines = [f"trial {slot_of(trial)}"]
+    if study.value(trial) is not None:
+        lines.append(f"{study.objective.title} {value_of(study, trial):.4g}")
+    return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in study.settings(trial).items()])
 
 
 def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
@@ -42,22 +44,22 @@ def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
 
 
 def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[float], dict[float, str]]:
-    """Return values as colours and scales without a logarithm take them, and the ticks there."""
+    """Return values for scales that cannot be logarithmic, such as colours, and their ticks."""
     axis = metric_axis(study, values)
-    if axis.log:
+    if axis.log and axis.ticks:
         return [math.log10(value) for value in values], {math.log10(at): text for at, text in axis.ticks.items()}
     ends = np.linspace(min(values), max(values), 5)
     return list(values), {float(at): f"{at:.3g}" for at in ends}
 
 
 def whole_axis(title: str, first: int, last: int) -> Axis:
-    """Return the axis of whole numbers, where they are few with no tick between them."""
+    """Return an axis of whole numbers, with a tick at each if they are few."""
     few = last - first < MOST_WHOLE
     return Axis(title, ticks={float(number): str(number) for number in range(first, last + 1)} if few else None)
 
 
 def field_axis(dimension: Dimension) -> Axis:
-    """Return a field's axis: choices are at 0, 1, …; where 0 lies below a logarithmic range it is the low end."""
+    """Return a field's axis: choices lie at 0, 1, …, and a 0 below a logarithmic range at its low end."""
     if isinstance(dimension, Choices):
         ticks = {float(number): brief(choice) for number, choice in enumerate(dimension.choices)}
         return Axis(dimension.field, False, ticks, (-0.5, len(ticks) - 0.5))
@@ -69,19 +71,19 @@ def field_axis(dimension: Dimension) -> Axis:
     return Axis(dimension.field, True, zero | _log_ticks(least, dimension.high), limits)
 
 
-def share(dimension: Dimension, settings: Mapping[str, object]) -> float | None:
-    """Return how far up its axis a field's value lies, from 0 to 1; None where the field was not searched."""
+def share(dimension: Dimension, settings: Mapping[str, Value]) -> float | None:
+    """Return how far up its axis a field's value lies, from 0 to 1; None if the trial lacks the field."""
     return dimension.position(settings[dimension.field]) if dimension.field in settings else None
 
 
 def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord, step: float = APART[0]) -> float:
-    """Return the place on the field's axis where a trial stands, those of one choice a little apart."""
+    """Return a trial's place on the field's axis; trials of one choice lie a little apart."""
     apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if isinstance(dimension, Choices) else 0
     return dimension.at(dimension.position(study.settings(trial)[dimension.field])) + apart
 
 
 def share_ticks(dimension: Dimension) -> dict[float, str]:
-    """Return the ticks of a field's axis by how far up they are."""
+    """Return the ticks of a field's axis by their share of its length."""
     ticks = field_axis(dimension).ticks
     if ticks is None:
         return {at: f"{dimension.at(at):.3g}" for at in (0.0, 0.25, 0.5, 0.75, 1.0)}

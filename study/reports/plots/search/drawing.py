@@ -1,18 +1,18 @@
-"""Plotly's side of a figure: series and axes in, HTML out, whose colours the page's style decides."""
+"""Figures drawn with Plotly: series and axes in, HTML out; the page's style sheet decides the colours."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from study.reports.document import Interactive
 from study.reports.plots.series import Axis, Series, draw
-from study.reports.plots.style import COLOURS
+from study.reports.plots.style import COLOURS, GREY
 
 BLUE, ORANGE, _, PINK = COLOURS[:4]
-GREY = "#8b949e"
 SYMBOLS = {"o": "circle", "x": "x-thin", "*": "star", "": "circle"}
 HEIGHT = 340  # pixels
 MANY = 150  # points, from which on they are small
@@ -40,22 +40,20 @@ def series(name: str, title: str, drawn: Sequence[Series], x: Axis, y: Axis) -> 
     return Interactive(title, html(name, [_trace(each) for each in drawn], layout), draw(drawn, title, x, y))
 
 
-def html(name: str, traces: Sequence[object], layout: Mapping[str, object], condition: str = "", least: int = 0) -> str:
-    """Return a figure as HTML that draws itself, with `library`, as soon as the whole page has its measures.
+def html(name: str, traces: Sequence[object], layout: Mapping[str, Any], condition: str = "", least: int = 0) -> str:
+    """Return a figure as HTML that draws itself, with `library`, once the page is laid out.
 
-    Where `condition`, an expression in JavaScript, is not met, the page shows the figure's picture. On a page narrower
-    than `least` pixels it scrolls.
+    If `condition`, an expression in JavaScript, is false, the page shows the figure's picture. On a page narrower than
+    `least` pixels it scrolls.
     """
     grid = {"gridcolor": GREY, "zeroline": False, "automargin": True}
     axes = {which: grid | dict(layout.get(which, {})) for which in ("xaxis", "yaxis")}
     figure = json.loads(go.Figure(list(traces), {"height": HEIGHT} | USUAL | dict(layout) | axes).to_json())
-    # Text that ends a script element, or begins a comment in it, is not to be found in one.
-    data, layout, config = (
-        json.dumps(part, separators=(",", ":")).replace("<", "\\u003c")
-        for part in (figure["data"], figure["layout"], CONFIG)
-    )
+    # No text may end the script element, or begin a comment in it.
+    parts = figure["data"], figure["layout"], CONFIG
+    arguments = ",".join(json.dumps(part, separators=(",", ":")).replace("<", "\\u003c") for part in parts)
     style = f"height: {figure['layout']['height']}px; min-width: {least}px"
-    draw = f'Plotly.newPlot("plot_{name}",{data},{layout},{config})'
+    draw = f'Plotly.newPlot("plot_{name}",{arguments})'
     if condition:
         draw = f'{condition}?{draw}:document.getElementById("plot_{name}").closest("figure").className="still"'
     return (
@@ -64,9 +62,12 @@ def html(name: str, traces: Sequence[object], layout: Mapping[str, object], cond
     )
 
 
-def axis(described: Axis) -> dict:
+def axis(described: Axis) -> dict[str, Any]:
     """Return an axis as Plotly takes it."""
-    found = {"title": {"text": described.title, "standoff": 10}, "type": "log" if described.log else "linear"}
+    found: dict[str, Any] = {
+        "title": {"text": described.title, "standoff": 10},
+        "type": "log" if described.log else "linear",
+    }
     if described.limits:
         found["range"] = [math.log10(end) for end in described.limits] if described.log else list(described.limits)
     if described.ticks is not None:

@@ -1,4 +1,4 @@
-"""What the fields of a search do to its value: one by one, all beside one another, and the two that matter most."""
+"""How the fields of a search affect its value: one by one, all together, and the two that matter most."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from study.reports.plots.search.axes import (
     APART,
     ASIDE,
     field_axis,
+    hover_text,
     metric_axis,
     metric_heights,
     place_of,
     share,
     share_ticks,
-    told,
     value_of,
 )
 from study.reports.plots.search.drawing import BLUE, GREY, HEIGHT, ORANGE, WEBGL, axis, html, series
@@ -44,7 +44,7 @@ def slices(study: SearchStudy) -> dict[str, Interactive]:
         drawn = [
             Series(
                 "", [place_of(dimension, study, trial) for trial in part], [value_of(study, trial) for trial in part],
-                colour, marker=marker, opacity=opacity, texts=[told(study, trial) for trial in part],
+                colour, marker=marker, opacity=opacity, texts=[hover_text(study, trial) for trial in part],
             )
             for part, colour, marker, opacity in parts
         ]  # fmt: skip
@@ -56,7 +56,7 @@ def slices(study: SearchStudy) -> dict[str, Interactive]:
 def importances(study: SearchStudy) -> Interactive:
     """Draw what share of the differences each field explains, by both methods."""
     fields = [each.field for each in study.importances]
-    shares = {
+    shares: dict[str, list[float | None]] = {
         "PED-ANOVA": [100 * each.ped_anova for each in study.importances],
         "fANOVA": [None if each.fanova is None else 100 * each.fanova for each in study.importances],
     }
@@ -94,7 +94,7 @@ def parallel(study: SearchStudy) -> Interactive:
     line = {"color": [*range(len(trials))], "colorscale": [(1 - at, colour) for at, colour in SCALE[::-1]]}
     lines = go.Parcoords(dimensions=axes, line=line, labelangle=-25, labelside="bottom")
     layout = {"margin": {"l": 70, "r": 50, "t": 20, "b": 80}, "height": 400}
-    title = "The complete trials across their fields, the best blue, the worst orange (drag along an axis to choose)"
+    title = "The complete trials across their fields, the best blue, the worst orange (drag along an axis to select)"
     drawn = html("parallel", [lines], layout, WEBGL, WIDTH_OF_AXIS * len(axes))
     return Interactive(title, drawn, _parallel_picture(study, dimensions))
 
@@ -109,20 +109,21 @@ def _parallel_axis(label: str, values: list[float], ticks: dict[float, str], low
 def _parallel_picture(study: SearchStudy, dimensions: Sequence[Dimension]) -> style.Figure:
     drawn = []
     for name, colour, third in _thirds(study.ranked):
-        x, y = [], []
+        x: list[float] = []
+        y: list[float | None] = []
         for trial in third:
             shares = [share(dimension, study.settings(trial)) for dimension in dimensions]
             x += range(len(dimensions) + 1)
             y += [*(ASIDE if each is None else each for each in shares), None]
         drawn.append(Series(name, x, y, colour, "line", "", 0.6))
-    ticks = {number: dimension.field for number, dimension in enumerate(dimensions)}
+    ticks = {float(number): dimension.field for number, dimension in enumerate(dimensions)}
     across = Axis("", ticks=ticks, limits=(0, max(1, len(ticks) - 1)))
     heights = Axis("place within its range", ticks={0: "lower end", 1: "upper end"})
     return draw(drawn, "The complete trials across their fields", across, heights)
 
 
 def contour(study: SearchStudy) -> Interactive | None:
-    """Draw the trials over the two fields that matter most, on the mean near by; None where none has both."""
+    """Draw the trials by the two fields that matter most, over the mean of those nearby; None if no trial has both."""
     by_name = {dimension.field: dimension for dimension in study.search.space.dimensions}
     names = dict.fromkeys([*(each.field for each in study.importances), *by_name])
     across, up = [by_name[name] for name in names][:2]
@@ -133,7 +134,7 @@ def contour(study: SearchStudy) -> Interactive | None:
     scale = SCALE if study.search.direction == "minimize" else [(1 - at, colour) for at, colour in SCALE[::-1]]
     fields = [*zip((across, up), APART, strict=True)]
     x, y = ([place_of(dimension, study, trial, step) for trial in trials] for dimension, step in fields)
-    texts = [told(study, trial) for trial in trials]
+    texts = [hover_text(study, trial) for trial in trials]
     grids = [_grid(dimension) for dimension in (across, up)]
     places = np.array([[share(each, study.settings(trial)) for each in (across, up)] for trial in trials])
     ground = go.Contour(
@@ -151,12 +152,15 @@ def contour(study: SearchStudy) -> Interactive | None:
     axes = [field_axis(dimension) for dimension in (across, up)]
     layout = {"xaxis": axis(axes[0]), "yaxis": axis(axes[1]), "showlegend": False, "height": 420}
     drawn = [
-        Series(name, *([place_of(one, study, trial, step) for trial in third] for one, step in fields), colour)
+        Series(
+            name, [place_of(across, study, trial, APART[0]) for trial in third],
+            [place_of(up, study, trial, APART[1]) for trial in third], colour,
+        )
         for name, colour, third in _thirds(trials)
-    ]
+    ]  # fmt: skip
     title = f"{across.field} and {up.field} together"
-    words = f"{title}: each complete trial, on the mean value near by"
-    # Where all are the same there is nothing to colour.
+    words = f"{title}: each complete trial, over the mean of those nearby"
+    # Equal values have no colours.
     traces = [ground, points] if max(heights) > min(heights) else [points]
     return Interactive(words, html("contour", traces, layout), draw(drawn, title, *axes))
 
@@ -181,7 +185,7 @@ def _means_near_by(places: np.ndarray, values: np.ndarray, across: np.ndarray, u
 
 
 def _thirds(ranked: Sequence[RunRecord]) -> list[tuple[str, str, Sequence[RunRecord]]]:
-    """Return ranked trials as their worst, middle and best third, those that there are, each with name and colour."""
+    """Return the worst, middle and best third of the ranked trials, unless empty, each with its name and colour."""
     size = -(-len(ranked) // 3)
     names = (("best third", BLUE), ("middle third", GREY), ("worst third", ORANGE))
     parts = [(*name, ranked[number * size : (number + 1) * size]) for number, name in enumerate(names)]

@@ -1,10 +1,10 @@
-"""How a search went: the values of its trials one after the other, their learning curves, their distribution."""
+"""How a search went: its trials' values in order, their learning curves, their distribution."""
 
 from collections.abc import Iterable, Sequence
 
 from study.analysis.search_results import SearchStudy, is_finite, slot_of
 from study.reports.document import Interactive
-from study.reports.plots.search.axes import metric_axis, told, value_of, whole_axis
+from study.reports.plots.search.axes import hover_text, metric_axis, value_of, whole_axis
 from study.reports.plots.search.drawing import BLUE, GREY, ORANGE, PINK, series
 from study.reports.plots.series import Axis, Series
 from study.tracking.records import RunRecord
@@ -13,10 +13,10 @@ MOST_DOTS = 1_000  # beyond which curves are lines alone
 
 
 def history(study: SearchStudy) -> Interactive:
-    """Draw the value of each trial in the slots' order, the best so far, and how far the best's error reaches."""
+    """Draw each trial's value in the slots' order, the best so far, and one standard error from the best."""
     drawn = [*_best_so_far(study), *_pruned_ends(study)]
     if study.ranked:
-        texts = [told(study, trial) for trial in study.ranked]
+        texts = [hover_text(study, trial) for trial in study.ranked]
         values = [value_of(study, trial) for trial in study.ranked]
         drawn.append(Series("complete", [*map(slot_of, study.ranked)], values, BLUE, opacity=0.9, texts=texts))
     shown = [value for each in drawn for value in each.y]
@@ -25,18 +25,20 @@ def history(study: SearchStudy) -> Interactive:
 
 
 def _best_so_far(study: SearchStudy) -> list[Series]:
-    best, steps = None, []
+    best: float | None = None
+    steps = []
     for trial in sorted(study.ranked, key=slot_of):
         if best is None or study.search.better(value_of(study, trial), best):
             best = value_of(study, trial)
             steps.append((slot_of(trial), best))
-    if not steps:
+    if best is None or not study.best:
         return []
     first, last = slot_of(study.trials[0]), slot_of(study.trials[-1])
-    drawn = [Series("best so far", *_columns([*steps, (last, best)]), ORANGE, "steps", "")]
+    slots, values = _columns([*steps, (last, best)])
+    drawn = [Series("best so far", slots, values, ORANGE, "steps", "")]
     if error := study.error(study.best):
         end = best + study.objective.scale * (error if study.search.direction == "minimize" else -error)
-        drawn.append(Series("the best's standard error", [first, last], [end, end], ORANGE, "line", "", dashed=True))
+        drawn.append(Series("standard error of the best", [first, last], [end, end], ORANGE, "line", "", dashed=True))
     return drawn
 
 
@@ -45,12 +47,12 @@ def _pruned_ends(study: SearchStudy) -> list[Series]:
     for trial in study.pruned:
         curve = _curve(study, trial)
         if curve and curve[-1] is not None:
-            words = f"{told(study, trial)}<br>pruned after epoch {len(curve)}, at {curve[-1]:.4g}"
+            words = f"{hover_text(study, trial)}<br>pruned after epoch {len(curve)}, at {curve[-1]:.4g}"
             rows.append((slot_of(trial), curve[-1], words))
     if not rows:
         return []
     x, y, texts = _columns(rows)
-    return [Series("pruned, its last value", x, y, GREY, marker="x", texts=texts)]
+    return [Series("pruned, last value", x, y, GREY, marker="x", texts=texts)]
 
 
 def curves(study: SearchStudy) -> Interactive:
@@ -88,10 +90,10 @@ def _curves_of(
 
 
 def distribution(study: SearchStudy) -> Interactive:
-    """Draw the share of the complete trials that came to each value or a better one."""
+    """Draw the share of the complete trials that reached each value or a better one."""
     values = [value_of(study, trial) for trial in study.ranked]
     shares = [100 * (number + 1) / len(values) for number in range(len(values))]
-    texts = [told(study, trial) for trial in study.ranked]
+    texts = [hover_text(study, trial) for trial in study.ranked]
     drawn = [Series("", values, shares, BLUE, "steps", "o" if len(values) < 100 else "", texts=texts)]
     side = "at or below" if study.search.direction == "minimize" else "at or above"
     share = Axis(f"complete trials {side} (%)", limits=(0, 103))

@@ -1,7 +1,4 @@
-"""The figures and tables of a report that belong to some tasks only: each adds its own to the document.
-
-FIGURES of study.design.ablation names them all; a catalogue file says which of them belong to its task.
-"""
+"""The sections that belong to some tasks only, by the names that a catalogue file gives them."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +6,8 @@ from study.analysis.ablation_results import Study
 from study.reports.document import Document
 from study.reports.sections import generalization, grids, steps, weights
 
-EXTRAS: Mapping[str, Callable[[Document, Study], None]] = {
+# The names are those of FIGURES in study.design.ablation.
+SECTIONS: Mapping[str, Callable[[Document, Study], None]] = {
     "gap": generalization.gap,
     "size": generalization.size,
     "stopping": generalization.stopping,
@@ -26,6 +24,6 @@ EXTRAS: Mapping[str, Callable[[Document, Study], None]] = {
 
 
 def add(name: str, document: Document, study: Study) -> None:
-    """Add what belongs to one of FIGURES to the document, if there are completed trials to draw it from."""
+    """Add the section of this name to the document, if any trial is complete."""
     if any(arm.trials for arm in study.arms):
-        EXTRAS[name](document, study)
+        SECTIONS[name](document, study)

@@ -1,16 +1,18 @@
-"""What the reports of ablations and searches have in common: how they are kept, and what is said of how they arose."""
+"""What the reports of ablations and searches share: where they are kept, and how the study can be run again."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from study.reports.document import Document, plain
+from study.reports.document import Document
+from study.reports.markdown import plain
+from study.reports.table import Table
 from study.tracking import records, runs, store
 from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
-USUAL = ("auto", "none", "false", "baseline")  # what a parameter is that nobody gave
-HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change what comes out
+USUAL = ("auto", "none", "false", "baseline")  # values of parameters that nobody gave
+HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change the results
 
 
 def keep(
@@ -20,7 +22,7 @@ def keep(
     others: Mapping[str, bytes | str],
     description: str,
 ) -> str:
-    """Write a report's files, others and the description into the study's run; return where the HTML page lies.
+    """Write a report's files, others and the description into the study's run; return the HTML page's path.
 
     Raises TrackingError where that cannot be written.
     """
@@ -31,13 +33,13 @@ def keep(
 
 
 def warn_of_substitute(document: Document, tags: Mapping[str, str]) -> None:
-    """Say that the data are not those that were meant, where they are not."""
+    """Say so if the UCI digits stand in for MNIST."""
     if substitute := tags.get("dataset_substitute_for"):
         document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
 
 
 def provenance(document: Document, entry_point: str, record: RunRecord, trials: Sequence[RunRecord]) -> None:
-    """Add what was run, on what, by which code and where, with the command that runs it again."""
+    """Add the command that runs the study again, and its run, data, code and hosts."""
     tags = record.tags
     document.heading("What was run, and how to run it again")
     given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
@@ -52,10 +54,15 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
         ("libraries", tags.get("libraries", "not recorded")),
         ("hosts", ", ".join(sorted({trial.tags["host"] for trial in trials if "host" in trial.tags})) or "–"),
     ]
-    document.table(("what", "value"), facts, words=("value",))
+    document.table(facts_table(facts))
+
+
+def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
+    """Return facts, each with its name, as a table."""
+    return Table(("what", "value"), facts, words=("value",))
 
 
 def commit_text(tags: Mapping[str, str]) -> str:
-    """Return the commit that a run's tags name, and whether it is all that was run."""
-    dirty = ", with changes that were not committed" if tags.get("git_dirty") == "true" else ""
+    """Return the commit that a run's tags name, and whether there were changes to it."""
+    dirty = ", with uncommitted changes" if tags.get("git_dirty") == "true" else ""
     return tags.get("git_commit", "not in a git checkout") + dirty

@@ -1,11 +1,11 @@
-"""What the extra figures share: a study's numbers by arm."""
+"""A study's numbers by arm, as the sections draw them."""
 
 import numpy as np
 
 from study.analysis.ablation_results import Measure, Study
-from study.analysis.formatting import show
 from study.analysis.statistics import Estimate, estimate
-from study.reports.document import Document
+from study.reports.ablation_tables import signed
+from study.reports.table import Column, Table
 from study.tracking.records import RunRecord
 
 
@@ -15,18 +15,22 @@ def trials(study: Study) -> dict[str, list[RunRecord]]:
 
 
 def values(study: Study, measure: Measure) -> dict[str, list[float]]:
+    """Return a measure of each arm's completed trials; arms without any are left out."""
     found = {arm.name: list(study.values(measure, arm.name).values()) for arm in study.arms}
     return {arm: values for arm, values in found.items() if values}
 
 
 def over_seeds(study: Study, measure: Measure, arm: str) -> Estimate | None:
+    """Return a measure's mean over an arm's seeds with its interval; None without completed trials."""
     values = list(study.values(measure, arm).values())
     return estimate(np.array(values)) if values else None
 
 
-def difference_table(document: Document, study: Study, measure: Measure) -> None:
+def difference_table(study: Study, measure: Measure) -> Table:
+    """Return the differences of a measure, paired by seed."""
     rows = []
     for arm, against in study.comparisons:
         differences = study.differences(measure, arm, against)
-        rows.append((arm, against, show(estimate(differences) if len(differences) else None, signed=True)))
-    document.table(("arm", "against", f"difference of the {measure.title} ({measure.unit})"), rows, words=("against",))
+        rows.append((arm, against, estimate(differences) if len(differences) else None))
+    difference = Column(f"difference of the {measure.title} ({measure.unit})", text=signed)
+    return Table(("arm", "against", difference), rows, words=("against",))

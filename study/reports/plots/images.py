@@ -1,0 +1,81 @@
+"""Fields of colour and small pictures: heat maps, confusion matrices, rows of images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from study.reports.plots import style
+from study.reports.plots.style import INK, panel, short
+
+MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
+NOTHING = 5e-5  # a share that would be written as 0.0 %
+
+
+def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str) -> Figure:
+    """Draw a table of numbers (rows, columns) as coloured fields with the numbers written in; NaN stays empty."""
+    figure, axes = panel(title, "", "", height=1.2 + 0.45 * len(rows))
+    axes.grid(visible=False)
+    axes.imshow(values, cmap="viridis", aspect="auto")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for i, j in np.argwhere(np.isfinite(values)):
+        colour = "black" if values[i, j] > middle else "white"
+        axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", color=colour, fontsize=10)
+    axes.set_xticks(range(len(columns)), [short(column) for column in columns])
+    axes.set_yticks(range(len(rows)), [short(row) for row in rows])
+    return figure
+
+
+def confusion(counts: np.ndarray, title: str) -> Figure:
+    """Draw a confusion matrix (classes, classes) with the shares of the true class in percent."""
+    figure, axes = panel(title, "predicted class", "true class", height=4.4)
+    confusion_on(axes, counts, percent=True)
+    return figure
+
+
+def confusion_on(axes: Axes, counts: np.ndarray, percent: bool = False) -> None:
+    """Shade each field by its share of the true class, and write in its count or share, unless there are many classes.
+
+    Fields of zero stay empty.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    numbers, form = (np.where(shares >= NOTHING, 100 * shares, 0), "{:.1f}") if percent else (counts, "{}")
+    axes.grid(visible=False)
+    # Errors are a few in a thousand: a square-root scale lets them be seen beside the diagonal.
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    if len(counts) > MOST_NUMBERED:
+        return
+    for i, j in np.argwhere(numbers):
+        colour = "white" if shares[i, j] > 0.3 else "#24292e"  # not INK: the field is light in dark mode, too
+        axes.text(j, i, form.format(numbers[i, j]), ha="center", va="center", fontsize=7.5, color=colour)
+    axes.set_xticks(range(len(counts)))
+    axes.set_yticks(range(len(counts)))
+
+
+def pictures(
+    images: Sequence[np.ndarray],
+    captions: Sequence[str],
+    title: str,
+    columns: int = 8,
+    signed: bool = False,
+    row: float = 0.78,
+) -> Figure:
+    """Draw small pictures (height, width) in rows of `row` inches, a caption below each, dark ink on white.
+
+    `signed` ones are centred on zero: blue below, red above, each picture to its own extremes.
+    """
+    lines = -(-len(images) // columns)
+    figure = style.titled(title, height=0.35 + row * lines, left=0.01, right=0.99, wspace=0.12, hspace=0.35)
+    height = figure.get_figheight()
+    figure.subplots_adjust(top=row * lines / height, bottom=0.2 / height)  # below the title, above the last captions
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        if signed:
+            reach = np.abs(image).max() or 1.0
+            axes.imshow(image, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
+        else:
+            axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="none")
+        axes.set_xlabel(short(caption), fontsize=8, color=INK, labelpad=2)
+        style.bare(axes)
+    return figure

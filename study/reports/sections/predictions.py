@@ -1,0 +1,84 @@
+"""What the arms' predictions of the test images show: confusions, prediction flips, and the images that flip."""
+
+import numpy as np
+
+from study.analysis.ablation_results import ACCURACY, Study
+from study.analysis.formatting import show_p, whole
+from study.analysis.prediction_flips import Flips, Ledger
+from study.reports.document import Document
+from study.reports.plots import images, style
+from study.reports.table import Column, Table
+from study.training.metrics import confusion
+
+GALLERIES = 3
+SHOWN = 16  # images of a gallery
+SMALLEST = 8  # pixels: a side below which images are not worth showing
+
+
+def confusions(document: Document, study: Study) -> None:
+    finished = [(arm.values[ACCURACY.metric], arm.name) for arm in study.arms if arm.name in study.predictions]
+    ranked = [name for value, name in sorted(finished, key=lambda one: one[0].mean if one[0] else 0)]
+    if not ranked or not study.test_set:
+        return
+    labels = study.test_set[0]
+    every = [predicted for by_seed in study.predictions.values() for predicted in by_seed.values()]
+    classes = 1 + int(max(labels.max(), *(predicted.max() for predicted in every)))
+    document.heading("Which classes are confused")
+    drawn = {}
+    for name, arm in (("best", ranked[-1]), ("worst", ranked[0])):
+        by_seed = list(study.predictions[arm].values())
+        counts = np.mean([confusion(predicted, labels, classes) for predicted in by_seed], axis=0)
+        drawn[f"confusion_{name}"] = images.confusion(counts, f"{name} arm by validation: {arm}")
+    document.figures(drawn)
+    document.text("Shares of the true class in percent, on the test images, averaged over the arm's seeds.")
+
+
+def flips(document: Document, study: Study) -> None:
+    book, test_set = study.ledger, study.test_set
+    if not book or not test_set:
+        return
+    document.heading("Prediction flips")
+    between = (Column(f"flips between two {what}", text=whole) for what in ("arms", "seeds"))
+    columns = [*map(Column, ("arm", "against", "fixed", "broken")), Column("McNemar's p", text=show_p), *between]
+    rows = (
+        (one.arm, one.against, len(one.fixed), len(one.broken), one.p, one.a_pair, book.seed_flips[one.against])
+        for one in book.flips
+    )
+    document.table(Table(columns, rows, words=("against",)))
+    document.text(
+        f"Fixed: of the {book.images:,} test images, those that most seeds of the arm get right, but not most seeds of "
+        "the other. Broken: the reverse. p: McNemar's exact test of the two numbers, not corrected. The last two "
+        "columns count the images that two trials disagree about: two arms with the same seed, and two seeds of the "
+        "arm compared against, which shows how many flips are noise."
+    )
+    _galleries(document, book, *test_set)
+
+
+def _galleries(document: Document, book: Ledger, labels: np.ndarray, pictures: np.ndarray) -> None:
+    shown = pictures.ndim == 3 and min(pictures.shape[1:]) >= SMALLEST
+    drawn = {}
+    if shown:
+        most = sorted(book.flips, key=lambda flips: -len(flips.fixed) - len(flips.broken))[:GALLERIES]
+        for number, flips in enumerate(most, start=1):
+            for word, indices in (("fixes", flips.fixed), ("breaks", flips.broken)):
+                if len(indices):
+                    title = _gallery_title(flips, word, len(indices))
+                    drawn[f"flips_{number}_{word}"] = _gallery(book, labels, pictures, indices, title)
+    document.heading("Images that every trial gets wrong", 3)
+    document.text(f"{len(book.never_right):,} of {book.images:,}, in {book.trials} trials of all arms.")
+    if shown and len(book.never_right):
+        title = f"Every trial gets these wrong ({min(SHOWN, len(book.never_right))} of {len(book.never_right):,})"
+        drawn = {"never_right": _gallery(book, labels, pictures, book.never_right, title)} | drawn
+    if drawn:
+        document.figures(drawn)
+        document.text("Below each image: its label → the class that most of the trials that get it wrong choose.")
+
+
+def _gallery_title(flips: Flips, word: str, number: int) -> str:
+    shown = f", {SHOWN} of {number:,}" if number > SHOWN else f", {number}"
+    return f"{flips.arm} {word}{shown}"
+
+
+def _gallery(book: Ledger, labels: np.ndarray, pictures: np.ndarray, indices: np.ndarray, title: str) -> style.Figure:
+    captions = [f"{labels[index]} → {book.taken_for[index]}" for index in indices[:SHOWN]]
+    return images.pictures([*pictures[indices[:SHOWN]]], captions, title)

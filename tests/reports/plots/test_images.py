@@ -1,0 +1,32 @@
+import xml.etree.ElementTree as ET
+
+import numpy as np
+
+from study.reports.plots import images, style
+
+
+def words(figure) -> list[str]:
+    """The texts of a figure, as they stand in its SVG."""
+    root = ET.fromstring(style.svg(figure))
+    return ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_map_has_its_numbers_and_leaves_out_what_is_missing():
+    text = words(images.heat(np.array([[91.471, np.nan]]), ["r"], ["c", "d"], "accuracy"))
+    assert "91.47" in text and "nan" not in text and {"r", "c", "d"} <= set(text)
+
+
+def test_confusions_are_shares_in_percent():
+    axes = images.confusion(np.array([[18, 2], [0, 7]]), "plain").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["90.0", "10.0", "100.0"]
+    assert list(images.confusion(np.eye(40), "many classes").axes[0].texts) == []
+
+
+def test_pictures_stand_in_rows_with_their_captions():
+    tiles = [np.full((28, 28), shade, np.uint8) for shade in range(10)]
+    figure = images.pictures(tiles, [f"{number} → 9" for number in range(10)], "Ten")
+    assert len(figure.axes) == 10
+    assert [axes.get_xlabel() for axes in figure.axes][:2] == ["0 → 9", "1 → 9"]
+    assert figure.axes[0].images[0].get_clim() == (0, 255)
+    signed = images.pictures([np.array([[-2.0, 1.0]])], ["unit"], "Weights", signed=True)
+    assert signed.axes[0].images[0].get_clim() == (-2, 2)
