@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
-from study.analysis.search_results import SearchStudy
+from study.analysis.search_results import SearchResults
 from study.data.dataset import Dataset
 from study.execution.queue import Progress
 from study.execution.storage import has_password, without_password
@@ -131,7 +131,7 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def print_findings(console: Console, study: Study, verdicts: bool = True) -> None:
+def print_findings(console: Console, study: AblationResults, verdicts: bool = True) -> None:
     """Print the table of the arms and, unless they are not asked for, that of the verdicts, with their notes."""
     console.print()
     print_table(console, ablation_tables.arms_table(study.arms))
@@ -143,7 +143,7 @@ def print_findings(console: Console, study: Study, verdicts: bool = True) -> Non
         console.print()
 
 
-def print_search(console: Console, study: SearchStudy) -> None:
+def print_search(console: Console, study: SearchResults) -> None:
     """Print the ten best configurations, the importances, the ranges to widen, and a caution."""
     console.print()
     if study.top:

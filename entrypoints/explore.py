@@ -8,7 +8,7 @@ from study.data import profile
 from study.data.dataset import load_dataset
 from study.data.profile import Profile
 from study.reports import dataset_report, dataset_tables
-from study.tracking import runs
+from study.tracking import runs, tags
 from study.workflows.common import open_run
 
 OPTIONS = (
@@ -26,8 +26,8 @@ def main(*, data: str, validation: str, seed: int) -> None:
     console = program.console()
     click.echo(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
     params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(seed)}
-    tags = runs.data_tags(dataset) | {"task": "explore"}
-    with open_run(f"explore {dataset.name}", params=params, tags=tags) as run:
+    marks = runs.data_tags(dataset) | {tags.TASK: "explore"}
+    with open_run(f"explore {dataset.name}", params=params, marks=marks) as run:
         found = profile.profile(dataset, seed, dataset_report.SAMPLES)
         _print(console, found)
         page = dataset_report.log(run, found, dataset, seed)

@@ -61,7 +61,7 @@ class Effect:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class AblationResults:
     """An ablation as MLflow remembers it; `pairs` says whether all pairs of arms are compared.
 
     Results are derived from the trials on first use, and kept.
@@ -193,7 +193,7 @@ def padded(rows: list[list[float]]) -> np.ndarray:
     return np.array([[*row, *[np.nan] * (longest - len(row))] for row in rows])
 
 
-def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Study:
+def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> AblationResults:
     """Return the ablation of this run, its arms compared as the run says or as `compare` says (one of COMPARE).
 
     Raises TrackingError if there is no such run, or if it is not an ablation.
@@ -204,7 +204,7 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Stud
         parent = records.study_of(record)
         hint = f"It belongs to the study run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
         raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
-    return Study(
+    return AblationResults(
         client=client,
         record=record,
         ablation=parse_ablation(definition.decode(), record.tags["task"], f"{run_id}/{ABLATION}", least_arms=1),

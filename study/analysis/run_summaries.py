@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.analysis.ablation_results import ACCURACY, MEASURES, Arm, Study
-from study.analysis.search_results import SearchStudy
+from study.analysis.ablation_results import ACCURACY, MEASURES, AblationResults, Arm
+from study.analysis.search_results import SearchResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Verdict
 from study.tracking import tags
@@ -32,7 +32,7 @@ class StudySummary:
 # --- an ablation --------------------------------------------------------------------------------------
 
 
-def summarize_ablation(study: Study) -> StudySummary:
+def summarize_ablation(study: AblationResults) -> StudySummary:
     """Return each arm's mean accuracy, each difference with its interval (in points), counts, and the verdicts.
 
     The accuracy is a share, as in the trials. The end of a name is `tags.key` of the arm, or of the pair.
@@ -54,7 +54,7 @@ def summarize_ablation(study: Study) -> StudySummary:
     return StudySummary(metrics, marks)
 
 
-def _in_a_line(study: Study) -> str:
+def _in_a_line(study: AblationResults) -> str:
     """Return the verdicts by their kind: ``helps: a, b; hurts: c``."""
     by_kind: dict[str, list[str]] = {}
     for verdict in study.verdicts:
@@ -63,12 +63,12 @@ def _in_a_line(study: Study) -> str:
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())[:MOST_CHARACTERS]
 
 
-def summarize_arms(study: Study) -> dict[str, ArmSummary]:
+def summarize_arms(study: AblationResults) -> dict[str, ArmSummary]:
     """Return for each arm what its run shows: means over the seeds, with intervals, and the verdict."""
     return {arm.name: _summarize_arm(study, arm) for arm in study.arms}
 
 
-def _summarize_arm(study: Study, arm: Arm) -> ArmSummary:
+def _summarize_arm(study: AblationResults, arm: Arm) -> ArmSummary:
     metrics: dict[str, float] = {tags.TRIALS_COMPLETE: arm.trials, tags.TRIALS_FAILED: arm.failed}
     for measure in MEASURES:
         if value := arm.values[measure.metric]:
@@ -145,14 +145,14 @@ def _interval(name: str, value: Estimate, scale: float = 1, end: str = "") -> di
     return metrics
 
 
-def _key(study: Study, verdict: Verdict) -> str:
+def _key(study: AblationResults, verdict: Verdict) -> str:
     return tags.key(verdict.arm, verdict.against) if study.pairs else tags.key(verdict.arm)
 
 
 # --- a search -----------------------------------------------------------------------------------------
 
 
-def summarize_search(study: SearchStudy) -> StudySummary:
+def summarize_search(study: SearchResults) -> StudySummary:
     """Return the best value with its standard error, counts, and the best settings."""
     metrics: dict[str, float] = {
         tags.TRIALS_COMPLETE: len(study.complete),
@@ -160,9 +160,9 @@ def summarize_search(study: SearchStudy) -> StudySummary:
         tags.TRIALS_FAILED: len(study.failed),
     }
     marks = {tags.KIND: tags.STUDY_KIND}
-    if study.best:
+    if study.best and (value := study.value(study.best)) is not None:
         name = f"best_model_{study.search.metric}"
-        metrics[name] = study.value(study.best)
+        metrics[name] = value
         if (error := study.error(study.best)) is not None:
             metrics[f"{name}_se"] = error
         marks |= {

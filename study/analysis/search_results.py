@@ -43,7 +43,7 @@ OBJECTIVES = {
 
 
 @dataclass(frozen=True, eq=False)
-class SearchStudy:
+class SearchResults:
     """A search as MLflow remembers it: the last finished try of each slot, in the order of the slots.
 
     Results are derived from the trials on first use, and kept.
@@ -215,7 +215,7 @@ def is_search(client: store.MlflowClient, run_id: str) -> bool:
     return records.read_run(client, run_id).tags.get("task") == TASK
 
 
-def read(client: store.MlflowClient, run_id: str) -> SearchStudy:
+def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     """Return the search of this run; raises TrackingError if there is no such run, or if it is not a search."""
     record = records.read_run(client, run_id)
     definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
@@ -224,7 +224,7 @@ def read(client: store.MlflowClient, run_id: str) -> SearchStudy:
         hint = f"It belongs to the study run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
         raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
     search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
-    return SearchStudy(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
+    return SearchResults(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
 
 
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:

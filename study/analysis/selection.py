@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from study.analysis.ablation_results import ACCURACY, Study
+from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
@@ -151,7 +151,7 @@ def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
 
-def decide(study: Study, champion: str | None) -> Decision:
+def decide(study: AblationResults, champion: str | None) -> Decision:
     """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
 
     An arm that lost seeds which others finished cannot win: its mean covers the survivors only. Raises
@@ -177,7 +177,7 @@ def decide(study: Study, champion: str | None) -> Decision:
     )
 
 
-def _difference(study: Study, arm: str, against: str | None) -> Estimate | None:
+def _difference(study: AblationResults, arm: str, against: str | None) -> Estimate | None:
     if against is None:
         return None
     differences = study.differences(ACCURACY, arm, against)

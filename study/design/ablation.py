@@ -80,7 +80,7 @@ class Ablation:
             return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
         return [(name, self.reference.name) for name in names if name != self.reference.name]
 
-    def cells(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
+    def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
         """Return the trials of all arms, seed by seed, so that a partial study can be compared too."""
         common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [

@@ -16,7 +16,7 @@ from study.design.search import Search
 from study.execution import attributes, recovery, reuse
 from study.execution.queue import Assignment, Queue, equal_point
 from study.execution.storage import FAULTS
-from study.tracking import records, runs
+from study.tracking import records, runs, tags
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
 from study.tracking.store import FAULTS as TRACKING_FAULTS
@@ -155,18 +155,17 @@ class TrialRunner:
 
     def _start_run(self, trial: optuna.Trial, config: TrialConfig, mark: str) -> Run:
         own = trial.user_attrs
-        tags = {
-            "slot": own[attributes.SLOT],
-            "seed": config.seed,
-            "optuna_study": self.queue.study_name,
-            "optuna_trial": trial.number,
-            "fingerprint": mark,
-        }
-        if attributes.ARM in own:
-            tags["arm"] = own[attributes.ARM]
+        arm = own.get(attributes.ARM)
+        marks = {
+            tags.SLOT: own[attributes.SLOT],
+            tags.SEED: config.seed,
+            tags.OPTUNA_STUDY: self.queue.study_name,
+            tags.OPTUNA_TRIAL: trial.number,
+            tags.FINGERPRINT: mark,
+        } | ({tags.ARM: arm} if arm else {})
         return runs.start_trial_run(
-            self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | tags,
-            parent=self.arms.get(own.get(attributes.ARM)),
+            self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | marks,
+            parent=self.arms.get(arm) if arm else None,
         )  # fmt: skip
 
     # --- execute ------------------------------------------------------------------------------------
@@ -200,7 +199,7 @@ class TrialRunner:
         """Report to Optuna what a run has recorded, and return how it ended."""
         for number, metrics in enumerate(epochs, start=1):
             trial.report(metrics[self.metric], number)
-        if record.tags["state"] == "pruned":
+        if record.tags[tags.STATE] == tags.PRUNED:
             return Outcome(Ending.PRUNED)
         return Outcome(Ending.COMPLETE, record.metrics[f"model_{self.metric}"])
 

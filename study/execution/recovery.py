@@ -26,7 +26,7 @@ from study.base.processes import is_gone
 from study.execution import optuna_internals
 from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, slot_of, tries_before, tries_counted
 from study.execution.storage import GRACE_SECONDS
-from study.tracking import records, runs, store
+from study.tracking import records, runs, store, tags
 
 RETRIES = 2  # of a trial whose workers died
 
@@ -112,7 +112,7 @@ def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         alive = {str(trial.number) for trial in running}
         for record in records.read_trials(client, study_run_id):
-            if record.status == "RUNNING" and record.tags.get("optuna_trial") not in alive:
+            if record.status == "RUNNING" and record.tags.get(tags.OPTUNA_TRIAL) not in alive:
                 with contextlib.suppress(Exception):
                     runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
 

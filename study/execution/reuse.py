@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from study.base.errors import TrackingError
 from study.data.dataset import Dataset
-from study.tracking import records, store
+from study.tracking import records, store, tags
 from study.tracking.artifacts import BY_EPOCH, PREDICTIONS
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
@@ -60,5 +60,6 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     run.log_summary(metrics)
     run.log_files(files)
     run.log_model(model, dataset.image_shape, dataset.classes)
-    run.set_tags({"state": "complete", "reused_from": equal.record.tags.get("reused_from", equal.record.run_id)})
+    first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
+    run.set_tags({tags.STATE: tags.COMPLETE, tags.REUSED_FROM: first})
     run.end("FINISHED")

@@ -6,7 +6,7 @@ import numpy as np
 
 from study.data.dataset import SPLITS, Dataset
 from study.reports.plots import style, trial
-from study.tracking import runs
+from study.tracking import runs, tags
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
 from study.training import diagnostics, loop, network
 from study.training.config import TrialConfig
@@ -43,7 +43,7 @@ def run_trial(
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
-    record.set_tags({"state": result.state})
+    record.set_tags({tags.STATE: result.state})
     record.end("FAILED" if result.state == "diverged" else "FINISHED", result.reason)
     return result
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import RESOLUTION, Kind
 from study.design.ablation import Arm as ArmSettings
@@ -26,7 +26,7 @@ KINDS = {
 FEW = 4  # untested arms, up to which each is named
 
 
-def write(study: Study) -> dict[str, str]:
+def write(study: AblationResults) -> dict[str, str]:
     """Return the report's files by their path in its folder: an HTML page, the same as Markdown, figures, tables."""
     document = Document(f"{study.ablation.task}: {study.ablation.question}")
     _introduce(document, study)
@@ -42,7 +42,7 @@ def write(study: Study) -> dict[str, str]:
     return document.written(study_report.NAME)
 
 
-def log(study: Study) -> str:
+def log(study: AblationResults) -> str:
     """Write the report, the tables and the description into the study's run; return the HTML page's path.
 
     Raises TrackingError where that cannot be written.
@@ -61,7 +61,7 @@ def log(study: Study) -> str:
     return study_report.keep(study.client, study.record.run_id, write(study), files, description)
 
 
-def summary(study: Study) -> str:
+def summary(study: AblationResults) -> str:
     """Return question, tables and verdicts as Markdown, short enough to be a run's description."""
     document = Document(study.ablation.question)
     _introduce(document, study)
@@ -70,14 +70,14 @@ def summary(study: Study) -> str:
     return document.markdown().partition("\n\n")[2]
 
 
-def _introduce(document: Document, study: Study) -> None:
+def _introduce(document: Document, study: AblationResults) -> None:
     study_report.warn_of_substitute(document, study.record.tags)
     if study.ablation.known:
         document.text(plain(study.ablation.known))
     document.text("**In short.** " + in_short(study))
 
 
-def in_short(study: Study) -> str:
+def in_short(study: AblationResults) -> str:
     """Return the verdicts in a line or two, grouped by kind."""
     parts = []
     for kind, words in KINDS.items():
@@ -93,7 +93,7 @@ def in_short(study: Study) -> str:
     return f"{start}: {'; '.join(parts)}."
 
 
-def _plan(document: Document, study: Study) -> None:
+def _plan(document: Document, study: AblationResults) -> None:
     document.heading("Plan")
     ablation, tags = study.ablation, study.record.tags
     seeds = sorted({int(trial.tags["seed"]) for trial in study.trials})
@@ -122,13 +122,13 @@ def _settings(arm: ArmSettings) -> str:
     return ", ".join(f"{name}={value_text(value)}" for name, value in arm.settings.items()) or "nothing"
 
 
-def _arms(document: Document, study: Study) -> None:
+def _arms(document: Document, study: AblationResults) -> None:
     document.heading("Arms")
     document.table(ablation_tables.arms_table(study.arms))
     document.text(ablation_tables.NOTE)
 
 
-def _verdicts(document: Document, study: Study, pictures: bool = True) -> None:
+def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:
     document.heading("Verdicts")
     document.table(ablation_tables.verdicts_table(study.verdicts))
     document.text(ablation_tables.VERDICT_NOTE)
@@ -147,7 +147,7 @@ def _verdicts(document: Document, study: Study, pictures: bool = True) -> None:
         document.text(ablation_tables.EFFECT_NOTE)
 
 
-def _curves(document: Document, study: Study) -> None:
+def _curves(document: Document, study: AblationResults) -> None:
     panels_of = {
         "val_cross_entropy": ("Validation loss, without penalty", "cross-entropy (nats)", 1),
         "val_accuracy": ("Validation accuracy", "accuracy (%)", 100),
@@ -166,7 +166,7 @@ def _curves(document: Document, study: Study) -> None:
     document.text("Lines: the mean over the seeds, up to the last epoch that all of them reached. Bands: their range.")
 
 
-def _provenance(document: Document, study: Study) -> None:
+def _provenance(document: Document, study: AblationResults) -> None:
     entry_point = "ablation" if "task" in study.record.params else "promote"  # whose race is an ablation as well
     study_report.provenance(document, entry_point, study.record, study.trials)
     document.text(

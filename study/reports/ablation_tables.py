@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from study.analysis.ablation_results import MEASURES, Arm, Study
+from study.analysis.ablation_results import MEASURES, AblationResults, Arm
 from study.analysis.formatting import show, show_p
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import RESOLUTION, Kind, Verdict
@@ -71,7 +71,7 @@ def _verdict_text(verdict: Verdict) -> str:
     return f"{MARKS[verdict.kind]} {verdict.sentence}"
 
 
-def effects_table(study: Study) -> Table:
+def effects_table(study: AblationResults) -> Table:
     """Return the main effects and interactions of a grid."""
     rows = (("interaction" if one.interaction else "main effect", one.name, one.points) for one in study.effects)
     return Table(("kind", "of", Column("val accuracy (points)", text=signed)), rows, words=("of",))

@@ -1,7 +1,7 @@
 """The report of a search, from MLflow alone: the best configurations, how sure they are, and what mattered."""
 
 from study.analysis.formatting import count, percent, show
-from study.analysis.search_results import SearchStudy, slot_of, state_of
+from study.analysis.search_results import SearchResults, slot_of, state_of
 from study.analysis.statistics import Estimate
 from study.design.search import Search
 from study.reports import mlflow_runs, study_report
@@ -28,7 +28,7 @@ CAUTION = (
 )
 
 
-def write(study: SearchStudy) -> dict[str, str]:
+def write(study: SearchResults) -> dict[str, str]:
     """Return the report's files by their path in its folder: one HTML page, the same as Markdown, figures."""
     document = Document(f"search {study.record.tags['study']}")
     document.text(f"On {plain(study.record.tags['dataset_title'])}: {plain(study.search.words)}.")
@@ -41,7 +41,7 @@ def write(study: SearchStudy) -> dict[str, str]:
     return document.written(study_report.NAME)
 
 
-def log(study: SearchStudy) -> str:
+def log(study: SearchResults) -> str:
     """Write the report, the table of trials and the description into the search's run; return the HTML page's path.
 
     Raises TrackingError where that cannot be written.
@@ -51,7 +51,7 @@ def log(study: SearchStudy) -> str:
     return study_report.keep(study.client, study.record.run_id, write(study), files, summary(study))
 
 
-def summary(study: SearchStudy) -> str:
+def summary(study: SearchResults) -> str:
     """Return space, findings and the best configurations as Markdown, short enough to be a run's description."""
     document = Document("search")
     document.text(f"**{plain(study.search.words)}**")
@@ -63,7 +63,7 @@ def summary(study: SearchStudy) -> str:
 # --- tables and sentences, which a terminal shows too -----------------------------------------------
 
 
-def top_table(study: SearchStudy, by_field: bool = False) -> Table:
+def top_table(study: SearchResults, by_field: bool = False) -> Table:
     """Return the ten best configurations, the best first, with their settings in one column or one for each field."""
     fields = [dimension.field for dimension in study.search.space.dimensions] if by_field else []
     rows = []
@@ -85,7 +85,7 @@ def space_table(search: Search) -> Table:
     return Table(("field", "range", "first trial"), rows, words=("range",))
 
 
-def trials_table(study: SearchStudy) -> Table:
+def trials_table(study: SearchResults) -> Table:
     """Return every trial in full precision: how it ended, its value, its fields."""
     fields = [dimension.field for dimension in study.search.space.dimensions]
     columns = ("slot", "state", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields, "reason",
@@ -101,7 +101,7 @@ def trials_table(study: SearchStudy) -> Table:
     return Table(columns, rows)
 
 
-def value_cell(study: SearchStudy, trial: RunRecord) -> str:
+def value_cell(study: SearchResults, trial: RunRecord) -> str:
     """Return a trial's value with its standard error, with the digits that the error justifies."""
     value, error, scale = study.value(trial), study.error(trial), study.objective.scale
     if value is None:
@@ -111,7 +111,7 @@ def value_cell(study: SearchStudy, trial: RunRecord) -> str:
     return show(Estimate(scale * value, scale * error, 1))
 
 
-def behind_cell(study: SearchStudy, trial: RunRecord) -> str:
+def behind_cell(study: SearchResults, trial: RunRecord) -> str:
     """Return how far a trial lies behind the best, in standard errors of the best."""
     best = study.ranked[0]
     if trial is best:
@@ -122,7 +122,7 @@ def behind_cell(study: SearchStudy, trial: RunRecord) -> str:
     return f"{times:.2f}" + (" (within)" if times < 1 else "")
 
 
-def importance_line(study: SearchStudy) -> str:
+def importance_line(study: SearchResults) -> str:
     """Return the importances of the fields in a sentence."""
     if study.no_importances:
         return f"No importances of the fields: {study.no_importances}."
@@ -130,12 +130,12 @@ def importance_line(study: SearchStudy) -> str:
     return f"What mattered most (PED-ANOVA, {len(study.ranked)} complete trials): {shares}."
 
 
-def edge_lines(study: SearchStudy) -> list[str]:
+def edge_lines(study: SearchResults) -> list[str]:
     """Return a warning for each field whose best value lies at an end of its range."""
     return [f"{edge.words}: a better value may lie beyond it." for edge in study.edges]
 
 
-def in_short(study: SearchStudy) -> list[str]:
+def in_short(study: SearchResults) -> list[str]:
     """Return the findings of the search in sentences of plain text."""
     if study.best:
         found = f"The best {study.objective.label} is {value_cell(study, study.best)} (standard error), of "
@@ -147,19 +147,19 @@ def in_short(study: SearchStudy) -> list[str]:
     return [found, trials, importance_line(study), *edge_lines(study)]
 
 
-def _settings(study: SearchStudy, trial: RunRecord) -> str:
+def _settings(study: SearchResults, trial: RunRecord) -> str:
     return settings_text(study.settings(trial), brief)
 
 
 # --- the sections -----------------------------------------------------------------------------------
 
 
-def _introduce(document: Document, study: SearchStudy) -> None:
+def _introduce(document: Document, study: SearchResults) -> None:
     study_report.warn_of_substitute(document, study.record.tags)
     document.text("**In short.**", "\n".join(f"- {plain(sentence)}" for sentence in in_short(study)))
 
 
-def _top(document: Document, study: SearchStudy) -> None:
+def _top(document: Document, study: SearchResults) -> None:
     document.heading("The best configurations")
     if not study.top:
         document.text("No trial is complete.")
@@ -169,7 +169,7 @@ def _top(document: Document, study: SearchStudy) -> None:
     document.text(f"{CAUTION} {again} trains the best again with fresh seeds and tests the winner once.")
 
 
-def _course(document: Document, study: SearchStudy) -> None:
+def _course(document: Document, study: SearchResults) -> None:
     if not any(study.curve(trial) for trial in study.trials):
         return
     document.heading("How the search went")
@@ -179,7 +179,7 @@ def _course(document: Document, study: SearchStudy) -> None:
     _add(document, drawn)
 
 
-def _what_mattered(document: Document, study: SearchStudy) -> None:
+def _what_mattered(document: Document, study: SearchResults) -> None:
     document.heading("What mattered")
     document.text(plain(importance_line(study)))
     if study.importances:
@@ -200,6 +200,6 @@ def _add(document: Document, drawn: dict[str, Interactive]) -> None:
     document.interactive(drawn, drawing.library())
 
 
-def _space(document: Document, study: SearchStudy) -> None:
+def _space(document: Document, study: SearchResults) -> None:
     document.heading("What was searched")
     document.table(space_table(study.search))

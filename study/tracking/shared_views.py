@@ -63,8 +63,8 @@ def _studies() -> dict[str, object]:
     best = f"best_{tags.MODEL_VAL_CROSS_ENTROPY}"
     columns = (*COLUMNS, _metric(tags.TRIALS_PRUNED), _metric(best), _metric(f"{best}_se"))
     state = _table(f"tags.{tags.KIND} != '{tags.TRIAL_KIND}'", "attributes.start_time", columns)
-    state["columnWidths"] |= {_tag(tags.VERDICT): 280}  # all of a study's in a line
-    return state
+    # All verdicts of a study in a line.
+    return state | {"columnWidths": {name: _width(name) for name in columns} | {_tag(tags.VERDICT): 280}}
 
 
 def _table(condition: str, sort: str, columns: tuple[str, ...]) -> dict[str, object]:

@@ -6,15 +6,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from study.analysis.ablation_results import Study
-from study.analysis.search_results import SearchStudy
+from study.analysis.ablation_results import AblationResults
+from study.analysis.search_results import SearchResults
 from study.base import processes
 from study.base.errors import Interrupted, in_one_line
 from study.data.dataset import Dataset
-from study.execution import attributes, recovery
+from study.execution import recovery
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
-from study.tracking import arm_runs, runs, store
+from study.tracking import arm_runs, runs, store, tags
 from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 
@@ -28,7 +28,7 @@ def open_run(
     name: str,
     *,
     params: Mapping[str, str],
-    tags: Mapping[str, object] | None = None,
+    marks: Mapping[str, object] | None = None,
     client: store.MlflowClient | None = None,
 ) -> Iterator[Run]:
     """Open this program's own run, marked with its code and its process, and end it as `ended` does.
@@ -41,7 +41,7 @@ def open_run(
     run = runs.open_study_run(client, name)
     with ended(run):
         run.log_params(params)
-        run.set_tags(runs.code_tags() | processes.this_process() | dict(tags or {}))
+        run.set_tags(runs.code_tags() | processes.this_process() | dict(marks or {}))
         yield run
 
 
@@ -99,7 +99,7 @@ def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, s
 
 def study_tags(dataset: Dataset) -> dict[str, object]:
     """Return what marks a study's run, and by it each of its trials: its data and its code."""
-    code = {"training_code": training_code_version()[:16], "libraries": training_libraries()}
+    code = {tags.TRAINING_CODE: training_code_version()[:16], tags.LIBRARIES: training_libraries()}
     return runs.data_tags(dataset) | code | runs.code_tags()
 
 
@@ -154,7 +154,7 @@ def run_trials(
 
 # --- what it came to --------------------------------------------------------------------------------
 
-S = TypeVar("S", Study, SearchStudy)  # an ablation or a search, read back
+S = TypeVar("S", AblationResults, SearchResults)  # an ablation or a search, read back
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Outcome(Generic[S]):
 
 def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
     """Return what a study came to; trials that failed without having diverged are failures."""
-    thrown = {int(trial.tags[attributes.SLOT]) for trial in study.trials if trial.tags.get("state") == "diverged"}
+    thrown = {int(trial.tags[tags.SLOT]) for trial in study.trials if trial.tags.get(tags.STATE) == tags.DIVERGED}
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.slot in thrown]
     failures = [trial for trial in failed if trial.slot not in thrown]

@@ -13,8 +13,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from study.analysis import ablation_results, search_results
-from study.analysis.ablation_results import MEASURES, Study
-from study.analysis.search_results import SearchStudy
+from study.analysis.ablation_results import MEASURES, AblationResults
+from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
@@ -43,7 +43,7 @@ class Report:
 class _Frames:
     """What the results of ablations and searches have in common."""
 
-    study: Study | SearchStudy
+    study: AblationResults | SearchResults
 
     @property
     def run_id(self) -> str:
@@ -73,7 +73,7 @@ class _Frames:
 class AblationFrames(_Frames):
     """An ablation's results as DataFrames."""
 
-    study: Study
+    study: AblationResults
 
     @cached_property
     def arms(self) -> pd.DataFrame:
@@ -117,7 +117,7 @@ class AblationFrames(_Frames):
 class SearchFrames(_Frames):
     """A search's results as DataFrames."""
 
-    study: SearchStudy
+    study: SearchResults
 
     @property
     def best(self) -> pd.Series:
@@ -157,7 +157,7 @@ def run_ablation(
     ablation, dataset = prepare.prepare_ablation(
         task, data=data, validation=validation, epochs=epochs, settings=settings
     )
-    specs = ablation.cells(seeds or ablation.seeds, dataset)
+    specs = ablation.trial_specs(seeds or ablation.seeds, dataset)
     params = {"task": task, "compare": compare, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(

@@ -16,7 +16,7 @@ from study.reports.markdown import plain
 from study.reports.plots import style
 from study.reports.plots.readings import reading_figure, sheets
 from study.reports.prediction_report import FOLDER, NAME, readings_table
-from study.tracking import records, runs, store
+from study.tracking import records, runs, store, tags
 from study.tracking.registry import Version
 from study.workflows.common import open_run
 
@@ -132,8 +132,8 @@ def log(
 ) -> tuple[str, str]:
     """Keep an answer in this program's own run; return the run's ID and the path of its page; raises TrackingError."""
     document = answer.document
-    tags = {"model_version": version.number} if version else {}
-    with open_run(answer.name, params=params, tags=tags, client=client) as run:
+    marks = {tags.MODEL_VERSION: version.number} if version else {}
+    with open_run(answer.name, params=params, marks=marks, client=client) as run:
         files = document.written(NAME) | dict(answer.files)
         run.log_files({f"{FOLDER}/{path}": content for path, content in files.items()})
         run.log_files({"predictions.csv": readings_table(answer.readings).csv()})

@@ -18,15 +18,13 @@ from study.inference import novelty
 from study.inference.serving import log_model
 from study.reports import ablation_report, model_card
 from study.reports.markdown import plain
-from study.tracking import records, registry, runs, store
+from study.tracking import records, registry, runs, store, tags
 from study.tracking.registry import Version
 from study.tracking.runs import Run
 from study.training.config import HYPERPARAMETERS, TrialConfig, settings_text
 from study.training.metrics import Evaluation, evaluate
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
-
-MARK, AFTER = "promotion", "champion_after"  # tags of a promotion's run: its fingerprint, and who was champion then
 
 
 @dataclass(frozen=True)
@@ -72,15 +70,17 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
     if not re.fullmatch(r"[^/:@\s][^/:@]*", name):
         raise ConfigError(f"name cannot be {shown(name)}", expected="a name without / : @, such as mnist-mlp")
     client = store.connect()
-    trials = [trial for trial in records.find_trials(client, source, query) if trial.tags.get("task") != selection.TASK]
+    trials = [
+        trial for trial in records.find_trials(client, source, query) if trial.tags.get(tags.TASK) != selection.TASK
+    ]
     wanted = load_dataset(spec).sha256 if spec else None
     chosen = selection.one_dataset(trials, wanted)
     last = chosen[-1]
     dataset = load_dataset(spec or last.params["data"], last.tags["validation_rows"])
-    if dataset.sha256 != last.tags["dataset_sha256"]:
+    if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
         raise selection.PromotionError(
             "the data have changed since the trials were run", where=dataset.spec,
-            expected=f"SHA-256 {last.tags['dataset_sha256'][:12]}…", got=f"{dataset.sha256[:12]}…",
+            expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
         )  # fmt: skip
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
@@ -97,7 +97,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         entrants=entrants,
         incumbent=incumbent,
         incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
-        specs=tuple(ablation.cells(seeds, dataset, first_seed)),
+        specs=tuple(ablation.trial_specs(seeds, dataset, first_seed)),
         seeds=seeds,
         mark=selection.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
     )
@@ -106,8 +106,8 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
 def done_before(race: Race) -> str | None:
     """Return the ID of the run in which this very race was run and after which the champion is what it is now."""
     now = race.incumbent.number if race.incumbent else "none"
-    for record in records.find_tagged(race.client, MARK, race.mark):
-        if record.tags.get(AFTER) == f"{race.name} {now}":
+    for record in records.find_tagged(race.client, tags.PROMOTION, race.mark):
+        if record.tags.get(tags.CHAMPION_AFTER) == f"{race.name} {now}":
             return record.run_id
     return None
 
@@ -147,7 +147,9 @@ def run(
         else:
             promotion = _crown(race, run, outcome, decision)
         champion = registry.champion(race.client, race.name)
-        run.set_tags({MARK: race.mark, AFTER: f"{race.name} {champion.number if champion else 'none'}"})
+        run.set_tags(
+            {tags.PROMOTION: race.mark, tags.CHAMPION_AFTER: f"{race.name} {champion.number if champion else 'none'}"}
+        )
     return promotion
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from study.analysis import ablation_results
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.execution import time_estimate
@@ -33,7 +33,7 @@ def run_ablation(
     announce: Callable[[str], None] = lambda name: None,
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
-) -> Outcome[Study]:
+) -> Outcome[AblationResults]:
     """Run every trial once, each as a run below the study's, and write the comparison into that.
 
     `announce` is called once with the name by which other workers can join, `observe` about twice a second with the
@@ -65,7 +65,7 @@ def run_specs(
     announce: Callable[[str], None] = lambda name: None,
     open_test: bool = True,
     reuse: bool = True,
-) -> Outcome[Study]:
+) -> Outcome[AblationResults]:
     """Run an ablation's trials below an open run, which gets its description, report and tables, and stays open.
 
     With `open_test` false no trial sees a test row; with `reuse` a trial that the store has already is carried over.
@@ -93,7 +93,7 @@ def describe(
     open_test: bool,
 ) -> None:
     """Describe in its run the study of this name."""
-    run.set_tags({"task": ablation.task, "study": name} | study_tags(dataset))
+    run.set_tags({tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
     run.log_dataset(dataset)
     files: dict[str, bytes | str] = {"plan.csv": plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from study.analysis import search_results
-from study.analysis.search_results import SearchStudy
+from study.analysis.search_results import SearchResults
 from study.base import processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
@@ -17,7 +17,7 @@ from study.execution.queue import Assignment, Progress, Queue, create_queue, fin
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import search_report
-from study.tracking import records, runs, store
+from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
 from study.training.config import FIELDS
@@ -38,7 +38,7 @@ def run_search(
     observe: Callable[[list[Progress]], None],
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
-) -> Outcome[SearchStudy]:
+) -> Outcome[SearchResults]:
     """Begin or resume the search of this name, until its budget is spent; each trial is a run below the search's.
 
     No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A search does
@@ -103,7 +103,7 @@ def open_search(client: store.MlflowClient, name: str) -> Run:
 def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapping[str, str], reuse: bool) -> None:
     """Describe a new search in its run, and let its workers know what they have to."""
     run.log_params(params)
-    run.set_tags({"task": TASK, "study": queue.study_name} | study_tags(dataset) | processes.this_process())
+    run.set_tags({tags.TASK: TASK, tags.STUDY: queue.study_name} | study_tags(dataset) | processes.this_process())
     run.log_dataset(dataset)
     run.log_files({SEARCH: search.as_yaml()})
     runs.describe(run, f"**{search.words}**")
@@ -118,7 +118,7 @@ def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowC
     if runs.begun_run() not in (None, before.run_id):
         pointer = runs.open_study_run(client, f"search {queue.study_name} (resumed)")
         runs.describe(pointer, f"This resumes the search in run `{before.run_id}`; its trials are there.")
-        pointer.set_tags({"continues": before.run_id} | processes.this_process())
+        pointer.set_tags({tags.CONTINUES: before.run_id} | processes.this_process())
         pointer.end("FINISHED")
     run = Run(client, before.run_id)
     run.reopen()

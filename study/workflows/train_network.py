@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from study.base.processes import ParentWatch
 from study.data.dataset import Dataset
-from study.tracking import records, runs
+from study.tracking import records, runs, tags
 from study.training.config import HYPERPARAMETERS, TrialConfig
 from study.training.fingerprint import fingerprint, training_code_version, training_libraries
 from study.workflows.common import open_run
@@ -31,12 +31,12 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     TrackingError, and Interrupted when the person, or the end of `mlflow run`, stops it.
     """
     config = config.replace({"data": dataset.spec, "validation": len(dataset.validation)})
-    tags = {
-        "task": "train",
-        "seed": config.seed,
-        "fingerprint": fingerprint(config, dataset.sha256, len(dataset.validation)),
-        "training_code": training_code_version()[:16],
-        "libraries": training_libraries(),
+    marks = {
+        tags.TASK: "train",
+        tags.SEED: config.seed,
+        tags.FINGERPRINT: fingerprint(config, dataset.sha256, len(dataset.validation)),
+        tags.TRAINING_CODE: training_code_version()[:16],
+        tags.LIBRARIES: training_libraries(),
     }
     parent = ParentWatch()
 
@@ -44,7 +44,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         on_epoch(epoch)
         parent.check()
 
-    with open_run(name_of(config), params=config.as_text(), tags=runs.data_tags(dataset) | tags) as run:
+    with open_run(name_of(config), params=config.as_text(), marks=runs.data_tags(dataset) | marks) as run:
         from study.execution import run_trial  # imports TensorFlow: ten seconds, spent only when the rest is in order
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)

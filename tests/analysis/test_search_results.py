@@ -12,7 +12,7 @@ from study.tracking.store import connect
 pytestmark = pytest.mark.usefixtures("store")
 
 
-def search(*trials: Trial, **how) -> search_results.SearchStudy:
+def search(*trials: Trial, **how) -> search_results.SearchResults:
     return written_search.read(written_search.write(trials, **how))
 
 

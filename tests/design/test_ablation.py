@@ -273,7 +273,7 @@ def test_cells_differ_only_in_arm_and_seed(digits):
 def test_another_baseline_changes_every_arm_and_not_the_original(digits):
     study = load_ablation("dropout")
     changed = study.with_baseline({"hidden": "20-7", "epochs": "2"}, where="set")
-    configs = [cell.config for cell in changed.cells(1, digits)]
+    configs = [cell.config for cell in changed.trial_specs(1, digits)]
     assert {(config.network.hidden, config.training.epochs) for config in configs} == {("20-7", 2)}
     assert changed.arms == study.arms
     assert study.baseline.network.hidden == "128"

@@ -36,9 +36,9 @@ def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True) -> Outcome:
     """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
     asked = parse_ablation(arms, "same", "same.yaml")
     started = runs.open_study_run(connect(), "ablation same")
-    run_ablation.describe(asked, asked.cells(seeds, dataset), dataset, started, started.run_id, open_test)
+    run_ablation.describe(asked, asked.trial_specs(seeds, dataset), dataset, started, started.run_id, open_test)
     queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
-    queue.add_specs(asked.cells(seeds, dataset))
+    queue.add_specs(asked.trial_specs(seeds, dataset))
     queue.assign(assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
     worker.work(DEFAULT_STORAGE, started.run_id)
     study = ablation_results.read(started.client, started.run_id)

@@ -32,7 +32,9 @@ def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(new_stor
                 os.kill(int(run.data.tags["pid"]), signal.SIGKILL)
 
     with pytest.raises(WorkerError, match=r"every worker ended \(exit status -9\)"):
-        run_ablation.run_ablation(study, study.cells(1, digits), digits, params={}, worker_count=1, observe=kill_all)
+        run_ablation.run_ablation(
+            study, study.trial_specs(1, digits), digits, params={}, worker_count=1, observe=kill_all
+        )
     assert {run.info.status for run in client.search_runs(["0"])} == {"KILLED", "FAILED"}
 
 
@@ -72,7 +74,7 @@ def wait_until(condition, seconds: float = 120) -> None:
 @pytest.mark.slow
 def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
     study = load_ablation("dropout").with_baseline({"epochs": 30, "patience": None})
-    cells = study.cells(2, digits)
+    cells = study.trial_specs(2, digits)
 
     def stop(trials):
         if sum(trial.finished for trial in trials) >= 2:

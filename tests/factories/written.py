@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from study.analysis import ablation_results
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.design.ablation import parse_ablation
 from study.tracking import runs, store
 from study.tracking.artifacts import ABLATION, PREDICTIONS, TEST_SET, npy_bytes
@@ -72,6 +72,6 @@ def _write_trial(client, run_id: str, trial: Trial) -> None:
         run.end("FAILED" if trial.state in ("diverged", "failed") else "FINISHED")
 
 
-def read(run_id: str, compare: str = "auto") -> Study:
+def read(run_id: str, compare: str = "auto") -> AblationResults:
     """Return the study as it is read back."""
     return ablation_results.read(store.connect(), run_id, compare)

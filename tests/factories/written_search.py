@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from study.analysis import search_results
-from study.analysis.search_results import SearchStudy
+from study.analysis.search_results import SearchResults
 from study.design.search import TASK, Search
 from study.design.search_space import parse_space
 from study.tracking import runs, store
@@ -76,6 +76,6 @@ def _write_trial(client: store.MlflowClient, run_id: str, search: Search, trial:
         run.end("FAILED" if trial.state == "diverged" else "FINISHED" if ended else trial.state, tags.get("reason"))
 
 
-def read(run_id: str) -> SearchStudy:
+def read(run_id: str) -> SearchResults:
     """Return the search as it is read back."""
     return search_results.read(store.connect(), run_id)

@@ -32,7 +32,7 @@ def study(store, digits):
     """The grid, trained by two workers, as it is read back from MLflow."""
     Path("grid.yaml").write_text(YAML)
     grid = load_ablation("grid.yaml")
-    cells = grid.cells(grid.seeds, digits)
+    cells = grid.trial_specs(grid.seeds, digits)
     params = {"task": "grid.yaml", "compare": "baseline"}
     outcome = run_ablation.run_ablation(grid, cells, digits, params=params, worker_count=2, observe=lambda _: None)
     return ablation_results.read(connect(), outcome.study.record.run_id)
@@ -163,5 +163,5 @@ def test_lines_of_the_interaction_are_a_factors_levels(study):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_drawn_from_a_study_without_completed_trials(name, study):
-    empty = ablation_results.Study(study.client, study.record, study.ablation, (), pairs=False)
+    empty = ablation_results.AblationResults(study.client, study.record, study.ablation, (), pairs=False)
     assert not draw(name, empty).pictures

@@ -69,7 +69,7 @@ def test_trial_of_a_killed_worker_is_taken_up_by_another(kind, storage, name, st
         trials = 4
     else:
         study = load_ablation("dropout").with_baseline({"epochs": 150, "patience": None})
-        outcome = run_ablation.run_ablation(replace(study, task=name), study.cells(1, digits), digits, **how)
+        outcome = run_ablation.run_ablation(replace(study, task=name), study.trial_specs(1, digits), digits, **how)
         assert outcome.failures == []
         trials = 3
     study_name, ((lost, when),) = queue_name(client, name), killed

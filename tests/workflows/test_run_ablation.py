@@ -54,7 +54,7 @@ def run(folder, digits, worker_count, observe=lambda trials: None, reuse=True):
     sizes = load_ablation(str(folder / "sizes.yaml"))
     return run_ablation.run_ablation(
         sizes,
-        sizes.cells(sizes.seeds, digits),
+        sizes.trial_specs(sizes.seeds, digits),
         digits,
         params={"task": "sizes", "seeds": "auto"},
         worker_count=worker_count,
@@ -277,7 +277,7 @@ def test_interrupt_ends_every_run(folder, digits):
 
     sizes = load_ablation("dropout").with_baseline({"epochs": 3000})
     with pytest.raises(Interrupted, match="of 3 trials done"):
-        run_ablation.run_ablation(sizes, sizes.cells(1, digits), digits, params={}, worker_count=2, observe=stop)
+        run_ablation.run_ablation(sizes, sizes.trial_specs(1, digits), digits, params={}, worker_count=2, observe=stop)
     client = MlflowClient()
     (study,) = client.search_runs(["0"], "attributes.run_name = 'ablation dropout'")
     assert study.info.status == "KILLED"
@@ -341,7 +341,7 @@ def test_everything_reaches_a_tracking_server(server, digits, tmp_path, monkeypa
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     study = load_ablation("dropout").with_baseline({"epochs": 2})
     outcome = run_ablation.run_ablation(
-        study, study.cells(1, digits), digits, params={}, worker_count=2, observe=lambda _: None
+        study, study.trial_specs(1, digits), digits, params={}, worker_count=2, observe=lambda _: None
     )
     client, run_id, records = MlflowClient(server), outcome.study.record.run_id, outcome.study.trials
     assert [record.status for record in records] == ["FINISHED"] * 3

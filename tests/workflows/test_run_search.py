@@ -186,7 +186,7 @@ def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     worker.work(DEFAULT_STORAGE, "mine")
     arms = "question: Shared?\nbaseline: {hidden: 8, epochs: 3}\narms: {grid: {batch_size: [32, 128]}}\nseeds: 1"
     asked = parse_ablation(arms, "shared", "shared.yaml")
-    cells = asked.cells(1, few_digits)
+    cells = asked.trial_specs(1, few_digits)
     started = runs.open_study_run(run.client, "ablation shared")
     run_ablation.describe(asked, cells, few_digits, started, "shared", True)
     own, _ = create_queue(DEFAULT_STORAGE, "shared")

@@ -2,31 +2,31 @@
 
 import numpy as np
 
-from study.analysis.ablation_results import Measure, Study
+from study.analysis.ablation_results import AblationResults, Measure
 from study.analysis.statistics import Estimate, estimate
 from study.reports.ablation_tables import signed
 from study.reports.table import Column, Table
 from study.tracking.records import RunRecord
 
 
-def trials(study: Study) -> dict[str, list[RunRecord]]:
+def trials(study: AblationResults) -> dict[str, list[RunRecord]]:
     """Return the completed trials of each arm that has any, in the order of their seeds."""
     return {arm.name: list(study.finished(arm.name).values()) for arm in study.arms if arm.trials}
 
 
-def values(study: Study, measure: Measure) -> dict[str, list[float]]:
+def values(study: AblationResults, measure: Measure) -> dict[str, list[float]]:
     """Return a measure of each arm's completed trials; arms without any are left out."""
     found = {arm.name: list(study.values(measure, arm.name).values()) for arm in study.arms}
     return {arm: values for arm, values in found.items() if values}
 
 
-def over_seeds(study: Study, measure: Measure, arm: str) -> Estimate | None:
+def over_seeds(study: AblationResults, measure: Measure, arm: str) -> Estimate | None:
     """Return a measure's mean over an arm's seeds with its interval; None without completed trials."""
     values = list(study.values(measure, arm).values())
     return estimate(np.array(values)) if values else None
 
 
-def difference_table(study: Study, measure: Measure) -> Table:
+def difference_table(study: AblationResults, measure: Measure) -> Table:
     """Return the differences of a measure, paired by seed."""
     rows = []
     for arm, against in study.comparisons:

@@ -1,6 +1,6 @@
 """The gap between training and validation, by epoch and by size, and the time that early stopping saves."""
 
-from study.analysis.ablation_results import ACCURACY, Measure, Study
+from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
 from study.analysis.statistics import estimate
 from study.reports.document import Document
 from study.reports.plots import panels
@@ -11,7 +11,7 @@ GAP = Measure("model_generalization_gap", "gap", "points", 100)
 PARAMETERS = Measure("parameters", "parameters", "")
 
 
-def gap(document: Document, study: Study) -> None:
+def gap(document: Document, study: AblationResults) -> None:
     document.heading("The gap between training and validation")
     accuracy, validation = study.curves("accuracy", 100), study.curves("val_accuracy", 100)
     gaps = {arm: values - validation[arm] for arm, values in accuracy.items()}
@@ -30,7 +30,7 @@ def gap(document: Document, study: Study) -> None:
     document.table(by_arm.difference_table(study, GAP))
 
 
-def size(document: Document, study: Study) -> None:
+def size(document: Document, study: AblationResults) -> None:
     document.heading("The number of parameters")
     rows = []
     for arm in study.arms:
@@ -55,7 +55,7 @@ def size(document: Document, study: Study) -> None:
         )
 
 
-def stopping(document: Document, study: Study) -> None:
+def stopping(document: Document, study: AblationResults) -> None:
     document.heading("When training stopped, and the time saved")
     ended, kept = Measure("epochs_trained", "", ""), Measure("model_epoch", "", "")
     seconds = Measure("train_seconds", "", "s")

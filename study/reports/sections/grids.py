@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from study.analysis.ablation_results import ACCURACY, Measure, Study
+from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
 from study.reports.document import Document
 from study.reports.plots import images, panels
 from study.reports.sections import by_arm
 from study.training.config import value_text
 
 
-def _cells(study: Study, measure: Measure) -> tuple[list[str], list[list[object]], np.ndarray]:
+def _cells(study: AblationResults, measure: Measure) -> tuple[list[str], list[list[object]], np.ndarray]:
     """Return a grid's fields, their values, and the measure's mean in each cell: (levels of field 0, …)."""
     factors = study.ablation.factors
     means = [by_arm.over_seeds(study, measure, arm.name) for arm in study.ablation.arms]
@@ -17,7 +17,7 @@ def _cells(study: Study, measure: Measure) -> tuple[list[str], list[list[object]
     return list(factors), [list(values) for values in factors.values()], numbers.reshape([*map(len, factors.values())])
 
 
-def heat_maps(document: Document, study: Study) -> None:
+def heat_maps(document: Document, study: AblationResults) -> None:
     if len(study.ablation.factors) < 2:
         return
     document.heading("The grid as a map")
@@ -38,7 +38,7 @@ def heat_maps(document: Document, study: Study) -> None:
     document.figures(drawn)
 
 
-def interaction(document: Document, study: Study) -> None:
+def interaction(document: Document, study: AblationResults) -> None:
     if len(study.ablation.factors) != 2:
         return
     document.heading("Do the two change each other's effect?")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from study.analysis.ablation_results import ACCURACY, Study
+from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.formatting import show_p, whole
 from study.analysis.prediction_flips import Flips, Ledger
 from study.reports.document import Document
@@ -15,7 +15,7 @@ SHOWN = 16  # images of a gallery
 SMALLEST = 8  # pixels: a side below which images are not worth showing
 
 
-def confusions(document: Document, study: Study) -> None:
+def confusions(document: Document, study: AblationResults) -> None:
     finished = [(arm.values[ACCURACY.metric], arm.name) for arm in study.arms if arm.name in study.predictions]
     ranked = [name for value, name in sorted(finished, key=lambda one: one[0].mean if one[0] else 0)]
     if not ranked or not study.test_set:
@@ -33,7 +33,7 @@ def confusions(document: Document, study: Study) -> None:
     document.text("Shares of the true class in percent, on the test images, averaged over the arm's seeds.")
 
 
-def flips(document: Document, study: Study) -> None:
+def flips(document: Document, study: AblationResults) -> None:
     book, test_set = study.ledger, study.test_set
     if not book or not test_set:
         return

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.reports.document import Document
 from study.reports.sections import generalization, grids, steps, weights
 
 # The names are those of FIGURES in study.design.ablation.
-SECTIONS: Mapping[str, Callable[[Document, Study], None]] = {
+SECTIONS: Mapping[str, Callable[[Document, AblationResults], None]] = {
     "gap": generalization.gap,
     "size": generalization.size,
     "stopping": generalization.stopping,
@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, Callable[[Document, Study], None]] = {
 }
 
 
-def add(name: str, document: Document, study: Study) -> None:
+def add(name: str, document: Document, study: AblationResults) -> None:
     """Add the section of this name to the document, if any trial is complete."""
     if any(arm.trials for arm in study.arms):
         SECTIONS[name](document, study)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from study.analysis.ablation_results import Study
+from study.analysis.ablation_results import AblationResults
 from study.analysis.statistics import estimate
 from study.reports.document import Document
 from study.reports.plots import panels
@@ -21,7 +21,7 @@ WINDOWS = 50
 RULE_STEPS, RULE_DELTA = 100, 1e-5
 
 
-def _step_losses(study: Study) -> dict[str, np.ndarray]:
+def _step_losses(study: AblationResults) -> dict[str, np.ndarray]:
     """Return for each arm the loss of every step (seeds, steps), as far as all of its seeds went."""
     found = {}
     for arm, trials in by_arm.trials(study).items():
@@ -33,7 +33,7 @@ def _step_losses(study: Study) -> dict[str, np.ndarray]:
     return found
 
 
-def gradient_noise(document: Document, study: Study) -> None:
+def gradient_noise(document: Document, study: AblationResults) -> None:
     means, noises, rows = {}, {}, []
     by_arm = _step_losses(study)
     if not by_arm:
@@ -64,7 +64,7 @@ def gradient_noise(document: Document, study: Study) -> None:
     )
 
 
-def loss_by_step(document: Document, study: Study) -> None:
+def loss_by_step(document: Document, study: AblationResults) -> None:
     means, spreads, by_arm = {}, {}, _step_losses(study)
     if not by_arm:
         return
@@ -90,7 +90,7 @@ def loss_by_step(document: Document, study: Study) -> None:
     document.text("Both axes are logarithmic. Each point is a mean over the steps since the point before.")
 
 
-def val_loss_by_step(document: Document, study: Study) -> None:
+def val_loss_by_step(document: Document, study: AblationResults) -> None:
     curves, rows, by_arm = {}, [], _looks(study)
     if not by_arm:
         return
@@ -125,7 +125,7 @@ def val_loss_by_step(document: Document, study: Study) -> None:
     document.figures({"val_loss_by_step": figure})
 
 
-def _looks(study: Study) -> dict[str, list[pd.DataFrame]]:
+def _looks(study: AblationResults) -> dict[str, list[pd.DataFrame]]:
     found = {}
     for arm, trials in by_arm.trials(study).items():
         files = [records.read_file(study.client, trial.run_id, STEP_VAL_LOSSES) for trial in trials]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from study.analysis.ablation_results import ACCURACY, Measure, Study
+from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
 from study.reports.document import Document
 from study.reports.plots import images, panels
 from study.reports.sections import by_arm
@@ -17,7 +17,7 @@ NORM = Measure("weight_norm", "norm of the weights", "")
 UNITS_SHOWN = 16
 
 
-def norms(document: Document, study: Study) -> None:
+def norms(document: Document, study: AblationResults) -> None:
     document.heading("The size of the weights")
     norms = by_arm.values(study, NORM)
     places = {arm: (float(np.mean(values)), by_arm.over_seeds(study, ACCURACY, arm)) for arm, values in norms.items()}
@@ -36,7 +36,7 @@ def norms(document: Document, study: Study) -> None:
     _layer_table(document, study)
 
 
-def _layer_table(document: Document, study: Study) -> None:
+def _layer_table(document: Document, study: AblationResults) -> None:
     """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
     rows = []
     for arm, trials in by_arm.trials(study).items():
@@ -48,7 +48,7 @@ def _layer_table(document: Document, study: Study) -> None:
     document.table(Table(("arm", "layer", "shape", "mean", "sd", "norm"), rows, words=("layer",)))
 
 
-def units(document: Document, study: Study) -> None:
+def units(document: Document, study: AblationResults) -> None:
     document.heading("Dead and saturated units")
     layers = sorted({int(key.rpartition("_")[2]) for trial in study.trials for key in trial.metrics if _is_share(key)})
     shares = {
@@ -81,7 +81,7 @@ def _is_share(key: str) -> bool:
     return key.startswith(("dead_", "saturated_"))
 
 
-def first_layer(document: Document, study: Study) -> None:
+def first_layer(document: Document, study: AblationResults) -> None:
     document.heading("The first layer's units")
     pictures, rows, units = {}, [], []
     shape = study.test_set[1].shape[1:] if study.test_set else ()
@@ -109,7 +109,7 @@ def first_layer(document: Document, study: Study) -> None:
     document.files["first_layer_units.csv"] = Table(("arm", "seed", "unit", *header), numbers).csv()
 
 
-def distributions(document: Document, study: Study) -> None:
+def distributions(document: Document, study: AblationResults) -> None:
     document.heading("The distribution of the weights, layer by layer")
     by_layer: dict[int, dict[str, list[np.ndarray]]] = {}
     for arm, trials in by_arm.trials(study).items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from study.analysis.search_results import SearchStudy, slot_of
+from study.analysis.search_results import SearchResults, slot_of
 from study.design.dimensions import Choices, Dimension
 from study.reports.plots.series import Axis
 from study.tracking.records import RunRecord
@@ -19,14 +19,14 @@ APART = (0.7549, 0.5698)  # slots' multiples of these, less whole numbers, fill 
 LOG_FROM = 3  # times the least value that the largest is: below it, a logarithmic axis is linear all the same
 
 
-def value_of(study: SearchStudy, trial: RunRecord) -> float:
+def value_of(study: SearchResults, trial: RunRecord) -> float:
     """Return the value of a trial that has one, in the unit of the axis."""
     value = study.value(trial)
     assert value is not None  # as those of ranked trials are
     return study.objective.scale * value
 
 
-def hover_text(study: SearchStudy, trial: RunRecord) -> str:
+def hover_text(study: SearchResults, trial: RunRecord) -> str:
     """Return the text that the pointer brings up at a trial."""
     lines = [f"trial {slot_of(trial)}"]
     if study.value(trial) is not None:
@@ -34,7 +34,7 @@ def hover_text(study: SearchStudy, trial: RunRecord) -> str:
     return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in study.settings(trial).items()])
 
 
-def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
+def metric_axis(study: SearchResults, values: Sequence[float | None]) -> Axis:
     """Return the axis of the metric for these values: logarithmic for losses that are far apart."""
     there = [value for value in values if value is not None]
     if study.objective.unit != "nats" or not there or min(there) <= 0 or max(there) < LOG_FROM * min(there):
@@ -43,7 +43,7 @@ def metric_axis(study: SearchStudy, values: Sequence[float | None]) -> Axis:
     return Axis(study.objective.label, True, _log_ticks(low, high), (low, high))
 
 
-def metric_heights(study: SearchStudy, values: Sequence[float]) -> tuple[list[float], dict[float, str]]:
+def metric_heights(study: SearchResults, values: Sequence[float]) -> tuple[list[float], dict[float, str]]:
     """Return values for scales that cannot be logarithmic, such as colours, and their ticks."""
     axis = metric_axis(study, values)
     if axis.log and axis.ticks:
@@ -76,7 +76,7 @@ def share(dimension: Dimension, settings: Mapping[str, Value]) -> float | None:
     return dimension.position(settings[dimension.field]) if dimension.field in settings else None
 
 
-def place_of(dimension: Dimension, study: SearchStudy, trial: RunRecord, step: float = APART[0]) -> float:
+def place_of(dimension: Dimension, study: SearchResults, trial: RunRecord, step: float = APART[0]) -> float:
     """Return a trial's place on the field's axis; trials of one choice lie a little apart."""
     apart = 0.3 * (step * slot_of(trial) % 1 - 0.5) if isinstance(dimension, Choices) else 0
     return dimension.at(dimension.position(study.settings(trial)[dimension.field])) + apart

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from study.analysis.search_results import SearchStudy
+from study.analysis.search_results import SearchResults
 from study.design.dimensions import Choices, Dimension
 from study.reports.document import Interactive
 from study.reports.plots import panels, style
@@ -33,7 +33,7 @@ WIDTH_OF_AXIS = 85  # pixels, at least
 FAR = 5  # times that away from every trial, there is no mean
 
 
-def slices(study: SearchStudy) -> dict[str, Interactive]:
+def slices(study: SearchResults) -> dict[str, Interactive]:
     """Draw the complete trials' values over each field, the best as a star."""
     found = {}
     for dimension in study.search.space.dimensions:
@@ -53,7 +53,7 @@ def slices(study: SearchStudy) -> dict[str, Interactive]:
     return found
 
 
-def importances(study: SearchStudy) -> Interactive:
+def importances(study: SearchResults) -> Interactive:
     """Draw what share of the differences each field explains, by both methods."""
     fields = [each.field for each in study.importances]
     shares: dict[str, list[float | None]] = {
@@ -78,7 +78,7 @@ def importances(study: SearchStudy) -> Interactive:
     return Interactive(title, html("importances", bars, layout), panels.bars(known, fields, title, "", unit))
 
 
-def parallel(study: SearchStudy) -> Interactive:
+def parallel(study: SearchResults) -> Interactive:
     """Draw each complete trial as a line across its fields, coloured by its rank."""
     trials = study.ranked[::-1]
     present = {name for trial in trials for name in study.settings(trial)}
@@ -106,7 +106,7 @@ def _parallel_axis(label: str, values: list[float], ticks: dict[float, str], low
     return {"label": label, "values": values, "range": limits, "tickvals": [*ticks], "ticktext": [*ticks.values()]}
 
 
-def _parallel_picture(study: SearchStudy, dimensions: Sequence[Dimension]) -> style.Figure:
+def _parallel_picture(study: SearchResults, dimensions: Sequence[Dimension]) -> style.Figure:
     drawn = []
     for name, colour, third in _thirds(study.ranked):
         x: list[float] = []
@@ -122,7 +122,7 @@ def _parallel_picture(study: SearchStudy, dimensions: Sequence[Dimension]) -> st
     return draw(drawn, "The complete trials across their fields", across, heights)
 
 
-def contour(study: SearchStudy) -> Interactive | None:
+def contour(study: SearchResults) -> Interactive | None:
     """Draw the trials by the two fields that matter most, over the mean of those nearby; None if no trial has both."""
     by_name = {dimension.field: dimension for dimension in study.search.space.dimensions}
     names = dict.fromkeys([*(each.field for each in study.importances), *by_name])

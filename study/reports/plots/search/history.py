@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from study.analysis.search_results import SearchStudy, is_finite, slot_of
+from study.analysis.search_results import SearchResults, is_finite, slot_of
 from study.reports.document import Interactive
 from study.reports.plots.search.axes import hover_text, metric_axis, value_of, whole_axis
 from study.reports.plots.search.drawing import BLUE, GREY, ORANGE, PINK, series
@@ -12,7 +12,7 @@ from study.tracking.records import RunRecord
 MOST_DOTS = 1_000  # beyond which curves are lines alone
 
 
-def history(study: SearchStudy) -> Interactive:
+def history(study: SearchResults) -> Interactive:
     """Draw each trial's value in the slots' order, the best so far, and one standard error from the best."""
     drawn = [*_best_so_far(study), *_pruned_ends(study)]
     if study.ranked:
@@ -24,7 +24,7 @@ def history(study: SearchStudy) -> Interactive:
     return series("history", "Optimization history", drawn, trials, metric_axis(study, shown))
 
 
-def _best_so_far(study: SearchStudy) -> list[Series]:
+def _best_so_far(study: SearchResults) -> list[Series]:
     best: float | None = None
     steps = []
     for trial in sorted(study.ranked, key=slot_of):
@@ -42,7 +42,7 @@ def _best_so_far(study: SearchStudy) -> list[Series]:
     return drawn
 
 
-def _pruned_ends(study: SearchStudy) -> list[Series]:
+def _pruned_ends(study: SearchResults) -> list[Series]:
     rows = []
     for trial in study.pruned:
         curve = _curve(study, trial)
@@ -55,7 +55,7 @@ def _pruned_ends(study: SearchStudy) -> list[Series]:
     return [Series("pruned, last value", x, y, GREY, marker="x", texts=texts)]
 
 
-def curves(study: SearchStudy) -> Interactive:
+def curves(study: SearchResults) -> Interactive:
     """Draw the metric of every epoch of every trial, with a cross where one was pruned or failed."""
     others = [trial for trial in study.complete if trial is not study.best]
     best = [study.best] if study.best else []
@@ -71,7 +71,7 @@ def curves(study: SearchStudy) -> Interactive:
 
 
 def _curves_of(
-    study: SearchStudy, name: str, trials: Sequence[RunRecord], colour: str, opacity: float
+    study: SearchResults, name: str, trials: Sequence[RunRecord], colour: str, opacity: float
 ) -> Iterable[Series]:
     """Return the curves of some trials as one series with gaps, and the crosses at their ends."""
     x, y, texts, ends = [], [], [], []
@@ -89,7 +89,7 @@ def _curves_of(
         yield Series("", across, up, colour, marker="x", texts=texts)
 
 
-def distribution(study: SearchStudy) -> Interactive:
+def distribution(study: SearchResults) -> Interactive:
     """Draw the share of the complete trials that reached each value or a better one."""
     values = [value_of(study, trial) for trial in study.ranked]
     shares = [100 * (number + 1) / len(values) for number in range(len(values))]
@@ -100,7 +100,7 @@ def distribution(study: SearchStudy) -> Interactive:
     return series("distribution", "Distribution of the values", drawn, metric_axis(study, values), share)
 
 
-def _curve(study: SearchStudy, trial: RunRecord) -> list[float | None]:
+def _curve(study: SearchResults, trial: RunRecord) -> list[float | None]:
     return [study.objective.scale * value if is_finite(value) else None for value in study.curve(trial)]
 
 
