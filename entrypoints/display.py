@@ -99,7 +99,7 @@ class Display:
         picture.add_row(
             ProgressBar(total=total, completed=ended, width=30),
             f"{ended} of {total} trials",
-            f"{duration(elapsed)} gone{left}",
+            f"{duration(elapsed)} elapsed{left}",
         )
         for trial in trials:
             if trial.state == "RUNNING":

@@ -77,10 +77,11 @@ class Document:
         body = reader.render(self.markdown())
         body = re.sub(r"<p>(<figure.*?</figure>)</p>", r'<div class="pictures">\1</div>', body, flags=re.S)
         body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+        style_sheet = STYLE.read_text(encoding="utf-8")
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(self.title)}</title>\n<style>\n{STYLE.read_text()}</style>\n{self._head()}</head>\n"
+            f"<title>{escape(self.title)}</title>\n<style>\n{style_sheet}</style>\n{self._head()}</head>\n"
             f"<body>\n{body}</body>\n</html>\n"
         )
 
