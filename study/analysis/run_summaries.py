@@ -166,6 +166,6 @@ def summarize_search(study: SearchResults) -> StudySummary:
         if (error := study.error(study.best)) is not None:
             metrics[f"{name}_se"] = error
         marks |= {
-            f"{tags.BEST_PREFIX}{field}": value_text(value) for field, value in study.settings(study.best).items()
+            f"{tags.BEST_PREFIX}{field}": value_text(setting) for field, setting in study.settings(study.best).items()
         }
     return StudySummary(metrics, marks)
