@@ -202,7 +202,8 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Abla
     definition = records.read_file(client, run_id, ABLATION)
     if definition is None:
         parent = records.study_of(record)
-        hint = f"It is a trial or an arm; its study is run={parent}." if parent else "`mlflow ui` shows the ablations' run IDs."
+        other = "`mlflow ui` shows the ablations' run IDs."
+        hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
     return AblationResults(
         client=client,

@@ -221,7 +221,8 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
     if definition is None:
         parent = records.study_of(record)
-        hint = f"It is a trial or an arm; its study is run={parent}." if parent else "`mlflow ui` shows the searches' run IDs."
+        other = "`mlflow ui` shows the searches' run IDs."
+        hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
     search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
     return SearchResults(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))

@@ -71,5 +71,5 @@ def test_a_search_is_read_as_frames_and_resumed(search, ablation):
 def test_any_study_is_loaded_by_its_run(ablation, search):
     pd.testing.assert_frame_equal(study.load(ablation.run_id).trials, ablation.trials)
     assert study.load(search.run_id).study.search == search.study.search
-    with pytest.raises(StudyError, match="is not that of an ablation"):
+    with pytest.raises(StudyError, match="is not an ablation"):
         study.load(ablation.trials.index[0])
