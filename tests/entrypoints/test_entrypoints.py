@@ -108,7 +108,7 @@ def call(call_program):
         (["--set", "droput=0.2"], "set: no hyperparameter is called droput. Did you mean dropout"),
         (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than 1."),
         (["--set", "dropout"], "set: not a setting; expected field=value,field=value, got 'dropout'."),
-        (["--set", "batch_size=64"], "set: batch_size is what the arms of batch_size differ in."),
+        (["--set", "batch_size=64"], "set: batch_size is varied by the arms of batch_size."),
         (
             ["--set", "epochs=3", "--epochs", "2"],
             "set: epochs is given twice. Keep it here or in the parameter epochs.",
