@@ -13,7 +13,7 @@ from study.analysis.statistics import Estimate, estimate, interaction, main_effe
 from study.analysis.verdicts import Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
-from study.tracking import records, store
+from study.tracking import records, store, tags
 from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
 from study.tracking.records import RunRecord
 from study.training.config import value_text
@@ -31,13 +31,13 @@ class Measure:
     scale: float = 1
 
 
-ACCURACY = Measure("model_val_accuracy", "val accuracy", "%", 100)
+ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
 MEASURES = (
     ACCURACY,
-    Measure("model_val_cross_entropy", "val cross-entropy", "nats"),
-    Measure("test_accuracy", "test accuracy", "%", 100),
-    Measure("model_generalization_gap", "gap", "points", 100),
-    Measure("train_seconds", "time a trial", "s"),
+    Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats"),
+    Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100),
+    Measure(tags.MODEL_GENERALIZATION_GAP, "gap", "points", 100),
+    Measure(tags.TRAIN_SECONDS, "time a trial", "s"),
 )
 
 
@@ -76,9 +76,9 @@ class AblationResults:
     def finished(self, arm: str) -> dict[int, RunRecord]:
         """Return the arm's trials that were completed, by seed."""
         by_seed = {
-            int(trial.tags["seed"]): trial
+            int(trial.tags[tags.SEED]): trial
             for trial in self.trials
-            if trial.tags["arm"] == arm and trial.tags.get("state") == "complete"
+            if trial.tags[tags.ARM] == arm and trial.tags.get(tags.STATE) == tags.COMPLETE
         }
         return dict(sorted(by_seed.items()))
 
@@ -105,7 +105,7 @@ class AblationResults:
         return Arm(
             name=name,
             trials=len(self.finished(name)),
-            failed=sum(trial.status == "FAILED" for trial in self.trials if trial.tags["arm"] == name),
+            failed=sum(trial.status == "FAILED" for trial in self.trials if trial.tags[tags.ARM] == name),
             values={metric: estimate(np.array(numbers)) if numbers else None for metric, numbers in values.items()},
         )
 
@@ -208,7 +208,7 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Abla
     return AblationResults(
         client=client,
         record=record,
-        ablation=parse_ablation(definition.decode(), record.tags["task"], f"{run_id}/{ABLATION}", least_arms=1),
+        ablation=parse_ablation(definition.decode(), record.tags[tags.TASK], f"{run_id}/{ABLATION}", least_arms=1),
         trials=tuple(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy"))),
         pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
     )

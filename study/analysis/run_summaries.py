@@ -43,7 +43,7 @@ def summarize_ablation(study: AblationResults) -> StudySummary:
     }
     for arm in study.arms:
         if accuracy := arm.values[ACCURACY.metric]:
-            metrics[f"{ACCURACY.metric}/{tags.key(arm.name)}"] = accuracy.mean / ACCURACY.scale
+            metrics[f"{ACCURACY.metric}/{tags.key(arm.name)}"] = _rounded(accuracy.mean / ACCURACY.scale)
     for verdict in study.verdicts:
         if verdict.effect:
             metrics |= _interval(tags.DIFFERENCE, verdict.effect, end=f"/{_key(study, verdict)}")
@@ -142,7 +142,11 @@ def _interval(name: str, value: Estimate, scale: float = 1, end: str = "") -> di
     metrics = {f"{name}{end}": value.mean / scale}
     if value.n > 1:
         metrics |= {f"{name}{tags.LOW}{end}": value.low / scale, f"{name}{tags.HIGH}{end}": value.high / scale}
-    return metrics
+    return {key: _rounded(number) for key, number in metrics.items()}
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.7g}")  # so that the UI's columns can be read; the tables have every digit
 
 
 def _key(study: AblationResults, verdict: Verdict) -> str:

@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
 from study.base.errors import TrackingError, shown
 from study.design.search import TASK, Search, parse_search
-from study.tracking import records, store
+from study.tracking import records, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.records import RunRecord
 from study.training.config import TrialConfig, Value
@@ -84,10 +84,10 @@ class SearchResults:
 
     def error(self, trial: RunRecord) -> float | None:
         """Return the standard error of a trial's value over the validation rows; None if it is not known."""
-        value, rows = self.value(trial), int(self.record.tags.get("validation_rows", 0))
+        value, rows = self.value(trial), int(self.record.tags.get(tags.VALIDATION_ROWS, 0))
         if value is None or self.search.metric != "val_accuracy":
             # The penalty in val_loss is the same for every row.
-            return trial.metrics.get("model_val_cross_entropy_se")
+            return trial.metrics.get(tags.MODEL_VAL_CROSS_ENTROPY_SE)
         return math.sqrt(max(0.0, value * (1 - value)) / rows) if rows else None
 
     def curve(self, trial: RunRecord) -> list[float]:
@@ -198,13 +198,13 @@ def is_finite(value: float) -> bool:
 
 def state_of(trial: RunRecord) -> str:
     """Return how a trial ended: one of STATES."""
-    state = trial.tags.get("state")
+    state = trial.tags.get(tags.STATE)
     return state if state in ("complete", "pruned") and trial.status != "FAILED" else "failed"
 
 
 def slot_of(trial: RunRecord) -> int:
     """Return which of the search's slots a trial fills."""
-    return int(trial.tags["slot"])
+    return int(trial.tags[tags.SLOT])
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def slot_of(trial: RunRecord) -> int:
 
 def is_search(client: store.MlflowClient, run_id: str) -> bool:
     """Return whether this run is a search; raises TrackingError if there is no such run."""
-    return records.read_run(client, run_id).tags.get("task") == TASK
+    return records.read_run(client, run_id).tags.get(tags.TASK) == TASK
 
 
 def read(client: store.MlflowClient, run_id: str) -> SearchResults:
@@ -231,6 +231,6 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:
     """Return the last try of each slot that has ended by itself, by slot; `trials` are oldest first."""
     last = {
-        slot_of(trial): trial for trial in trials if trial.status in ("FINISHED", "FAILED") and "slot" in trial.tags
+        slot_of(trial): trial for trial in trials if trial.status in ("FINISHED", "FAILED") and tags.SLOT in trial.tags
     }
     return tuple(trial for _, trial in sorted(last.items()))

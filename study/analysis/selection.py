@@ -11,6 +11,7 @@ from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
+from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import FIELDS, TrialConfig, brief, settings_text, value_text
 from study.training.fingerprint import training_code_version
@@ -72,7 +73,7 @@ def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[
     """
     by_data: dict[str, list[RunRecord]] = {}
     for trial in trials:
-        by_data.setdefault(trial.tags["dataset_sha256"], []).append(trial)
+        by_data.setdefault(trial.tags[tags.DATASET_SHA256], []).append(trial)
     if not by_data:
         hint = "Run an ablation or a search first, or look elsewhere: another from=RUN_ID, or filter=…."
         raise PromotionError("there are no finished trials to choose from", hint=hint)
@@ -83,9 +84,9 @@ def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[
     sha256 = wanted_sha256 or next(iter(by_data))
     if sha256 not in by_data:
         raise PromotionError("no finished trial used this dataset", expected=f"SHA-256 {sha256[:12]}…", got=there)
-    splits = [trial.tags["validation_rows"] for trial in by_data[sha256]]
+    splits = [trial.tags[tags.VALIDATION_ROWS] for trial in by_data[sha256]]
     most_used = max(sorted(set(splits)), key=splits.count)
-    return [trial for trial in by_data[sha256] if trial.tags["validation_rows"] == most_used]
+    return [trial for trial in by_data[sha256] if trial.tags[tags.VALIDATION_ROWS] == most_used]
 
 
 def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:

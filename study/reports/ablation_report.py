@@ -12,6 +12,7 @@ from study.reports.markdown import plain
 from study.reports.plots import panels, style
 from study.reports.sections import predictions, registry
 from study.reports.table import Table
+from study.tracking import tags as names
 from study.tracking.artifacts import CURVES
 from study.training.config import HYPERPARAMETERS, value_text
 
@@ -96,8 +97,8 @@ def in_short(study: AblationResults) -> str:
 def _plan(document: Document, study: AblationResults) -> None:
     document.heading("Plan")
     ablation, tags = study.ablation, study.record.tags
-    seeds = sorted({int(trial.tags["seed"]) for trial in study.trials})
-    states = [trial.tags.get("state", trial.status.lower()) for trial in study.trials]
+    seeds = sorted({int(trial.tags[names.SEED]) for trial in study.trials})
+    states = [trial.tags.get(names.STATE, trial.status.lower()) for trial in study.trials]
     ended = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     document.text(
         f"{count(len(ablation.arms), 'arm')} × {count(len(seeds), 'seed')}, {count(len(study.trials), 'trial')} "

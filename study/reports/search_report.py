@@ -93,9 +93,10 @@ def trials_table(study: SearchResults) -> Table:
     rows = []
     for trial in study.trials:
         settings = {name: value_text(value) for name, value in study.settings(trial).items()}
-        numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), trial.metrics.get("train_seconds"))
+        seconds = trial.metrics.get(tags.TRAIN_SECONDS)
+        numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), seconds)
         rows.append((
-            slot_of(trial), trial.tags.get("state", state_of(trial)), *numbers, *map(settings.get, fields),
+            slot_of(trial), trial.tags.get(tags.STATE, state_of(trial)), *numbers, *map(settings.get, fields),
             trial.tags.get(tags.REASON), trial.run_id,
         ))  # fmt: skip
     return Table(columns, rows)

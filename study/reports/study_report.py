@@ -8,6 +8,7 @@ from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.table import Table
 from study.tracking import records, runs, store
+from study.tracking import tags as names
 from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
@@ -34,7 +35,7 @@ def keep(
 
 def warn_of_substitute(document: Document, tags: Mapping[str, str]) -> None:
     """Say so if the UCI digits stand in for MNIST."""
-    if substitute := tags.get("dataset_substitute_for"):
+    if substitute := tags.get(names.DATASET_SUBSTITUTE_FOR):
         document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
 
 
@@ -50,9 +51,9 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
         ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
         ("commit", commit_text(tags)),
-        ("training code", tags.get("training_code", "not recorded")),
-        ("libraries", tags.get("libraries", "not recorded")),
-        ("hosts", ", ".join(sorted({trial.tags["host"] for trial in trials if "host" in trial.tags})) or "–"),
+        ("training code", tags.get(names.TRAINING_CODE, "not recorded")),
+        ("libraries", tags.get(names.LIBRARIES, "not recorded")),
+        ("hosts", ", ".join(sorted({trial.tags[names.HOST] for trial in trials if names.HOST in trial.tags})) or "–"),
     ]
     document.table(facts_table(facts))
 
@@ -64,5 +65,5 @@ def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
 
 def commit_text(tags: Mapping[str, str]) -> str:
     """Return the commit that a run's tags name, and whether there were changes to it."""
-    dirty = ", with uncommitted changes" if tags.get("git_dirty") == "true" else ""
-    return tags.get("git_commit", "not in a git checkout") + dirty
+    dirty = ", with uncommitted changes" if tags.get(names.GIT_DIRTY) == "true" else ""
+    return tags.get(names.GIT_COMMIT, "not in a git checkout") + dirty

@@ -34,7 +34,7 @@ from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
 from study.inference import novelty, preprocessing
 from study.inference.preprocessing import ImageError
-from study.tracking import records, store
+from study.tracking import records, store, tags
 from study.tracking.records import RunRecord
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -174,11 +174,11 @@ def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
 
 
 def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
-    name = trials[0].tags.get("study", f"study {study[:8]}") if study else "trained by hand"
-    pictures = [trial for trial in trials if trial.tags.get("dataset") != "synthetic"]
-    arms = list(dict.fromkeys(trial.tags.get("arm", trial.name) for trial in pictures))
+    name = trials[0].tags.get(tags.STUDY, f"study {study[:8]}") if study else "trained by hand"
+    pictures = [trial for trial in trials if trial.tags.get(tags.DATASET) != "synthetic"]
+    arms = list(dict.fromkeys(trial.tags.get(tags.ARM, trial.name) for trial in pictures))
     models = [
-        Model(trial.run_id, trial.name, trial.tags.get("arm", trial.name), trial.metrics.get(ACCURACY.metric))
+        Model(trial.run_id, trial.name, trial.tags.get(tags.ARM, trial.name), trial.metrics.get(ACCURACY.metric))
         for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
     ]
     note = "" if pictures else "Its networks read points of a plane, which nobody can draw."
@@ -186,7 +186,7 @@ def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
 
 
 def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
-    return arms.index(trial.tags.get("arm", trial.name)), int(trial.tags.get("seed", 0))
+    return arms.index(trial.tags.get(tags.ARM, trial.name)), int(trial.tags.get(tags.SEED, 0))
 
 
 # --- the networks that are open ---------------------------------------------------------------------

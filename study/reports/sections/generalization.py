@@ -6,8 +6,9 @@ from study.reports.document import Document
 from study.reports.plots import panels
 from study.reports.sections import by_arm
 from study.reports.table import Table
+from study.tracking import tags
 
-GAP = Measure("model_generalization_gap", "gap", "points", 100)
+GAP = Measure(tags.MODEL_GENERALIZATION_GAP, "gap", "points", 100)
 PARAMETERS = Measure("parameters", "parameters", "")
 
 
@@ -58,7 +59,7 @@ def size(document: Document, study: AblationResults) -> None:
 def stopping(document: Document, study: AblationResults) -> None:
     document.heading("When training stopped, and the time saved")
     ended, kept = Measure("epochs_trained", "", ""), Measure("model_epoch", "", "")
-    seconds = Measure("train_seconds", "", "s")
+    seconds = Measure(tags.TRAIN_SECONDS, "", "s")
     rows = []
     for arm in study.arms:
         if arm.trials:

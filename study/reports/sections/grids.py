@@ -6,6 +6,7 @@ from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
 from study.reports.document import Document
 from study.reports.plots import images, panels
 from study.reports.sections import by_arm
+from study.tracking import tags
 from study.training.config import value_text
 
 
@@ -22,7 +23,7 @@ def heat_maps(document: Document, study: AblationResults) -> None:
         return
     document.heading("The grid as a map")
     drawn = {}
-    for measure in (ACCURACY, Measure("model_val_cross_entropy", "val cross-entropy", "nats")):
+    for measure in (ACCURACY, Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats")):
         fields, values, numbers = _cells(study, measure)
         labels = [
             [f"{field}={value_text(value)}" for value in each] for field, each in zip(fields, values, strict=True)

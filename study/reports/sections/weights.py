@@ -11,7 +11,7 @@ from study.reports.document import Document
 from study.reports.plots import images, panels
 from study.reports.sections import by_arm
 from study.reports.table import Table
-from study.tracking import records
+from study.tracking import records, tags
 
 NORM = Measure("weight_norm", "norm of the weights", "")
 UNITS_SHOWN = 16
@@ -91,7 +91,7 @@ def first_layer(document: Document, study: AblationResults) -> None:
             kernel = next(iter(records.read_kernels(study.client, trial.run_id)))
             statistics.append([kernel.mean(axis=0), kernel.std(axis=0), kernel.min(axis=0), kernel.max(axis=0)])
             rows_of_units = enumerate(np.transpose(statistics[-1]), start=1)
-            units += [((arm, trial.tags["seed"], unit), row) for unit, row in rows_of_units]
+            units += [((arm, trial.tags[tags.SEED], unit), row) for unit, row in rows_of_units]
             if trial is trials[0] and len(shape) == 2 and math.prod(shape) == len(kernel) and min(shape) >= 8:
                 tiles = kernel.T[:UNITS_SHOWN].reshape(-1, *shape)
                 title = f"{arm}: the first {len(tiles)} units, seed {trial.tags['seed']}"
