@@ -29,10 +29,10 @@ def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
     return SECONDS_TO_RECORD + config.training.epochs * epoch
 
 
-def total_seconds(cells: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:
+def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:
     """Return about how many seconds all the trials take together, with starting and compiling."""
-    trials = sum(trial_seconds(cell.config, dataset) for cell in cells)
-    shapes = len({cell.arm for cell in cells})
+    trials = sum(trial_seconds(spec.config, dataset) for spec in specs)
+    shapes = len({spec.arm for spec in specs})
     return SECONDS_TO_START + trials / workers + shapes * SECONDS_TO_COMPILE
 
 
@@ -58,10 +58,10 @@ class TimeLeft:
         return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
 
 
-def time_left(cells: Sequence[TrialSpec], dataset: Dataset, workers: int) -> TimeLeft:
+def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> TimeLeft:
     """Return the time that these trials will take."""
-    seconds = {slot: trial_seconds(cell.config, dataset) for slot, cell in enumerate(cells)}
-    return TimeLeft(seconds, total_seconds(cells, dataset, workers))
+    seconds = {slot: trial_seconds(spec.config, dataset) for slot, spec in enumerate(specs)}
+    return TimeLeft(seconds, total_seconds(specs, dataset, workers))
 
 
 def search_seconds(baseline: TrialConfig, dataset: Dataset, trials: int, workers: int) -> float:

@@ -90,16 +90,16 @@ def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
         [Candidate(TrialConfig.parse({"hidden": "20-7", "patience": 3})), Candidate(TrialConfig())]
     )
     race = selection.race(entrants, 2)
-    cells = race.cells(2, digits, first_seed=9)
-    assert [cell.name for cell in cells] == [
+    specs = race.trial_specs(2, digits, first_seed=9)
+    assert [spec.name for spec in specs] == [
         "hidden=20-7 patience=3 · seed 9", "defaults · seed 9", "hidden=20-7 patience=3 · seed 10",
         "defaults · seed 10",
     ]  # fmt: skip
-    assert (cells[0].config.network, cells[0].config.training) == (
+    assert (specs[0].config.network, specs[0].config.training) == (
         entrants[0].config.network,
         entrants[0].config.training,
     )
-    assert (cells[0].config.data.source, cells[0].config.data.validation) == ("digits", "216")
+    assert (specs[0].config.data.source, specs[0].config.data.validation) == ("digits", "216")
 
 
 def test_names_are_short_where_that_tells_them_apart():

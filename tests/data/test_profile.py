@@ -108,18 +108,18 @@ def test_the_distance_is_that_of_all_pixels_not_of_the_cells():
 @pytest.mark.parametrize("shape", [(28, 28), (8, 13), (1, 2), (3, 40)])
 def test_the_distance_of_the_cells_is_never_more_than_that_of_the_pixels(shape):
     one, two = np.random.default_rng(1).integers(0, 256, (2, 20, *shape)).astype(np.uint8)
-    cells = np.sqrt(np.square(profile.trial_specs(one) - profile.trial_specs(two)).sum(axis=1))
+    cells = np.sqrt(np.square(profile.cells(one) - profile.cells(two)).sum(axis=1))
     assert (cells <= profile.rms(one, two) * (1 + 1e-5)).all()
     flat = np.full((1, *shape), 200, np.uint8)
-    assert np.square(profile.trial_specs(flat)).sum() == pytest.approx(200**2)
-    assert profile.trial_specs(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
+    assert np.square(profile.cells(flat)).sum() == pytest.approx(200**2)
+    assert profile.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
 
 
 def test_blocks_of_queries_join_without_a_seam(digits, monkeypatch):
     monkeypatch.setattr(profile, "QUERIES", 100)
     pairs = list(profile.nearest_pairs("test", digits.test, "train", digits.train))
     assert [pair.row for pair in pairs] == list(range(len(digits.test)))
-    queries, others = profile.trial_specs(digits.test.images), profile.trial_specs(digits.train.images)
+    queries, others = profile.cells(digits.test.images), profile.cells(digits.train.images)
     plainly = np.square(queries[:, None] - others).sum(axis=2)
     chosen = plainly[np.arange(len(pairs)), [pair.of_row for pair in pairs]]
     np.testing.assert_allclose(chosen, plainly.min(axis=1), rtol=1e-3)

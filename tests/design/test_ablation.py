@@ -253,27 +253,27 @@ def test_widths_that_look_like_a_date_and_words_that_look_like_a_truth_are_words
 # --- trials -----------------------------------------------------------------------------------------
 
 
-def test_cells_go_seed_by_seed_through_all_arms(digits):
-    cells = load_ablation("dropout").cells(2, digits)
-    assert [cell.name for cell in cells] == [
+def test_trials_go_seed_by_seed_through_all_arms(digits):
+    specs = load_ablation("dropout").trial_specs(2, digits)
+    assert [spec.name for spec in specs] == [
         f"dropout={share} · seed {seed}" for seed in (1, 2) for share in (0.0, 0.1, 0.3)
     ]
-    assert cells[4].config == TrialConfig.parse(
+    assert specs[4].config == TrialConfig.parse(
         {"data": "digits", "validation": "216", "patience": 3, "dropout": 0.1, "seed": 2}
     )
 
 
-def test_cells_differ_only_in_arm_and_seed(digits):
-    cells = load_ablation("optimizer").cells(3, digits)
-    assert len({cell.name for cell in cells}) == len({cell.config for cell in cells}) == 12
+def test_trials_differ_only_in_arm_and_seed(digits):
+    specs = load_ablation("optimizer").trial_specs(3, digits)
+    assert len({spec.name for spec in specs}) == len({spec.config for spec in specs}) == 12
     varied = {name: FIELDS[name].default for name in ("optimizer", "learning_rate", "momentum", "weight_decay", "seed")}
-    assert len({cell.config.replace(varied) for cell in cells}) == 1
+    assert len({spec.config.replace(varied) for spec in specs}) == 1
 
 
 def test_another_baseline_changes_every_arm_and_not_the_original(digits):
     study = load_ablation("dropout")
     changed = study.with_baseline({"hidden": "20-7", "epochs": "2"}, where="set")
-    configs = [cell.config for cell in changed.trial_specs(1, digits)]
+    configs = [spec.config for spec in changed.trial_specs(1, digits)]
     assert {(config.network.hidden, config.training.epochs) for config in configs} == {("20-7", 2)}
     assert changed.arms == study.arms
     assert study.baseline.network.hidden == "128"

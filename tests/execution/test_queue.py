@@ -30,14 +30,14 @@ def storage(tmp_path) -> str:
     return f"sqlite:///{tmp_path}/optuna.db"
 
 
-def cells(number: int) -> list[TrialSpec]:
+def specs(number: int) -> list[TrialSpec]:
     return [TrialSpec("arm", TrialConfig.parse({"seed": seed})) for seed in range(1, number + 1)]
 
 
 def filled(storage: str, name: str, number: int) -> Queue:
     queue, new = create_queue(storage, name)
     assert new
-    queue.add_specs(cells(number))
+    queue.add_specs(specs(number))
     queue.assign(NOWHERE)
     return queue
 
@@ -60,7 +60,7 @@ def test_every_trial_is_handed_out_once_and_none_is_made_up(storage, attempt):
         taker.start()
     for taker in takers:
         taker.join()
-    assert sorted(taken) == sorted(cell.name for cell in cells(12))
+    assert sorted(taken) == sorted(spec.name for spec in specs(12))
     study = optuna.load_study(study_name="many takers", storage=storage)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 12
 

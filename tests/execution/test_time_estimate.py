@@ -18,7 +18,7 @@ from study.execution.time_estimate import (
 from study.training.config import TrialConfig
 
 
-def cells(arms=2, seeds=2) -> list[TrialSpec]:
+def specs(arms=2, seeds=2) -> list[TrialSpec]:
     return [
         TrialSpec(f"arm {arm}", TrialConfig.parse({"epochs": 4, "seed": seed}))
         for seed in range(seeds)
@@ -26,9 +26,9 @@ def cells(arms=2, seeds=2) -> list[TrialSpec]:
     ]
 
 
-def at(cell: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
-    slot = cells().index(cell)
-    return Progress(slot, cell.name, state, epoch, cell.config.training.epochs, None, None)
+def at(spec: TrialSpec, epoch: int, state: str = "RUNNING") -> Progress:
+    slot = specs().index(spec)
+    return Progress(slot, spec.name, state, epoch, spec.config.training.epochs, None, None)
 
 
 @pytest.mark.parametrize("hidden, batch_size, weights, steps", [
@@ -60,24 +60,24 @@ def test_the_weights_follow_the_images_and_the_classes(digits):
 def test_all_trials_share_the_workers_and_each_arm_is_compiled(digits, workers):
     trials = 4 * trial_seconds(TrialConfig.parse({"epochs": 4}), digits)
     expected = SECONDS_TO_START + trials / workers + 2 * SECONDS_TO_COMPILE
-    assert total_seconds(cells(), digits, workers) == pytest.approx(expected)
+    assert total_seconds(specs(), digits, workers) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("elapsed, left", [(0, 1.0), (0.25, 0.75), (1, 0.0), (2, 0.0)])
 def test_before_the_first_epoch_the_guess_counts(digits, elapsed, left):
-    guess = total_seconds(cells(), digits, 2)
-    waiting = [at(cell, 0, "WAITING") for cell in cells()]
-    assert time_left(cells(), digits, 2).after(elapsed * guess, waiting) == pytest.approx(left * guess)
+    guess = total_seconds(specs(), digits, 2)
+    waiting = [at(spec, 0, "WAITING") for spec in specs()]
+    assert time_left(specs(), digits, 2).after(elapsed * guess, waiting) == pytest.approx(left * guess)
 
 
 def test_half_way_the_guess_and_what_was_seen_count_alike(digits):
     # Half is done after 40 s, so all of it takes 80 s by what was seen; half of what both say is left.
-    guess = total_seconds(cells(), digits, 2)
-    first, second, third, fourth = cells()
+    guess = total_seconds(specs(), digits, 2)
+    first, second, third, fourth = specs()
     trials = [at(first, 4, "COMPLETE"), at(second, 2), at(third, 2), at(fourth, 0, "WAITING")]
-    assert time_left(cells(), digits, 2).after(40, trials) == pytest.approx(0.5 * (0.5 * guess + 0.5 * 80))
+    assert time_left(specs(), digits, 2).after(40, trials) == pytest.approx(0.5 * (0.5 * guess + 0.5 * 80))
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_a_trial_that_ended_early_is_done(digits, state):
-    assert time_left(cells(), digits, 2).after(40, [at(cell, 1, state) for cell in cells()]) == 0
+    assert time_left(specs(), digits, 2).after(40, [at(spec, 1, state) for spec in specs()]) == 0

@@ -74,7 +74,7 @@ def wait_until(condition, seconds: float = 120) -> None:
 @pytest.mark.slow
 def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
     study = load_ablation("dropout").with_baseline({"epochs": 30, "patience": None})
-    cells = study.trial_specs(2, digits)
+    specs = study.trial_specs(2, digits)
 
     def stop(trials):
         if sum(trial.finished for trial in trials) >= 2:
@@ -83,10 +83,10 @@ def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
     with pytest.raises(
         Interrupted, match="Run the same command again to resume: finished trials are not trained again"
     ):
-        run_ablation.run_ablation(study, cells, digits, params={}, worker_count=1, observe=stop)
+        run_ablation.run_ablation(study, specs, digits, params={}, worker_count=1, observe=stop)
     done = {trial.name for trial in records.find_trials(store.connect(), None, None)}
-    outcome = run_ablation.run_ablation(study, cells, digits, params={}, worker_count=1, observe=lambda trials: None)
+    outcome = run_ablation.run_ablation(study, specs, digits, params={}, worker_count=1, observe=lambda trials: None)
     assert 2 <= len(done) < 6
     assert {trial.name for trial in outcome.study.trials if "reused_from" in trial.tags} == done
-    assert sorted(trial.name for trial in outcome.study.trials) == sorted(cell.name for cell in cells)
+    assert sorted(trial.name for trial in outcome.study.trials) == sorted(spec.name for spec in specs)
     assert {trial.status for trial in outcome.study.trials} == {"FINISHED"}

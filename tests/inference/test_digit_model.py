@@ -217,7 +217,8 @@ def test_model_records_its_run_its_code_and_exact_versions(uri, store):
     assert client.get_run(metadata["run_id"]).outputs.model_outputs[0].model_id == metadata["model_id"]
     names = [line.split("==")[0] for line in (folder / "requirements.txt").read_text().splitlines()]
     assert names == ["mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl"]
-    assert {path.stem for path in (folder / "code" / "study").glob("*.py")} == set(log_model.MODULES)
+    code = folder / "code" / "study"
+    assert {str(path.relative_to(code)) for path in code.rglob("*.py")} == set(log_model.MODULES)
     assert not list(folder.rglob("*.pkl"))
 
 

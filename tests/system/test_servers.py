@@ -60,7 +60,9 @@ def test_postgres_keeps_what_it_was_told_through_a_restart_and_a_crash():
 @needs_postgres
 def test_postgres_ends_with_a_process_that_is_killed():
     program = """
-import servers, time
+import time
+from factories import servers
+
 with servers.Postgres() as postgres:
     print(postgres._process.pid, postgres._folder, flush=True)
     time.sleep(99)

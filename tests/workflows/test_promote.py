@@ -98,7 +98,7 @@ def test_a_race_takes_the_configurations_with_seeds_that_none_has_used(race):
     assert [entrant.name for entrant in race.entrants] == [
         f"hidden={width} learning_rate=0.01 epochs=6" for width in (64, 8)
     ]
-    assert [cell.config.seed for cell in race.specs] == [3, 3, 4, 4, 5, 5]  # 1 and 2 have been used
+    assert [spec.config.seed for spec in race.specs] == [3, 3, 4, 4, 5, 5]  # 1 and 2 have been used
     assert (race.incumbent, race.incumbent_arm) == (None, None)
 
 
@@ -137,7 +137,7 @@ def test_again_with_nothing_new_there_is_nothing_to_do(story):
 
 def test_a_champion_that_is_not_beaten_stays_unless_forced(story):
     assert [entrant.accuracy is None for entrant in story.slow.entrants] == [False, False, True]
-    assert {cell.config.seed for cell in story.slow.specs} == {6, 7, 8}  # nor those of the first race
+    assert {spec.config.seed for spec in story.slow.specs} == {6, 7, 8}  # nor those of the first race
     assert story.stays.version is None and story.stays.rows == []
     assert story.stays.reason == f"{NAME} version 1 has the configuration that won"
     assert story.stayed_in == story.stays.outcome.study.record.run_id
