@@ -90,7 +90,7 @@ def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
         [Candidate(TrialConfig.parse({"hidden": "20-7", "patience": 3})), Candidate(TrialConfig())]
     )
     race = selection.race(entrants, 2)
-    cells = race.cells(2, digits, first_seed=9)
+    cells = race.trial_specs(2, digits, first_seed=9)
     assert [cell.name for cell in cells] == [
         "hidden=20-7 patience=3 · seed 9", "defaults · seed 9", "hidden=20-7 patience=3 · seed 10",
         "defaults · seed 10",

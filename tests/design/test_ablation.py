@@ -254,7 +254,7 @@ def test_widths_that_look_like_a_date_and_words_that_look_like_a_truth_are_words
 
 
 def test_cells_go_seed_by_seed_through_all_arms(digits):
-    cells = load_ablation("dropout").cells(2, digits)
+    cells = load_ablation("dropout").trial_specs(2, digits)
     assert [cell.name for cell in cells] == [
         f"dropout={share} · seed {seed}" for seed in (1, 2) for share in (0.0, 0.1, 0.3)
     ]
@@ -264,7 +264,7 @@ def test_cells_go_seed_by_seed_through_all_arms(digits):
 
 
 def test_cells_differ_only_in_arm_and_seed(digits):
-    cells = load_ablation("optimizer").cells(3, digits)
+    cells = load_ablation("optimizer").trial_specs(3, digits)
     assert len({cell.name for cell in cells}) == len({cell.config for cell in cells}) == 12
     varied = {name: FIELDS[name].default for name in ("optimizer", "learning_rate", "momentum", "weight_decay", "seed")}
     assert len({cell.config.replace(varied) for cell in cells}) == 1
