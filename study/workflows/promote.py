@@ -76,7 +76,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
     wanted = load_dataset(spec).sha256 if spec else None
     chosen = selection.one_dataset(trials, wanted)
     last = chosen[-1]
-    dataset = load_dataset(spec or last.params["data"], last.tags["validation_rows"])
+    dataset = load_dataset(spec or last.params["data"], last.tags[tags.VALIDATION_ROWS])
     if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
         raise selection.PromotionError(
             "the data have changed since the trials were run", where=dataset.spec,
@@ -99,7 +99,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
         specs=tuple(ablation.trial_specs(seeds, dataset, first_seed)),
         seeds=seeds,
-        mark=selection.fingerprint(candidates, dataset.sha256, last.tags["validation_rows"], seeds),
+        mark=selection.fingerprint(candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS], seeds),
     )
 
 

@@ -93,7 +93,7 @@ def describe(
     open_test: bool,
 ) -> None:
     """Describe in its run the study of this name."""
-    run.set_tags({tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
+    run.set_tags({tags.KIND: tags.STUDY_KIND, tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
     run.log_dataset(dataset)
     files: dict[str, bytes | str] = {"plan.csv": plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:

@@ -103,7 +103,8 @@ def open_search(client: store.MlflowClient, name: str) -> Run:
 def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapping[str, str], reuse: bool) -> None:
     """Describe a new search in its run, and let its workers know what they have to."""
     run.log_params(params)
-    run.set_tags({tags.TASK: TASK, tags.STUDY: queue.study_name} | study_tags(dataset) | processes.this_process())
+    own = {tags.KIND: tags.STUDY_KIND, tags.TASK: TASK, tags.STUDY: queue.study_name}
+    run.set_tags(own | study_tags(dataset) | processes.this_process())
     run.log_dataset(dataset)
     run.log_files({SEARCH: search.as_yaml()})
     runs.describe(run, f"**{search.words}**")
