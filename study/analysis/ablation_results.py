@@ -32,6 +32,7 @@ class Measure:
 
 
 ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
+DECIDES = ACCURACY  # what verdicts and effects compare; more has to be better
 MEASURES = (
     ACCURACY,
     Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats"),
@@ -117,13 +118,13 @@ class AblationResults:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """The verdict on every comparison, by the validation accuracy of the models that were kept."""
-        return judge({pair: self.differences(ACCURACY, *pair) for pair in self.comparisons})
+        return judge({pair: self.differences(DECIDES, *pair) for pair in self.comparisons})
 
     @cached_property
     def effects(self) -> list[Effect]:
         """Main effects and interactions of a grid over several fields, over the seeds that every arm has."""
         factors = self.ablation.factors
-        by_arm = [self.values(ACCURACY, arm.name) for arm in self.ablation.arms]
+        by_arm = [self.values(DECIDES, arm.name) for arm in self.ablation.arms]
         seeds = sorted(set.intersection(*map(set, by_arm)))
         if len(factors) < 2 or not seeds:
             return []

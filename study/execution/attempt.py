@@ -94,7 +94,7 @@ class Untrained:
 class TrialRunner:
     """Runs trials of one study: call it with what Optuna hands out, as the study's objective.
 
-    `train` runs one trial, as `run_trial.run_trial` does; `done` counts the trials that have ended here.
+    `train` runs one trial, as `run_trial.run_trial` does; `done` counts the trials that it was handed.
     """
 
     def __init__(
@@ -113,11 +113,12 @@ class TrialRunner:
         self.tags = runs.code_tags() | self.process
         self.arms = {name: arm.run_id for name, arm in records.read_arms(client, assignment.run_id).items()}
         self.done = 0
-        self._run: Run | None = None  # that of the trial in hand, once it has begun
+        self.trial: optuna.Trial | None = None  # the one in hand
+        self._run: Run | None = None  # its run, once it has begun
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run one trial, record it in an MLflow run of its own, and return its value or raise what Optuna expects."""
-        self._run = None
+        self.trial, self._run = trial, None
         try:
             outcome = self.execute(trial, self.prepare(trial))
         except (Exception, KeyboardInterrupt) as failure:
@@ -125,6 +126,10 @@ class TrialRunner:
         finally:
             self.done += 1
         return self.report(trial, outcome)
+
+    def has_lost_its_trial(self) -> bool:
+        """Return whether the trial in hand has ended without this worker, which stood still for too long."""
+        return self.trial is not None and self.queue.frozen(self.trial).state.is_finished()
 
     # --- prepare ------------------------------------------------------------------------------------
 

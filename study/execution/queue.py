@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.base.errors import StudyError, nearest, shown
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
-from study.execution.attributes import slot_of, tries_before, tries_counted
+from study.execution.attributes import slot_of, tries_before
 from study.execution.optuna_internals import OrderedStudy
 from study.execution.storage import Storage, is_absent, open_storage, without_password
 
@@ -162,7 +162,7 @@ def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, prun
 
 
 def find_queue(storage: str, name: str) -> Queue | None:
-    """Return the queue of this name, or None where there is none; makes no SQLite file. Raises as `load` does."""
+    """Return the queue of this name, or None where there is none; makes no SQLite file. Raises as `load_queue` does."""
     if is_absent(storage):
         return None
     with contextlib.suppress(QueueError):
@@ -217,8 +217,7 @@ def _progress(trial: FrozenTrial, epochs: int) -> Progress:
     state, reason, epoch = trial.state.name, own.get(attributes.REASON), max(values, default=0)
     if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
         # It is marked as failed first and requeued then.
-        died = tries_counted(trial) > recovery.RETRIES
-        state, reason = ("FAIL", "its workers died") if died else ("WAITING", None)
+        state, reason = ("FAIL", "its workers died") if recovery.is_exhausted(trial) else ("WAITING", None)
     ended = trial.state == TrialState.COMPLETE and attributes.SETTINGS in own
     return Progress(
         slot=slot_of(trial),

@@ -2,8 +2,8 @@
 
 | who died | who notices | after | what is done |
 |---|---|---|---|
-| a worker | the workers and the conductor of that machine, by its pid | 5 s | its trial is requeued |
-| a worker's machine or network | the storage: no heartbeat | 20 s | its trial is requeued, twice at most |
+| a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued, twice at most |
+| a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
 | a worker between its run's end and Optuna's | whoever takes the trial up | then | the run's result counts |
 | a worker that stood still while another took its trial | Optuna | its next report | it drops the trial |
 | whoever marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
@@ -11,7 +11,7 @@
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
 | any process that wrote a run | the next command on that machine | its start | the run ends KILLED |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
-| the MLflow server, or the disk | the worker that writes | then | the trial is requeued; a third fault ends it |
+| the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 
 A trial that fails because of itself (it diverges, or its code raises) is never requeued.
 """
@@ -29,6 +29,7 @@ from study.execution.storage import GRACE_SECONDS
 from study.tracking import records, runs, store, tags
 
 RETRIES = 2  # of a trial whose workers died
+LOOK_SECONDS = 5  # between two looks for workers that have ended
 
 # --- trials -----------------------------------------------------------------------------------------
 
@@ -43,7 +44,7 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> 
     for other in study.get_trials(deepcopy=False, states=alive):
         if other.number != trial.number and slot_of(other) == slot_of(trial):
             return
-    if counts and tries_counted(trial) > RETRIES:
+    if counts and is_exhausted(trial):
         return
     history = [*tries_before(trial), trial.number]
     uncounted = trial.user_attrs.get(UNCOUNTED, 0) + (not counts)
@@ -57,6 +58,11 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> 
             system_attrs=trial.system_attrs | optuna_internals.retry_attributes(history),
         )
     )
+
+
+def is_exhausted(trial: FrozenTrial) -> bool:
+    """Return whether a trial whose worker died is not tried again."""
+    return tries_counted(trial) > RETRIES
 
 
 def requeue_lost(study: optuna.Study) -> None:

@@ -116,6 +116,3 @@ def _silently(make: Callable[..., S], **settings: object) -> S:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return make(**settings)
-
-
-# --- pruners ----------------------------------------------------------------------------------------

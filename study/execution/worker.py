@@ -30,8 +30,8 @@ from study.training.fingerprint import training_code_version
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing waits and nothing runs
 MOST_FAULTS = 3  # of the store, one after the other, before a worker ends
-LOOK_SECONDS = 5  # between two looks for workers that have ended
-STOP_SECONDS = 15
+FAULT_SECONDS = 5  # between two tries to write
+STOP_SECONDS = 10  # less than the pool waits for its workers
 
 
 def work(storage: str, name: str, *, spec: str | None = None, train: Callable | None = None) -> int:
@@ -45,26 +45,28 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
     assignment = queue.assignment
     search = parse_search(assignment.search, name) if assignment.search else None
     if search:
-        queue = load_queue(storage, name, sampling.sampler(search), pruning.pruner(search))
+        queue.sampler, queue.pruner = sampling.sampler(search), pruning.pruner(search)
     client = store.connect()
     records.check_study(client, assignment.run_id, assignment.tracking_uri)
     _check_code(assignment, name)
-    runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _run_trial())
+    runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
     idle_since, looked, faults = None, -math.inf, 0
     while not queue.ended:
-        if time.monotonic() - looked > LOOK_SECONDS:
+        if time.monotonic() - looked > recovery.LOOK_SECONDS:
             recovery.requeue_lost(queue)
             looked = time.monotonic()
+        runner.trial = None
         try:
             queue.optimize(runner, n_trials=1, catch=(Exception,))
             idle_since, faults = None, 0
         except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            pass  # this process stood still for so long that another has taken the trial up
+            if not runner.has_lost_its_trial():
+                raise
         except StoreFault as failure:
             faults += 1
             if faults == MOST_FAULTS:
                 raise WorkerError(f"nothing can be recorded ({failure})", where=name) from None
-            time.sleep(LOOK_SECONDS)
+            time.sleep(FAULT_SECONDS)
         except QueueEmpty:
             idle_since = None if queue.running() else idle_since or time.monotonic()
             if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
@@ -73,7 +75,7 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
     return runner.done
 
 
-def _run_trial() -> Callable:
+def _default_train() -> Callable:
     from study.execution.run_trial import run_trial  # imports TensorFlow
 
     return run_trial

@@ -57,7 +57,7 @@ def code_hash(sources: Iterable[str]) -> str:
     """Return a hash (64 hex digits) of what Python modules do, whatever they are called and however they are laid out.
 
     Docstrings, comments, import statements and the help texts of fields leave it unchanged, and so does the order of
-    the modules: moving, renaming or explaining code costs nobody his trials.
+    the modules: moving, renaming or explaining code costs no trials.
     """
     return hashlib.sha256("\n".join(sorted(map(_stripped, sources))).encode()).hexdigest()
 

@@ -118,9 +118,11 @@ def run_trials(
 
     About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is what a
     trial of a search trains. However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is
-    ended with the reason `end_queue` where there is one. Raises WorkerError when no worker is left, Interrupted.
+    ended with the reason `end_queue` where there is one. Raises WorkerError when no worker of the pool is
+    left, Interrupted.
     """
-    parent, trials = processes.ParentWatch(), []
+    parent, looked = processes.ParentWatch(), time.monotonic()
+    trials: list[Progress] = []
     try:
         refill(progress(queue, epochs))
         trials = progress(queue, epochs)
@@ -128,6 +130,9 @@ def run_trials(
         while True:
             alive = pool.working()  # asked first: what they have finished by now is in the progress
             recovery.requeue_forgotten(queue)
+            if time.monotonic() - looked > recovery.LOOK_SECONDS:
+                recovery.requeue_lost(queue)
+                looked = time.monotonic()
             trials = progress(queue, epochs)
             refill(trials)
             observe(trials)

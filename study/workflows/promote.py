@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.analysis import selection
+from study.analysis.ablation_results import AblationResults
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import TrialSpec
+from study.design.ablation import Ablation, TrialSpec
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -37,6 +38,7 @@ class Race:
     entrants: tuple[Candidate, ...]
     incumbent: Version | None
     incumbent_arm: str | None
+    ablation: Ablation
     specs: tuple[TrialSpec, ...]
     seeds: int
     mark: str
@@ -54,7 +56,7 @@ class Promotion:
     `rows` are the figures that speak for a new champion, in words.
     """
 
-    outcome: Outcome
+    outcome: Outcome[AblationResults]
     decision: Decision
     version: Version | None
     reason: str
@@ -97,6 +99,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         entrants=entrants,
         incumbent=incumbent,
         incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
+        ablation=ablation,
         specs=tuple(ablation.trial_specs(seeds, dataset, first_seed)),
         seeds=seeds,
         mark=selection.fingerprint(candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS], seeds),
@@ -130,9 +133,8 @@ def run(
         WorkerPool(min(worker_count, len(race.specs))) as pool,
         open_run("promote", params=params, client=race.client) as run,
     ):
-        ablation = selection.race(race.entrants, race.seeds)
         outcome = run_specs(
-            run, pool, ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
+            run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
             open_test=False,
         )  # fmt: skip
         if outcome.failures:
@@ -170,20 +172,20 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     return None
 
 
-def _crown(race: Race, run: Run, outcome: Outcome, decision: Decision) -> Promotion:
+def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: Decision) -> Promotion:
     content = records.read_model(race.client, decision.run_id)
     if content is None:
         raise StudyError("the winner's trial has no model", where=decision.run_id)
     test = _test(content, race.dataset)
     rows = model_card.evidence(decision, race.entrants, test)
     winner = next(one for one in race.entrants if one.name == decision.winner)
-    tags = outcome.study.record.tags
+    marks = outcome.study.record.tags
     facts = [
         ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
         ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
                  f"{len(race.dataset.validation):,} validated on"),
         ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
-        ("commit", f"`{tags.get('git_commit', 'unknown')}`, training code `{tags['training_code']}`"),
+        ("commit", f"`{marks.get(tags.GIT_COMMIT, 'unknown')}`, training code `{marks[tags.TRAINING_CODE]}`"),
     ]  # fmt: skip
     card = model_card.model_card(rows, test, facts)
     reference = novelty.fit(race.dataset.train.images, race.dataset.train.labels)
@@ -206,7 +208,7 @@ def _crown(race: Race, run: Run, outcome: Outcome, decision: Decision) -> Promot
     return Promotion(outcome, decision, version, "", rows)
 
 
-def _table(outcome: Outcome) -> str:
+def _table(outcome: Outcome[AblationResults]) -> str:
     return f"{plain(outcome.study.ablation.question)}\n\n{ablation_report.summary(outcome.study)}"
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from study.base.processes import ParentWatch
 from study.data.dataset import Dataset
-from study.tracking import records, runs, tags
+from study.tracking import records, tags
 from study.training.config import HYPERPARAMETERS, TrialConfig
-from study.training.fingerprint import fingerprint, training_code_version, training_libraries
-from study.workflows.common import open_run
+from study.training.fingerprint import fingerprint
+from study.workflows.common import open_run, study_tags
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch, TrialResult
@@ -35,16 +35,14 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         tags.TASK: "train",
         tags.SEED: config.seed,
         tags.FINGERPRINT: fingerprint(config, dataset.sha256, len(dataset.validation)),
-        tags.TRAINING_CODE: training_code_version()[:16],
-        tags.LIBRARIES: training_libraries(),
-    }
+    } | study_tags(dataset)
     parent = ParentWatch()
 
     def watch_parent_and_pass_on(epoch: "Epoch") -> None:
         on_epoch(epoch)
         parent.check()
 
-    with open_run(name_of(config), params=config.as_text(), marks=runs.data_tags(dataset) | marks) as run:
+    with open_run(name_of(config), params=config.as_text(), marks=marks) as run:
         from study.execution import run_trial  # imports TensorFlow: ten seconds, spent only when the rest is in order
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)

@@ -40,7 +40,7 @@ from study.workflows import run_ablation, run_search
 from study.workflows.run_search import Supply
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
-ENDINGS = (signal.SIGINT, signal.SIGKILL)  # test_workers.py has SIGTERM
+ENDINGS = (signal.SIGINT, signal.SIGKILL)  # test_worker_pool.py has SIGTERM
 
 # --- workers that are killed ------------------------------------------------------------------------
 
