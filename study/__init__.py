@@ -1,4 +1,4 @@
-"""Controlled ablations and searches of Keras hyperparameters, every trial an MLflow run.
+"""Runs controlled ablations and searches of Keras hyperparameters; every trial is an MLflow run.
 
 In a notebook: `study.run_ablation(...)`, `study.run_search(...)` and `study.load(run_id)` (docs/python.md). Importing
 this package imports neither TensorFlow nor MLflow; the first of these calls does.
@@ -9,7 +9,7 @@ import sys
 
 from study.base import startup
 
-if sys.argv[0] == "-m":  # `python -m` looks for one of our programs, which resumes when it has what it needs
+if sys.argv[0] == "-m":  # `python -m` is about to run one of our programs, which resumes the collector itself
     startup.pause_collector()
 
 _DOOR = {name: "study.workflows.notebook" for name in ("run_ablation", "run_search", "load")}

@@ -1,4 +1,4 @@
-"""How trials get run: the queue and its storage, sampling and pruning, workers, and recovery from their deaths.
+"""Runs trials: the queue and its storage, sampling and pruning, workers, and recovery when a worker dies.
 
 May import `design`, `training`, `tracking`, `data`, `base`, and the plots of `reports`.
 """

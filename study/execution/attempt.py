@@ -1,4 +1,4 @@
-"""One trial as a worker runs it: prepare, execute, report; and what follows when one of them fails."""
+"""Runs one trial in a worker: prepare, execute, report; and handles a failure in any of these steps."""
 
 import contextlib
 from collections.abc import Callable
@@ -31,18 +31,18 @@ STORE_FAULTS = (OSError, *FAULTS, *TRACKING_FAULTS)
 
 
 class StoreFault(BaseException):
-    """What a trial writes to is full, read-only or gone: no fault of the trial, and no use in taking the next.
+    """The store is full, read-only or gone. The trial is not at fault, and the next one would fail too.
 
-    Not an Exception, so that Optuna lets it through.
+    It is not an Exception, so Optuna lets it through.
     """
 
 
 class TrialFailed(Exception):
-    """A trial has failed, for the reason that it keeps in its attributes; for Optuna, which marks it as failed."""
+    """A trial has failed, and its attributes say why. Optuna sees this and marks the trial as failed."""
 
 
 class Repeated(Exception):
-    """A search has come to a point that it has tried already; another slot takes this one's place."""
+    """A search suggested a point that it has already tried; another slot takes this one's place."""
 
 
 class Ending(Enum):
@@ -59,7 +59,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: with a `value` where it is complete, else with a reason, and the exception behind it."""
+    """Says how a trial ended: `value` if it is complete, otherwise the reason and the exception behind it."""
 
     ending: Ending
     value: float = float("nan")
@@ -69,14 +69,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A trial whose last try finished, and whose worker died before it told Optuna: its result is in `record`."""
+    """A trial whose last try finished, but whose worker died before telling Optuna: `record` has the result."""
 
     record: RunRecord
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A trial whose `equal` the store has: its result is carried over into `run`."""
+    """A trial for which the store has an `equal`: its result is carried over into `run`."""
 
     config: TrialConfig
     run: Run
@@ -85,14 +85,14 @@ class Carried:
 
 @dataclass(frozen=True)
 class Untrained:
-    """A trial that has to be trained, and recorded in `run`."""
+    """A trial that has to be trained and recorded in `run`."""
 
     config: TrialConfig
     run: Run
 
 
 class TrialRunner:
-    """Runs trials of one study: call it with what Optuna hands out, as the study's objective.
+    """Runs trials of one study: Optuna calls it as the study's objective.
 
     `train` runs one trial, as `run_trial.run_trial` does; `done` counts the trials that it was handed.
     """
@@ -113,11 +113,11 @@ class TrialRunner:
         self.tags = runs.code_tags() | self.process
         self.arms = {name: arm.run_id for name, arm in records.read_arms(client, assignment.run_id).items()}
         self.done = 0
-        self.trial: optuna.Trial | None = None  # the one in hand
+        self.trial: optuna.Trial | None = None  # the current one
         self._run: Run | None = None  # its run, once it has begun
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Run one trial, record it in an MLflow run of its own, and return its value or raise what Optuna expects."""
+        """Run one trial, record it in its own MLflow run, and return its value or raise what Optuna expects."""
         self.trial, self._run = trial, None
         try:
             outcome = self.execute(trial, self.prepare(trial))
@@ -134,7 +134,7 @@ class TrialRunner:
     # --- prepare ------------------------------------------------------------------------------------
 
     def prepare(self, trial: optuna.Trial) -> Recorded | Carried | Untrained:
-        """Find out what the trial is, and whether its result is there already; begin its run where it is not."""
+        """Work out the trial's config and whether its result exists; start a run unless its last try finished."""
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
         mark = fingerprint(config, self.dataset.sha256, len(self.dataset.validation))
@@ -176,7 +176,7 @@ class TrialRunner:
     # --- execute ------------------------------------------------------------------------------------
 
     def execute(self, trial: optuna.Trial, prepared: Recorded | Carried | Untrained) -> Outcome:
-        """Train the trial, or take its result from where it is; its run is ended when this returns."""
+        """Train the trial, or read its existing result; its run has ended when this returns."""
         match prepared:
             case Recorded(record):
                 return self._read(trial, record, records.read_epochs(self.client, record.run_id))
@@ -211,7 +211,7 @@ class TrialRunner:
     # --- report -------------------------------------------------------------------------------------
 
     def report(self, trial: optuna.Trial, outcome: Outcome) -> float:
-        """Return a complete trial's value to Optuna; for every other ending do what it takes, and raise."""
+        """Return a complete trial's value to Optuna; clean up after any other ending, and raise."""
         reason = outcome.reason
         match outcome.ending:
             case Ending.COMPLETE:
@@ -234,9 +234,9 @@ class TrialRunner:
                     self._end_run("KILLED", reason)
                 raise KeyboardInterrupt from outcome.cause
             case Ending.STORE_FAULT:
-                with contextlib.suppress(*STORE_FAULTS):  # what cannot be written now is put right when it can be
+                with contextlib.suppress(*STORE_FAULTS):  # recovery repairs later what cannot be written now
                     self._requeue(trial)
-                    # Optuna does so after an Exception only, and a trial that seems to run is in its next try's way.
+                    # Optuna does so only after an Exception, and a trial that seems to run would block its next try.
                     self.queue.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
                 with contextlib.suppress(*STORE_FAULTS):
                     self._end_run("KILLED", reason)
@@ -247,7 +247,7 @@ class TrialRunner:
             self._run.end(status, reason)
 
     def _requeue(self, trial: optuna.Trial) -> None:
-        """Enqueue a trial again that is not to blame for coming to nothing."""
+        """Requeue a trial that did not fail through its own fault."""
         recovery.requeue(self.queue, self.queue.frozen(trial), counts=False)
 
 

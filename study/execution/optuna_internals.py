@@ -1,7 +1,7 @@
-"""Everything private of Optuna that we rest on, in one place.
+"""Collects all uses of Optuna's private API in one place.
 
-The private names are those of Optuna 5.0. tests/execution/test_optuna_internals.py holds each of them, so that an
-upgrade that changes one fails there and not in a user's study.
+The private names are those of Optuna 5.0. tests/execution/test_optuna_internals.py checks each of them, so an upgrade
+that changes one fails there and not in a user's study.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.execution.attributes import slot_of
 
-# The methods of Optuna's RDBStorage that talk to the database: those that may find its server gone.
+# The methods of Optuna's RDBStorage that talk to the database, and so may find its server gone.
 STORAGE_METHODS = (
     "create_new_study", "get_study_id_from_name", "get_study_name_from_id", "get_study_directions", "get_all_studies",
     "get_study_user_attrs", "get_study_system_attrs", "set_study_user_attr", "set_study_system_attr",
@@ -33,8 +33,8 @@ class QueueEmpty(Exception):
 class OrderedStudy(optuna.Study):
     """An Optuna study that hands out waiting trials in the order of their slots, and never makes one up.
 
-    Optuna goes by the trials' numbers, so a requeued trial would come last, and a search that was interrupted would
-    suggest other points than one that was not. And where nothing waits, Optuna makes up a trial.
+    Optuna orders by trial number, so a requeued trial would come last, and an interrupted search would suggest
+    different points from an uninterrupted one. And when no trial is waiting, Optuna makes one up.
     """
 
     def _pop_waiting_trial_id(self) -> int:
@@ -47,17 +47,17 @@ class OrderedStudy(optuna.Study):
 
 
 def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Mark a trial as failed that another process has begun; raises UpdateFinishedTrialError where it has ended."""
+    """Mark a trial that another process began as failed; raises UpdateFinishedTrialError if it has ended."""
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:
-    """Return the system attributes by which Optuna knows a trial as the next try of those with these numbers."""
+    """Return the system attributes that tell Optuna that a trial retries the trials with these numbers."""
     return {"failed_trial": tries[0], "retry_history": list(tries)}
 
 
 class BySlots:
-    """A study as samplers and pruners are to see it: trials are numbered by their slots, with the last try of each."""
+    """A study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
 
     def __init__(self, study: optuna.Study):
         self._study = study
@@ -76,7 +76,7 @@ class BySlots:
 
 
 def by_slots(study: optuna.Study) -> optuna.Study:
-    """Return a study whose trials are numbered by their slots, with the last try of each, for samplers and pruners."""
+    """Return the study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
     return cast(optuna.Study, BySlots(study))
 
 
@@ -87,10 +87,10 @@ def last_tries(trials: Sequence[FrozenTrial], states: Container[TrialState] | No
 
 
 def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:
-    """Return the trial with its slot for a number."""
+    """Return the trial with its slot as its number."""
     if trial.number == slot_of(trial):
         return trial
-    numbered = copy.copy(trial)  # the storage's own object is not to be changed
+    numbered = copy.copy(trial)  # because the original belongs to the storage
     numbered.number = slot_of(trial)
     return numbered
 
@@ -98,7 +98,7 @@ def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:
 class SobolPoint(QMCSampler):
     """One point of a scrambled Sobol sequence, by its number.
 
-    Optuna keeps count in the storage, where two workers can be given the same number.
+    Optuna keeps its counter in the storage, where two workers can get the same number.
     """
 
     def __init__(self, known: dict[str, BaseDistribution], number: int, seed: int, independent_sampler: BaseSampler):

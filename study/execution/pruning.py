@@ -1,4 +1,4 @@
-"""How a search gives up poor trials: Optuna's pruners, reading slots."""
+"""Prunes a search's poor trials with Optuna's pruners, which see slots instead of trial numbers."""
 
 import math
 
@@ -12,12 +12,12 @@ from study.design.search import Search
 from study.execution.attributes import slot_of
 from study.execution.optuna_internals import by_slots, numbered_by_slot
 
-MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # so that epoch 3 is the first after which a trial can end
+MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # a trial can be pruned after epoch 3 at the earliest
 HYPERBAND = {"reduction": 2, "least": 1}
 
 
 def pruner(search: Search, **settings: int) -> BasePruner:
-    """Return what gives up the search's poor trials; `settings` change MEDIAN or HYPERBAND."""
+    """Return the pruner that the search asks for; `settings` override MEDIAN or HYPERBAND."""
     epochs = search.baseline.training.epochs
     if search.pruner == "median":
         return Sparing(MedianPruner(**MEDIAN | settings), epochs)
@@ -27,9 +27,9 @@ def pruner(search: Search, **settings: int) -> BasePruner:
 
 
 class Sparing(BasePruner):
-    """Another pruner, which leaves alone the baseline and trials that have had all their epochs.
+    """Wraps a pruner so that it never prunes the baseline, nor a trial that has trained all its epochs.
 
-    The baseline is what the others are compared with, and a trial that is through has cost what it can cost.
+    The other trials are compared with the baseline, and pruning a trial after its last epoch saves nothing.
     """
 
     def __init__(self, pruner: BasePruner, epochs: int):
@@ -43,12 +43,13 @@ class Sparing(BasePruner):
 
 
 class Hyperband(BasePruner):
-    """Hyperband with asynchronous halving, Li et al. 2018 and 2020: of the trials at a rung, 1 in `reduction` goes on.
+    """Hyperband with asynchronous halving (Li et al. 2018 and 2020): 1 in `reduction` of a rung's trials continues.
 
-    The rungs are at epochs / reduction, epochs / reduction² … down to `least`; the brackets differ in the rung they
-    begin with, and one has none. Which bracket a trial is in depends on its slot alone, and who goes on on the values
-    reported by now. Optuna's own draws the bracket from the study's name and the trial's number, and keeps a trial's
-    rungs in attributes that it would have again when it is put back; it would also end trials an epoch before the last.
+    The rungs are at epochs / reduction, epochs / reduction² … down to `least`; the brackets differ in their first rung,
+    and one has no rungs. A trial's bracket depends only on its slot, and whether it continues only on the values
+    reported so far. Optuna's own Hyperband draws the bracket from the study's name and the trial's number, and keeps a
+    trial's rungs in attributes that the trial would still have after it is requeued; it would also prune trials one
+    epoch before the last.
     """
 
     def __init__(self, epochs: int, reduction: int, least: int):
@@ -57,12 +58,12 @@ class Hyperband(BasePruner):
             rungs.insert(0, rung)
         self.brackets = [tuple(rungs[first:]) for first in range(len(rungs) + 1)]
         self._reduction = reduction
-        # The brackets cost about the same; one with more rungs has as many more trials as it ends early.
+        # The brackets cost about the same: one with more rungs prunes more trials early, and gets more to make up.
         shares = np.array([reduction ** len(rungs) / (len(rungs) + 1) for rungs in self.brackets])
         self._ends = np.cumsum(shares / shares.sum())
 
     def bracket(self, slot: int) -> int:
-        """Return the number of the slot's bracket: any few slots in a row have about their share of each."""
+        """Return the number of the slot's bracket; even a few consecutive slots cover the brackets in proportion."""
         golden = (math.sqrt(5) - 1) / 2
         return min(int(np.searchsorted(self._ends, slot * golden % 1, side="right")), len(self.brackets) - 1)
 

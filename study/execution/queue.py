@@ -1,7 +1,7 @@
 """The queue in which trials wait for workers: an Optuna study whose trials are all enqueued beforehand.
 
-A trial of an ablation is a cell, with its config; one of a search is a slot, whose config is suggested when a worker
-takes it. Every trial is handed out once, in the order of the slots; when its worker dies it is handed out again.
+An ablation's trial has its config from the start; a search's trial is a slot, and gets its config when a worker takes
+it. Every trial is handed out once, in the order of the slots; if its worker dies, it is handed out again.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from study.execution.attributes import slot_of, tries_before
 from study.execution.optuna_internals import OrderedStudy
 from study.execution.storage import Storage, is_absent, open_storage, without_password
 
-CREATION_SECONDS = 60  # that another process may take from making a study to having said what it is about
+CREATION_SECONDS = 60  # the longest that another process may take from creating a study to assigning its work
 
 
 class QueueError(StudyError):
-    """A queue that is not there, or is another one than was expected."""
+    """The queue does not exist, or is not the one that was expected."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker has to know besides the trials: where to record them, on which data, and what they are part of.
+    """Tells a worker what the trials themselves do not: where to record them, on which data, and for which study.
 
-    With `open_test` false the trials have no test rows; with `reuse` a trial that the store has already is carried over
+    With `open_test` false the trials have no test rows; with `reuse` a trial that the store already has is carried over
     instead of trained. `search` is the text of a search, from which the trials' configs come.
     """
 
@@ -53,7 +53,7 @@ class Assignment:
 
 
 class Queue(OrderedStudy):
-    """An Optuna study that hands out enqueued trials only: each of them once, in the order of their slots."""
+    """An Optuna study that hands out only enqueued trials, each once, in the order of their slots."""
 
     def frozen(self, trial: optuna.Trial) -> FrozenTrial:
         """Return a trial as the storage has it now."""
@@ -61,27 +61,27 @@ class Queue(OrderedStudy):
 
     @property
     def assignment(self) -> Assignment:
-        """What the study's workers have to know; raises QueueError where nobody has written it yet."""
+        """The assignment of the study's workers; raises QueueError if nobody has written it yet."""
         if attributes.ASSIGNMENT not in self.user_attrs:
             hint = "Run the command that began it again."
-            raise QueueError(f"the study {self.study_name} was not begun in full", hint=hint)
+            raise QueueError(f"the study {self.study_name} was interrupted while it was being created", hint=hint)
         return Assignment(**self.user_attrs[attributes.ASSIGNMENT])
 
     @property
     def ended(self) -> str | None:
-        """Why no more trials are to be taken; None while they are."""
+        """Why workers take no more trials; None while they may."""
         return self.user_attrs.get(attributes.ENDED) or None
 
     def assign(self, assignment: Assignment) -> None:
-        """Write what the workers have to know; from then on they can begin."""
+        """Write the workers' assignment; from then on they can begin."""
         self.set_user_attr(attributes.ASSIGNMENT, asdict(assignment))
 
     def end(self, reason: str) -> None:
-        """Let no more trials be taken."""
+        """Stop workers from taking more trials."""
         self.set_user_attr(attributes.ENDED, reason)
 
     def reopen(self) -> None:
-        """Let trials be taken again."""
+        """Let workers take trials again."""
         self.set_user_attr(attributes.ENDED, "")
 
     def add_specs(self, specs: Iterable[TrialSpec]) -> None:
@@ -100,7 +100,7 @@ class Queue(OrderedStudy):
             self.enqueue_trial(point, user_attrs={attributes.SLOT: slot, attributes.NAME: f"trial {slot}"})
 
     def running(self) -> list[int]:
-        """Return the numbers of the trials that workers run."""
+        """Return the numbers of the trials that are running."""
         return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
     def slots(self) -> int:
@@ -129,11 +129,11 @@ def _open(storage: str) -> Storage:
 def create_queue(
     storage: str, name: str, direction: Literal["minimize", "maximize"] = "minimize", metric: str = "val_loss"
 ) -> tuple[Queue, bool]:
-    """Return the queue of this name, and whether it is new; its tables are made where there are none.
+    """Return the queue of this name, created if necessary with its tables, and whether it is new.
 
-    `metric` is what its trials report, as Optuna's own tools are to call it. A queue that is not new has its
-    assignment: of several processes that come at the same moment, the others wait for the one that makes it. Raises
-    WorkerError where the storage cannot be opened.
+    `metric` is what its trials report; Optuna's own tools show the name. A queue that is not new has its assignment:
+    if several processes come at the same moment, one creates the queue and the others wait. Raises WorkerError if the
+    storage cannot be opened.
     """
     opened = _open(storage)
     try:
@@ -144,13 +144,13 @@ def create_queue(
         deadline = time.monotonic() + CREATION_SECONDS
         while attributes.ASSIGNMENT not in queue.user_attrs:
             if time.monotonic() > deadline:
-                return queue, True  # whoever made it has died over it
+                return queue, True  # the process that created it died before it had assigned the work
             time.sleep(0.2)
         return queue, False
 
 
 def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Queue:
-    """Return the queue of this name; raises QueueError where there is none, WorkerError without a storage."""
+    """Return the queue of this name; raises QueueError if there is none, WorkerError without a storage."""
     opened = _open(storage)
     try:
         return Queue(name, opened, sampler, pruner or optuna.pruners.NopPruner())
@@ -162,7 +162,7 @@ def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, prun
 
 
 def find_queue(storage: str, name: str) -> Queue | None:
-    """Return the queue of this name, or None where there is none; makes no SQLite file. Raises as `load_queue` does."""
+    """Return the queue of this name, or None if there is none; creates no SQLite file. Raises as `load_queue` does."""
     if is_absent(storage):
         return None
     with contextlib.suppress(QueueError):
@@ -175,11 +175,11 @@ def find_queue(storage: str, name: str) -> Queue | None:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one trial is: Optuna's state in words, the last epoch and the value there, and why it failed.
+    """Says how far one trial is: Optuna's state as a word, the last epoch and its value, and why the trial failed.
 
-    `value` is that of the metric that the trials report: an ablation's val_loss, a search's objective; of a complete
-    trial of a search, that of the weights it kept. `settings` are what a search has suggested, `worker` is
-    ``host:pid`` of the process that ran it. `slot` tells it from the others; `name` is for people.
+    `value` is the metric that the trials report: an ablation's val_loss or a search's objective. For a complete trial
+    of a search it is the value of the weights that the trial kept. `settings` are what the search suggested, `worker`
+    is ``host:pid`` of the process that ran the trial. `slot` identifies the trial; `name` is for people.
     """
 
     slot: int
@@ -200,9 +200,9 @@ class Progress:
 
 
 def progress(study: optuna.Study, epochs: int = 0) -> list[Progress]:
-    """Return how far each trial is, in the order of the slots; of a trial that was tried again, the latest try.
+    """Return how far each trial is, in the order of the slots; for a trial that was requeued, its latest try.
 
-    Trials of a search that turned out to repeat another are left out. `epochs` is what a slot will train.
+    A search's trials that repeat another are left out. `epochs` is how many a search's trial will train.
     """
     latest: dict[int, FrozenTrial] = {}
     for trial in study.get_trials(deepcopy=False):
@@ -216,7 +216,7 @@ def _progress(trial: FrozenTrial, epochs: int) -> Progress:
     own, values = trial.user_attrs, trial.intermediate_values
     state, reason, epoch = trial.state.name, own.get(attributes.REASON), max(values, default=0)
     if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped
-        # It is marked as failed first and requeued then.
+        # Recovery marks it as failed first and requeues it afterwards.
         state, reason = ("FAIL", "its workers died") if recovery.is_exhausted(trial) else ("WAITING", None)
     ended = trial.state == TrialState.COMPLETE and attributes.SETTINGS in own
     return Progress(

@@ -1,19 +1,19 @@
-"""What happens when a process dies: who notices, after how long, and what is done.
+"""Recovers when a process dies; the table says who notices, after how long, and what happens.
 
-| who died | who notices | after | what is done |
+| who died | who notices | after | what happens |
 |---|---|---|---|
 | a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued, twice at most |
 | a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
-| a worker between its run's end and Optuna's | whoever takes the trial up | then | the run's result counts |
-| a worker that stood still while another took its trial | Optuna | its next report | it drops the trial |
-| whoever marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
+| a worker after its run ended, before it told Optuna | the next worker on the trial | then | the run's result counts |
+| a worker that hung until another took its trial | Optuna | its next report | it drops the trial |
+| the process that marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
-| any process that wrote a run | the next command on that machine | its start | the run ends KILLED |
+| any process with an open run | the next command on that machine | its start | the run ends KILLED |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 
-A trial that fails because of itself (it diverges, or its code raises) is never requeued.
+A trial that fails by itself (it diverges, or its code raises) is never requeued.
 """
 
 import contextlib
@@ -35,10 +35,10 @@ LOOK_SECONDS = 5  # between two looks for workers that have ended
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> None:
-    """Enqueue once more a trial that did not finish, unless it has been tried again RETRIES times.
+    """Requeue a trial that did not finish, unless it has been retried RETRIES times.
 
-    A try that was interrupted does not count, and its trial is always requeued. A trial that has a try that waits,
-    runs or ended well is left alone: whoever requeued it before may not have been able to mark it as failed.
+    An interrupted try does not count, and its trial is always requeued. A trial is left alone if another of its tries
+    is waiting, running, complete or pruned: the process that requeued it may not have managed to mark it as failed.
     """
     alive = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
     for other in study.get_trials(deepcopy=False, states=alive):
@@ -79,8 +79,8 @@ def requeue_lost(study: optuna.Study) -> None:
 def requeue_forgotten(study: optuna.Study) -> None:
     """Requeue the trials that failed because their workers died, and that nobody has requeued.
 
-    To mark a trial as failed and to requeue it are two steps, and whoever takes them may die in between, or find the
-    disk full. Only the process that conducts the study may call this: of several, each could requeue the same trial.
+    Marking a trial as failed and requeueing it are two steps, and a process may die in between, or find the disk full.
+    Only the process that conducts the study may call this: several callers could each requeue the same trial.
     """
     trials = study.get_trials(deepcopy=False)
     tried_again = {number for trial in trials for number in tries_before(trial)}
@@ -98,21 +98,21 @@ def _is_long_ago(moment: datetime | None) -> bool:
 
 
 def end_lost_runs(client: store.MlflowClient) -> list[str]:
-    """End, as KILLED, the runs of processes of this machine that died without ending them; return their names.
+    """End, as KILLED, the runs whose processes on this machine died without ending them; return the runs' names.
 
-    Runs of other machines are left alone: whether their processes live cannot be seen from here.
+    Runs of other machines are left alone: this process cannot tell whether theirs are alive.
     """
     ended = []
     for record in records.find_running(client):
         if is_gone(record.tags):
-            with contextlib.suppress(Exception):  # another program may be at the same
+            with contextlib.suppress(Exception):  # another program may be ending the same run
                 runs.Run(client, record.run_id).end("KILLED", "its process ended without a word")
                 ended.append(record.name)
     return ended
 
 
 def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna.Study) -> None:
-    """End, as KILLED, the runs of a study's trials that no worker runs any more, as far as the store allows it."""
+    """End, as KILLED, the runs of a study's trials that no worker is running any more; ignore store failures."""
     with contextlib.suppress(Exception):
         requeue_lost(study)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -124,7 +124,7 @@ def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna
 
 
 def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:
-    """Return the run of this trial's last try, which its worker left behind, ended if it was not; None for a first."""
+    """Return the run that this trial's last try left behind, and end it if it has not ended; None for a first try."""
     if not (run_id := trial.user_attrs.get(RUN_ID)):
         return None
     record = records.read_run(client, run_id)

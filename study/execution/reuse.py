@@ -1,4 +1,4 @@
-"""Trials are addressed by content: one that is finished is not trained again, but carried over into another study."""
+"""Carries finished trials over into other studies instead of training them again: trials are addressed by content."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ OF_ALL_SPLITS = ("confusion", "confused_pairs", PREDICTIONS)  # files that a sco
 
 @dataclass(frozen=True, eq=False)
 class Equal:
-    """A finished trial that decided the same things, with all that it left: what there is to carry over."""
+    """A finished trial with the same fingerprint, and everything of it that is carried over."""
 
     record: RunRecord
     epochs: list[dict[str, float]]
@@ -24,7 +24,7 @@ class Equal:
 
 
 def find(client: store.MlflowClient, fingerprint: str) -> Equal | None:
-    """Return a finished trial with this fingerprint, if the store has one, and still has its model and files."""
+    """Return a finished trial with this fingerprint if the store has one with its model and files, else None."""
     record = records.find_equal(client, fingerprint)
     if not record:
         return None
@@ -32,16 +32,16 @@ def find(client: store.MlflowClient, fingerprint: str) -> Equal | None:
         model = records.read_model(client, record.run_id)
         files = records.read_files(client, record.run_id)
         epochs = records.read_epochs(client, record.run_id)
-    except TrackingError:  # somebody has tidied up
+    except TrackingError:  # somebody has deleted files
         return None
     return Equal(record, epochs, files, model) if model and epochs else None
 
 
 def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: str) -> None:
-    """Make `run` a finished trial like its equal: the same metrics, curves, files and model; and end it.
+    """Write the equal trial's metrics, curves, files and model into `run`, and end it as finished.
 
-    The splits are those of `dataset`. A trial of a search has never seen the test images, and its saved model is scored
-    on them where the dataset has any; what another knows of them is left behind where it has none.
+    The splits are those of `dataset`. If it has test images and the equal trial, from a search, was not scored on them,
+    the saved model is scored now. If it has none, the equal trial's test results are left out.
     """
     from study.base.backend import from_bytes
     from study.execution import run_trial  # imports TensorFlow

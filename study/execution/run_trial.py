@@ -1,4 +1,4 @@
-"""One trial, from its config to a finished MLflow run: train, score, record."""
+"""Takes one trial from its config to a finished MLflow run: train, score, record."""
 
 from collections.abc import Callable
 
@@ -17,10 +17,10 @@ from study.training.metrics import Evaluation, evaluate
 def run_trial(
     config: TrialConfig, dataset: Dataset, record: runs.Run, name: str, on_epoch: Callable[[Epoch], bool | None]
 ) -> TrialResult:
-    """Train the config's network, writing each epoch and in the end everything about it to `record`, and end that.
+    """Train the config's network, write its epochs and its results to `record`, and end that run.
 
     The run is FINISHED for a complete or pruned trial and FAILED for a diverged one, which keeps its curves and has
-    no model. `on_epoch` is called after each epoch and ends the training by returning True.
+    no model. `on_epoch` is called after each epoch; it ends the training by returning True.
     """
 
     def log_and_pass_on(epoch: Epoch) -> bool | None:
@@ -49,8 +49,8 @@ def run_trial(
 
 
 def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
-    """Return what a trained model makes of the splits that have rows: confusion files and predictions, and metrics."""
-    splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a study that chooses has no test rows
+    """Score a trained model on the splits that have rows; return confusion and prediction files, and metrics."""
+    splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a search or a race has no test rows
     outputs = {split: loop.logits(model, getattr(dataset, split).images) for split in splits}
     scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
     files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)

@@ -1,9 +1,9 @@
-"""How a search chooses its points: Optuna's samplers, reading slots.
+"""Chooses a search's points with Optuna's samplers, which see slots instead of trial numbers.
 
-Optuna's samplers carry a random state from trial to trial, which a worker that starts anew does not have and which
-workers of one seed share; and they go by the trials' numbers, and a requeued trial gets a new one. Here
-everything depends on the search's seed, the slot, and what the other slots have come to: one worker makes the same
-search twice, interrupted or not, and several workers never repeat one another's points.
+Optuna's samplers carry a random state from trial to trial: a restarted worker does not have it, and workers with the
+same seed share it. They also depend on trial numbers, and a requeued trial gets a new one. Here everything depends
+only on the search's seed, the slot, and the results of the other slots: one worker makes the same search twice,
+interrupted or not, and several workers never repeat one another's points.
 
 The settings were chosen by ``python -m benchmarks.search_quality`` (docs/lab-log.md).
 """
@@ -30,7 +30,7 @@ TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
 
 
 def sampler(search: Search, **settings: object) -> BaseSampler:
-    """Return what suggests the search's points; `settings` change those of the Optuna sampler behind it."""
+    """Return the sampler that the search asks for; `settings` override those of the Optuna sampler behind it."""
     known = _distributions(search.space)
     if search.sampler == "tpe":
         conditional = any(dimension.when for dimension in search.space.dimensions)
@@ -46,10 +46,10 @@ def sampler(search: Search, **settings: object) -> BaseSampler:
 
 
 class BySlot(BaseSampler):
-    """A sampler that asks one that is made anew, from the search's seed and the slot, for each of its answers.
+    """A sampler that makes a new Optuna sampler, seeded by the search's seed and the slot, for each of its answers.
 
-    Fields that are suggested one by one have a seed each: a trial that was interrupted between two of them goes on
-    with the same values.
+    Fields that are suggested one by one each have their own seed: a trial that was interrupted between two of them
+    gets the same values when it is retried.
     """
 
     def __init__(self, seed: int, make: Callable[[int, int], BaseSampler]):
@@ -80,8 +80,8 @@ class BySlot(BaseSampler):
 class _CmaEs(CmaEsSampler):
     """CMA-ES over the ranges that are always searched; choices and conditional fields are random.
 
-    Optuna would take the fields that all trials so far have in common, which a conditional one can be for a while; when
-    it no longer is, the state in the storage has another dimension and is of no use ever after.
+    Optuna would search the fields that all trials so far have in common. A conditional field can be one of them for a
+    while; when it no longer is, the stored state has the wrong dimension and can never be used again.
     """
 
     def __init__(self, ranges: dict[str, BaseDistribution], **settings: object):
@@ -93,12 +93,12 @@ class _CmaEs(CmaEsSampler):
 
 
 def _sobol_point(known: dict[str, BaseDistribution], slot: int, seed: int, own_seed: int) -> BaseSampler:
-    # What the sequence does not cover, conditional fields, is drawn at random.
+    # The sequence does not cover conditional fields, so they are drawn at random.
     return _silently(SobolPoint, known=known, number=slot, seed=seed, independent_sampler=RandomSampler(seed=own_seed))
 
 
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Return how Optuna describes the fields that every point has and that can vary, by field."""
+    """Return Optuna's distributions, by field, of the fields that every point has and that can vary."""
     known = {dimension.field: _distribution(dimension) for dimension in space.dimensions if not dimension.when}
     return {name: distribution for name, distribution in known.items() if not distribution.single()}
 

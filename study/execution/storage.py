@@ -1,4 +1,4 @@
-"""The database in which workers meet: Optuna's storage, patient with a server that goes away and strict with SQLite."""
+"""Opens the database that workers share: Optuna's storage, which waits for a lost server and locks SQLite early."""
 
 import contextlib
 import re
@@ -33,14 +33,14 @@ DEFAULT_FILE = "optuna.db"
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
 PATIENCE_SECONDS = 180  # with a database server that does not answer
-OPENING_SECONDS = 10  # in which what hinders at the beginning passes
+OPENING_SECONDS = 10  # for retries while the storage is opened: several processes may be creating its tables
 FAULTS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 _LOST = (OperationalError, PendingRollbackError)
 
 
 def _patient(method: Callable) -> Callable:
-    """Let a method of the storage wait for a database server that has gone away, as it does when it is restarted."""
+    """Make a storage method wait for a database server that has gone away, for example to restart."""
 
     @wraps(method)
     def call(self, *given, **named):
@@ -50,7 +50,7 @@ def _patient(method: Callable) -> Callable:
                 return method(self, *given, **named)
             except FAULTS as failure:
                 lost = failure if isinstance(failure, SQLAlchemyError) else failure.__cause__
-                # Optuna asks for the trials once more, in the lost transaction, after any OperationalError.
+                # After any OperationalError Optuna asks for the trials again in the lost transaction.
                 connection = getattr(lost, "connection_invalidated", False) or isinstance(lost, _LOST)
                 # SQLite has no server; it has waited for other writers already.
                 if self.on_sqlite or not connection or time.monotonic() > deadline:
@@ -73,12 +73,12 @@ class Storage(RDBStorage):
             heartbeat_stale_trial_callback=on_stale,
         )
         if self.on_sqlite:
-            # A worker takes a trial by reading that it waits and writing that it runs. SQLite has no SELECT FOR UPDATE
-            # and takes its lock at the first write, so that two workers could read the same; now at the first read.
+            # A worker takes a trial by reading that it is waiting and writing that it is running. SQLite has no SELECT
+            # FOR UPDATE and locks at the first write, so two workers could take the same trial. Now it locks at once.
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
     def record_heartbeat(self, trial_id: int) -> None:
-        # In a thread of Optuna's, which would print a traceback and end: a beat that is missed is only that.
+        # Runs in a thread of Optuna's, which would print a traceback and end; one missed beat does no harm.
         with contextlib.suppress(*FAULTS):
             super().record_heartbeat(trial_id)
 
@@ -90,7 +90,7 @@ for _name in STORAGE_METHODS:
 def address_of(storage: str) -> str:
     """Return a database's address; ``auto`` is a file beside the SQLite tracking store, or else in the working folder.
 
-    Beside the store it outlives the temporary clone in which `mlflow run` works when it is given a git address.
+    A file beside the store outlives the temporary clone in which `mlflow run` works when you give it a git address.
     """
     if storage != DEFAULT_STORAGE:
         return storage
@@ -131,7 +131,7 @@ def check_storage(storage: str, *, exists: bool = False) -> None:
     if kind == "postgresql":
         return
     if url.database in (None, "", ":memory:"):
-        raise ConfigError("storage is in the memory of one process, where no other finds it", expected=expected)
+        raise ConfigError("storage is in the memory of one process, where no other can find it", expected=expected)
     path = Path(url.database or "")
     if not path.absolute().parent.is_dir():
         raise ConfigError("no such folder", where=f"storage {path.parent}")
@@ -141,16 +141,16 @@ def check_storage(storage: str, *, exists: bool = False) -> None:
 
 
 def is_absent(storage: str) -> bool:
-    """Return whether this is the address of a SQLite file that is not there."""
+    """Return whether this is the address of a SQLite file that does not exist."""
     url = make_url(address_of(storage))
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
 def without_password(storage: str) -> str:
-    """Return a database's address as it may be shown."""
+    """Return a database's address with its password hidden, so that it can be shown."""
     try:
         return make_url(storage).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # no address, but there may be a password in it
+    except (ArgumentError, ValueError):  # not an address, but there may be a password in it
         return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", storage)
 
 

@@ -1,4 +1,4 @@
-"""How long trials will take: a rough guess beforehand, a better one while they run."""
+"""Estimates how long trials will take: roughly beforehand, and better while they run."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from study.execution.queue import Progress
 from study.training.config import TrialConfig
 
 # Measured in November 2026 on one core of a cloud machine, 784-128-10 on 55,000 rows at batch 8, 32 and 128
-# (docs/lab-log.md): an epoch costs so much for each weight and row, and for each weight and step.
+# (docs/lab-log.md): what an epoch costs for each weight and row, for each weight and step, and for each step.
 SECONDS_A_WEIGHT_AND_ROW = 3.5e-11
 SECONDS_A_WEIGHT_AND_STEP = 7e-10
 SECONDS_A_STEP = 8e-6
@@ -19,7 +19,7 @@ SECONDS_TO_START = 10.0
 
 
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
-    """Return about how many seconds a trial takes on one core if it trains all its epochs."""
+    """Estimate the seconds that a trial takes on one core if it trains all its epochs."""
     height, width = dataset.image_shape
     sizes = (height * width, *config.network.widths, dataset.classes)
     weights = sum(before * after for before, after in itertools.pairwise(sizes))
@@ -30,16 +30,16 @@ def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
 
 
 def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:
-    """Return about how many seconds all the trials take together, with starting and compiling."""
+    """Estimate the seconds that all trials take together, including starting and compiling."""
     trials = sum(trial_seconds(spec.config, dataset) for spec in specs)
     shapes = len({spec.arm for spec in specs})
     return SECONDS_TO_START + trials / workers + shapes * SECONDS_TO_COMPILE
 
 
 class TimeLeft:
-    """Seconds until the last trial ends: the guess beforehand, corrected by how fast the trials really go.
+    """Estimates the seconds until the last trial ends, from a first estimate and how fast the trials really go.
 
-    `seconds` are those of each trial by slot, `whole` those of all together, on all workers.
+    `seconds` is the estimate for each trial by slot, `whole` the estimate for all of them together, on all workers.
     """
 
     def __init__(self, seconds: Mapping[int, float], whole: float):
@@ -54,17 +54,17 @@ class TimeLeft:
         share = done / self._all
         if share == 0:
             return max(0.0, self._whole - elapsed)
-        # At first the guess counts, later what was seen; the start counts as a part of both.
+        # At first the estimate counts, later the measured speed; both include the start.
         return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
 
 
 def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> TimeLeft:
-    """Return the time that these trials will take."""
+    """Return the clock that estimates the time left for these trials."""
     seconds = {slot: trial_seconds(spec.config, dataset) for slot, spec in enumerate(specs)}
     return TimeLeft(seconds, total_seconds(specs, dataset, workers))
 
 
 def search_seconds(baseline: TrialConfig, dataset: Dataset, trials: int, workers: int) -> float:
-    """Return about how many seconds so many trials like the baseline take, if none is pruned."""
-    # Nearly every trial of a search has a program of its own to be compiled.
+    """Estimate the seconds that this number of trials like the baseline takes, if none is pruned."""
+    # Nearly every trial of a search needs its own program compiled.
     return SECONDS_TO_START + trials * (trial_seconds(baseline, dataset) + SECONDS_TO_COMPILE) / workers

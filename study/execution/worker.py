@@ -1,7 +1,7 @@
-"""A worker: it takes trials from a queue, trains and records them, until the queue ends or nothing is left.
+"""A worker takes trials from a queue, trains and records them, until the queue ends or nothing is left.
 
-As a program (``python -m study.execution.worker``) it reads from its standard input where to work, and ends when that
-closes.
+As a program (``python -m study.execution.worker``) it reads from its standard input which queue to work on, and ends
+when that input closes.
 """
 
 import json
@@ -28,8 +28,8 @@ from study.execution.queue import Assignment, load_queue
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 
-IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing waits and nothing runs
-MOST_FAULTS = 3  # of the store, one after the other, before a worker ends
+IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
+MOST_FAULTS = 3  # of the store, in a row, before a worker ends
 FAULT_SECONDS = 5  # between two tries to write
 STOP_SECONDS = 10  # less than the pool waits for its workers
 
@@ -37,9 +37,9 @@ STOP_SECONDS = 10  # less than the pool waits for its workers
 def work(storage: str, name: str, *, spec: str | None = None, train: Callable | None = None) -> int:
     """Run trials of the queue of this name in this process until it ends, or nothing is left; return their number.
 
-    `spec` names the data on this machine, where the study's own name for them does not do; `train` runs one trial, as
-    `run_trial` does. Raises QueueError, WorkerError, TrackingError where the study's run is not in this store, and
-    DataError where this machine's data are not the study's.
+    `spec` names the data on this machine, if the study's own name does not work here; `train` runs one trial, as
+    `run_trial` does. Raises QueueError, WorkerError, TrackingError if the study's run is not in this store, and
+    DataError if this machine's data are not the study's.
     """
     queue = load_queue(storage, name)
     assignment = queue.assignment
@@ -71,7 +71,7 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
             idle_since = None if queue.running() else idle_since or time.monotonic()
             if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
                 break
-            time.sleep(0.5)  # whoever runs the last trials may die, and then they are back
+            time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
     return runner.done
 
 
@@ -84,7 +84,7 @@ def _default_train() -> Callable:
 def _check_code(assignment: Assignment, name: str) -> None:
     if assignment.training_code != training_code_version():
         raise WorkerError(
-            "the training code or its libraries are not those of the study", where=name,
+            "the training code or its libraries differ from the study's", where=name,
             hint="Every machine needs the same commit of this project and its pinned environment.",
         )  # fmt: skip
 
@@ -95,7 +95,7 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
         raise DataError(
             "not the data of this study", where=dataset.spec,
             expected=f"SHA-256 {assignment.data_sha256[:12]}…", got=f"{dataset.sha256[:12]}…",
-            hint="A worker names those of its own machine: -P data=…",
+            hint="Name the data on this machine: -P data=…",
         )  # fmt: skip
     dataset = replace(dataset, substitute_for=assignment.substitute_for)
     return dataset if assignment.open_test else dataset.without_test()
@@ -123,7 +123,7 @@ def _read_line() -> bytes:
 
 
 def main() -> int:
-    """Be one worker; return its exit status."""
+    """Run one worker; return its exit status."""
     hush()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     try:

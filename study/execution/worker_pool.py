@@ -1,4 +1,4 @@
-"""Worker processes on this machine, watched while they run a queue's trials."""
+"""Starts worker processes on this machine and watches them while they run a queue's trials."""
 
 import contextlib
 import json
@@ -20,9 +20,9 @@ STOP_SECONDS = 15
 
 
 class WorkerPool:
-    """Worker processes on this machine, as a context: they end when it does, or when this process dies.
+    """A context that runs worker processes on this machine: they end when it does, or when this process dies.
 
-    They start at once, and import what they need while this process prepares what `assign` then gives them to do.
+    They start at once, and import what they need while this process prepares the work that `assign` gives them.
     """
 
     def __init__(self, count: int):
@@ -31,10 +31,10 @@ class WorkerPool:
             "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
             "MLFLOW_TRACKING_URI": store.tracking_uri(),
         }
-        # Standard input is a pipe that closes when this process ends, however it ends; a worker ends with it.
+        # Standard input is a pipe that closes however this process ends; then the worker ends too.
         self._processes = [
-            # A process group of its own keeps a terminal's Ctrl-C from it: this process decides what is to be ended.
-            # Not a session: Linux shares the machine among sessions, and this process would wait behind its workers.
+            # With its own process group it gets no Ctrl-C from a terminal: this process decides what to end. It gets
+            # no session: Linux shares the processor among sessions, and this process would wait behind its workers.
             subprocess.Popen(
                 [sys.executable, "-m", "study.execution.worker"],
                 stdin=subprocess.PIPE,
@@ -45,24 +45,24 @@ class WorkerPool:
         ]
 
     def assign(self, storage: str, name: str, spec: str | None = None) -> None:
-        """Let the workers run the trials of the queue of this name; `spec` names the data, if not as the queue does."""
+        """Let the workers run this queue's trials; `spec` names the data, unless they are named as in the queue."""
         for process in self._processes:
-            with contextlib.suppress(BrokenPipeError):  # one that has died already; `failure` will say so
+            with contextlib.suppress(BrokenPipeError):  # a worker that has already died; `failure` will say so
                 pipe = self._input(process)
                 pipe.write(json.dumps([storage, name, spec]).encode() + b"\n")
                 pipe.flush()
 
     @property
     def names(self) -> list[str]:
-        """What the workers are called in the progress of their trials."""
+        """The workers' names, ``host:pid``, as `Progress.worker` has them."""
         return [f"{socket.gethostname()}:{process.pid}" for process in self._processes]
 
     def working(self) -> bool:
-        """Return whether any worker still works."""
+        """Return whether any worker is still running."""
         return any(process.poll() is None for process in self._processes)
 
     def failed(self) -> bool:
-        """Return whether all workers have ended, and none of them well."""
+        """Return whether all workers have ended, none of them with exit status 0."""
         return all(process.poll() not in (None, 0) for process in self._processes)
 
     def __enter__(self) -> "WorkerPool":
@@ -72,7 +72,7 @@ class WorkerPool:
         self.stop()
 
     def stop(self) -> None:
-        """End the workers, and with them what they are at."""
+        """End the workers and the trials that they are running."""
         for process in self._processes:
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -91,7 +91,7 @@ class WorkerPool:
         return process.stdin
 
     def failure(self, trials: Sequence[Progress]) -> WorkerError:
-        """Return the error that no worker is left to run what has not ended of these trials."""
+        """Return the error that no worker is left to run the unfinished ones of these trials."""
         codes = sorted({process.returncode for process in self._processes})
         return WorkerError(
             f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
