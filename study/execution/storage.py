@@ -33,7 +33,7 @@ DEFAULT_FILE = "optuna.db"
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
 PATIENCE_SECONDS = 180  # with a database server that does not answer
-OPENING_SECONDS = 10  # for retries while the storage is opened: several processes may be creating its tables
+OPENING_SECONDS = 10  # for retries while the storage is being opened
 FAULTS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 _LOST = (OperationalError, PendingRollbackError)
@@ -99,7 +99,7 @@ def address_of(storage: str) -> str:
 
 
 def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:
-    """Return the storage at this address, its tables made where there are none; raises WorkerError."""
+    """Open the storage at this address, create missing tables, and return it; raises WorkerError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     storage = address_of(storage)
@@ -108,8 +108,8 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
         try:
             return Storage(storage, on_stale)
         except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
-            # Of processes that make a new database's tables at the same moment some fail; then the tables are there.
-            # And a server that is being restarted says so.
+            # If several processes create a new database's tables at once, some fail, and find the tables on a retry.
+            # A server that is restarting says so.
             passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
             if not passing or time.monotonic() > deadline:
                 what = f"the queue cannot be opened ({first_line(failure)})"
@@ -118,7 +118,7 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
 
 
 def check_storage(storage: str, *, exists: bool = False) -> None:
-    """Raise ConfigError where processes cannot meet at this address; with `exists` a SQLite file has to be there."""
+    """Raise ConfigError if processes cannot share this address; with `exists` a SQLite file has to be there."""
     storage = address_of(storage)
     expected = "auto, sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
     try:

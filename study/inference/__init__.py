@@ -1,4 +1,4 @@
-"""A trained network put to use: pictures prepared, answers, the novelty score, serving and the playground.
+"""Puts trained networks to use: prepares pictures, reads and scores them, serves models, and runs the playground.
 
 May import `analysis` and what is below it, but not `reports`.
 """

@@ -1,4 +1,4 @@
-"""A stored network, opened to read digits with: the champion, or the model of any trial."""
+"""Opens a stored network to read digits with: the champion, or any trial's model."""
 
 import tempfile
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ REFERENCE = "reference.npz"  # as study.inference.serving stores it
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """A network, where it came from, and the ``.npz`` bytes of its training data's distribution (None: not stored)."""
+    """A network, its name, and the ``.npz`` bytes of its training data's distribution (None: not stored)."""
 
     name: str
     network: keras.Sequential
@@ -33,9 +33,9 @@ class Reader:
 
 
 def open_model(uri: str) -> Reader:
-    """Return a reader of the model at `uri`, such as ``models:/mnist-mlp@champion``, or of a trial by its run's ID.
+    """Return a reader of the model at `uri`, such as ``models:/mnist-mlp@champion``, or of the trial with that run ID.
 
-    Raises TrackingError where there is none, or it holds no network.
+    Raises TrackingError if there is no such model, or if it holds no network.
     """
     address = uri if ":/" in uri else f"runs:/{uri}/model"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""How unlike the training digits a picture is, in numbers and in words; pure numpy.
+"""Scores how unlike the training digits a picture is, in numbers and in words; pure numpy.
 
-A network answers every picture with one of its classes, noise and letters too. So pictures are described by the
+A network answers every picture with one of its classes, even noise and letters. So pictures are described by the
 directions of their strokes, cell by cell, and compared with what is usual in each class: the nearest class counts.
 The distance is given as a quantile of the distances of training images that the comparison has not seen.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from study.base.errors import DataError
 
-# From here on there is a reason: for 1.5 % of the training images that the comparison has not seen.
+# A doubt this high gets a reason, as do 1.5 % of the training images that the comparison has not seen.
 DOUBTFUL = 0.985
 BLANK, FAINT, HEAVY, OFF_CENTRE = "blank", "almost no ink", "mostly ink", "far off centre"
 UNLIKE = "unlike any training digit"
@@ -21,20 +21,20 @@ DIRECTIONS = 8
 CELLS = 7  # by side
 COMPONENTS = 40
 HELD_OUT = 5  # every fifth image is for the calibration
-BLANK_BELOW = 8  # the brightest pixel of a picture that shows nothing
+BLANK_BELOW = 8  # a picture whose brightest pixel is below this shows nothing
 PIXELS_TOO_FAR = 2  # beyond the farthest training image
 AT_ONCE = 1_000  # images
-STORED = np.float16  # the axes, which are most of a reference
+STORED = np.float16  # for the axes, which take most of a reference's bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What is usual among training images of (height, width) pixels, for each of c classes.
+    """Describes what is usual among training images of (height, width) pixels, for each of c classes.
 
-    Features have `means` (c, f) and in each class k principal axes `axes` (c, k, f), with the variance along them
-    `variances` (c, k) and the sum of it across them `rest` (c,). `distances` (1001,) are the quantiles of the
-    held-out images' distances. Ink is the mean pixel from 0 to 1: `ink` (2,) is the least and the most of it; `centre`
-    (2,) is where the ink's centre lies on average, in pixels, and `spread` () is the farthest from there.
+    Each class has the `means` (c, f) of its f features, k principal `axes` (c, k, f), the `variances` (c, k) along
+    them, and the `rest` (c,), the sum of the variance across them. `distances` (1001,) are the quantiles of the
+    held-out images' distances. Ink is the mean pixel from 0 to 1: `ink` (2,) is the least and the most of it. `centre`
+    (2,) is the average centre of the ink, in pixels, and `spread` () is the largest distance from it.
     """
 
     shape: np.ndarray
@@ -48,23 +48,23 @@ class Reference:
     spread: np.ndarray
 
     def to_bytes(self) -> bytes:
-        """Return the reference as the bytes of an ``.npz`` file, of less than 500 kB."""
+        """Return the reference as the bytes of an ``.npz`` file, which has less than 500 kB."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{**vars(self), "axes": self.axes.astype(STORED)})
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Reference":
-        """Return the reference whose `to_bytes` these are."""
+        """Return the reference that `to_bytes` wrote."""
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             read = {field.name: arrays[field.name] for field in fields(cls)}
         return cls(**{**read, "axes": read["axes"].astype(np.float32)})
 
 
 def fit(images: np.ndarray, labels: np.ndarray) -> Reference:
-    """Return what is usual among training images (n, height, width) of uint8 with their labels (n,).
+    """Return what is usual among training images (n, height, width) of uint8 with labels (n,).
 
-    Every fifth image is kept for the calibration. Raises DataError where no class has four images.
+    Every fifth image is kept for the calibration. Raises DataError if no class has four of the others.
     """
     held_out = np.arange(len(images)) % HELD_OUT == HELD_OUT - 1
     features, own = _features(images[~held_out]), labels[~held_out]
@@ -92,10 +92,10 @@ def fit(images: np.ndarray, labels: np.ndarray) -> Reference:
 
 
 def score(reference: Reference, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return for each of the images (n, height, width) its doubt (n,), from 0 to 1, and the reason for it in words.
+    """Return a doubt (n,) from 0 to 1 for each of the images (n, height, width), and the reason for it in words.
 
-    A doubt of 0.5 is that of a typical training image; 0.99 means that one training image in a hundred is as far from
-    the others; 1 is beyond all. Below DOUBTFUL the reason is empty. Raises DataError for images of another size.
+    A typical training image has a doubt of 0.5. At 0.99, one training image in a hundred is as far from the others; 1
+    is beyond all of them. Below DOUBTFUL the reason is empty. Raises DataError for images of another size.
     """
     if images.shape[1:] != tuple(reference.shape):
         expected = f"(n, {', '.join(str(side) for side in reference.shape)})"
@@ -121,16 +121,16 @@ def score(reference: Reference, images: np.ndarray) -> tuple[np.ndarray, list[st
 
 
 def _features(images: np.ndarray) -> np.ndarray:
-    """Return the features (n, f) of images (n, height, width), worked out some at a time, for they take memory."""
+    """Return the features (n, f) of images (n, height, width), computed in chunks to save memory."""
     parts = [_edges(images[start : start + AT_ONCE]) for start in range(0, max(1, len(images)), AT_ONCE)]
     return np.concatenate(parts)
 
 
 def _edges(images: np.ndarray) -> np.ndarray:
-    """Return how strong the edges of each direction are in each cell, (n, directions · cells), as a root.
+    """Return the square root of the edges' strength in each direction and cell: (n, directions · cells).
 
-    Histograms of oriented gradients (Dalal and Triggs 2005) with soft cells; the root makes little of how dark and how
-    broad a stroke is.
+    These are histograms of oriented gradients (Dalal and Triggs 2005) with soft cells; the root reduces the effect of
+    how dark and how broad a stroke is.
     """
     count, height, width = images.shape
     padded = np.pad(images.astype(np.float32) / 255, ((0, 0), (1, 1), (1, 1)))
@@ -141,7 +141,7 @@ def _edges(images: np.ndarray) -> np.ndarray:
         slope = np.float32(np.sin(angle)) * down + np.float32(np.cos(angle)) * right
         np.maximum(slope, 0, out=edges[number])
         np.maximum(-slope, 0, out=edges[number + DIRECTIONS // 2])
-    # Two products of large matrices: a product for each image takes ten times as long.
+    # Two products of large matrices, because one product for each image takes ten times as long.
     across = edges.reshape(-1, width) @ _soft_cells(width).T
     across = across.reshape(-1, height, CELLS).swapaxes(1, 2).reshape(-1, height)
     cells = (across @ _soft_cells(height).T).reshape(DIRECTIONS, count, CELLS**2)
@@ -149,7 +149,7 @@ def _edges(images: np.ndarray) -> np.ndarray:
 
 
 def _soft_cells(side: int) -> np.ndarray:
-    """Return how much each pixel of a side counts in each cell, (cells, side): fully in its middle only."""
+    """Return the weight of each pixel of a side in each cell, (cells, side): 1 only in the cell's middle."""
     width = side / CELLS
     middles = (np.arange(CELLS) + 0.5) * width - 0.5
     return np.maximum(0, 1 - np.abs(np.arange(side) - middles[:, None]) / width).astype(np.float32)
@@ -163,9 +163,9 @@ def _principal(features: np.ndarray, components: int) -> tuple[np.ndarray, ...]:
 
 
 def _distances(reference: Reference, images: np.ndarray) -> np.ndarray:
-    """Return the distance (n,) of each image to the nearest class; 2 on average for the class's own images.
+    """Return the distance (n,) of each image to the nearest class; a class's own images average 2.
 
-    It is the squared distance along the class's axes, in variances, plus that across them, each by its mean.
+    It is the squared distance along the class's axes, in variances, plus that across them, each divided by its mean.
     """
     features = _features(images)
     nearest = np.full(len(images), np.inf)
@@ -183,7 +183,7 @@ def _ink(images: np.ndarray) -> np.ndarray:
 
 
 def _centres(images: np.ndarray) -> np.ndarray:
-    """Return where the centre of each image's ink lies, (n, 2), in pixels; of an empty one, in its middle."""
+    """Return the centre of each image's ink (n, 2) in pixels; for an empty image, its middle."""
     weights = images.astype(np.float32)
     total = weights.sum(axis=(1, 2))
     centres = np.tile((np.array(images.shape[1:]) - 1) / 2, (len(images), 1))

@@ -1,4 +1,4 @@
-"""What a network is asked: which model, on which data, and the pictures; and its readings of them."""
+"""Finds the model, its data and the pictures that a person asks about, and returns what the network reads in them."""
 
 import re
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ if TYPE_CHECKING:  # imports TensorFlow
     from study.inference.model import Reader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-SYNTHETIC = "synthetic"  # in place of a picture file: drawings of digits
-LARGE, SMALL = 320, 56  # pixels by side that are kept of the original: of one picture, of one among many
-NEIGHBOURS = 8  # training images that are shown
+SYNTHETIC = "synthetic"  # in place of a picture file: asks for drawings of digits
+LARGE, SMALL = 320, 56  # pixels a side of the stored original: of a single picture, of one among many
+NEIGHBOURS = 8  # how many training images an explanation shows
 
 
 # --- the model --------------------------------------------------------------------------------------
 
 
 def find_version(client: store.MlflowClient, uri: str) -> Version | None:
-    """Return the registered version that ``models:/name@alias`` or ``models:/name/3`` means; None for other addresses.
+    """Return the registered version at ``models:/name@alias`` or ``models:/name/3``; None for other addresses.
 
-    Raises TrackingError where there is none, and says how a champion is made.
+    Raises TrackingError if there is none, and says how to make a champion.
     """
     found = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
     if not found:
@@ -49,10 +49,10 @@ def find_version(client: store.MlflowClient, uri: str) -> Version | None:
 
 
 def load_data(client: store.MlflowClient, uri: str, version: Version | None, spec: str | None) -> Dataset:
-    """Return the dataset that `spec` names, or, where that is None, the one that the model was trained on.
+    """Return the dataset that `spec` names or, if that is None, the one that the model was trained on.
 
-    A trial's run says which one that is, and a version's tags name its trial; where nothing is known it is MNIST.
-    Raises DataError, for data that have changed since too, and TrackingError.
+    A trial's run records its dataset, and a version's tags name its trial; without a record it is MNIST. Raises
+    DataError, also if the data have changed since, and TrackingError.
     """
     if spec:
         return load_dataset(spec)
@@ -76,7 +76,7 @@ def load_data(client: store.MlflowClient, uri: str, version: Version | None, spe
 
 
 def read(reader: "Reader", pictures: Sequence[tuple]) -> list[Reading]:
-    """Return what the network reads in pictures: (name, picture, seen, true class or None) each; see Reading."""
+    """Return what the network reads in pictures, each (name, picture, seen, true class or None); see Reading."""
     seen = np.stack([seen for _, _, seen, _ in pictures])
     if seen.shape[1:] != reader.image_shape:
         expected, got = (" × ".join(map(str, shape)) for shape in (reader.image_shape, seen.shape[1:]))
@@ -105,7 +105,7 @@ def open_file(path: Path, side: int = LARGE) -> tuple:
 def open_folder(folder: Path) -> tuple[list[tuple], list[tuple[str, str]]]:
     """Return a folder's pictures as `read` takes them, by name, and (file, reason) for those that cannot be read.
 
-    The true class is the digit that a name begins with. Raises ImageError where there is no picture that can be read.
+    The true class is the digit with which a name begins. Raises ImageError if no picture can be read.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
@@ -124,7 +124,7 @@ def open_folder(folder: Path) -> tuple[list[tuple], list[tuple[str, str]]]:
 
 
 def draw(count: int, seed: int) -> list[tuple]:
-    """Return `count` drawings of the digits 0 to 9 in turn as `read` takes them; the seed decides their strokes."""
+    """Return `count` drawings of the digits 0 to 9 in turn as `read` takes them; their strokes depend on the seed."""
     drawn = []
     for number in range(count):
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -165,7 +165,7 @@ def explain(reader: "Reader", dataset: Dataset, indices: Sequence[int]) -> list[
 
 
 def check_indices(indices: Sequence[int], dataset: Dataset) -> None:
-    """Raise ConfigError for a number that no test image has."""
+    """Raise ConfigError if an index is beyond the last test image."""
     if beyond := [index for index in indices if index >= len(dataset.test)]:
         last = len(dataset.test) - 1
         expected = f"test images 0 to {last} of {dataset.name}"

@@ -1,8 +1,8 @@
-"""Any picture of one handwritten digit, made into what MNIST would have made of it: (28, 28) of uint8, light on dark.
+"""Turns any picture of one handwritten digit into MNIST's form: (28, 28) of uint8, light on dark.
 
-`read` takes a file's bytes, in two steps: `decode` makes a luminance picture (h, w) of them, `normalize` finds the
-digit in it. MNIST's form is from LeCun et al. (1998), section III.A: the digit's box scaled into 20×20 with its aspect
-kept, its centre of mass in the middle of 28×28.
+`read` takes a file's bytes and works in two steps: `decode` turns them into a luminance picture (h, w), `normalize`
+finds the digit in it. MNIST's form is from LeCun et al. (1998), section III.A: the digit's box is scaled to fit 20×20
+and keeps its aspect ratio, and its centre of mass is in the middle of 28×28.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from scipy import ndimage
 from study.base.errors import StudyError
 
 SIDE, BOX = 28, 20  # of MNIST's pictures, and of the digit in them
-MIDDLE = 14.0  # where MNIST has the centre of mass, counted in pixels from 0; always within 0.51 of it
+MIDDLE = 14.0  # MNIST's centre of mass, in pixels counted from 0; every image is within 0.51 of it
 WIDTHS = (2.5, 3.3)  # of MNIST's strokes, in its pixels; half of its test images have 2.0 to 2.8
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
@@ -38,14 +38,14 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 
-FINE, COARSE, DETAIL = 1_000, 150, 80  # pixels of a long side: where strokes are measured, found, and drawn anew
+FINE, COARSE, DETAIL = 1_000, 150, 80  # pixels of the longer side: where strokes are measured, found, and redrawn
 FAINTEST = 0.05  # contrast that may still be ink, where 1 is black on white
 EDGE = 0.45  # of the ink's contrast: where a stroke ends
-SOFT = 3.0  # pixels of the detail over which it ends, which leaves about as many pixels saturated as MNIST has
+SOFT = 3.0  # width of a stroke's edge in pixels of the detail; about as many pixels are saturated as in MNIST
 
 
 class ImageError(StudyError):
-    """A picture that cannot be had or read."""
+    """The picture cannot be found or read."""
 
 
 def read_file(path: str | Path) -> np.ndarray:
@@ -69,9 +69,9 @@ def read(content: bytes) -> np.ndarray:
 
 
 def naive(picture: np.ndarray) -> np.ndarray:
-    """Return (h, w) of luminance squeezed to (28, 28) of uint8, turned over where its border is light.
+    """Return a luminance picture (h, w) shrunk to (28, 28) of uint8, and inverted if its border is light.
 
-    What most programs do; here only to compare `normalize` with.
+    Most programs do this; it is here only for comparison with `normalize`.
     """
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     small = np.asarray(Image.fromarray(np.asarray(picture, np.float32)).resize((SIDE, SIDE), Image.Resampling.BOX))
@@ -87,8 +87,8 @@ _filtering = threading.Lock()
 def decode(content: bytes) -> np.ndarray:
     """Return a picture file's luminance (h, w) of float32 from 0 to 255, upright, transparency filled in.
 
-    Of an animation the first picture is taken. Where colours differ much more than their luminance does (yellow on
-    white), their difference stands in for it. Raises ImageError.
+    An animation's first picture is used. If colours differ much more than their luminance (yellow on white), their
+    difference replaces it. Raises ImageError.
     """
     return _decode(content, where=None)
 
@@ -99,7 +99,7 @@ def _decode(content: bytes, where: object) -> np.ndarray:
     if len(content) > MOST_BYTES:
         raise ImageError("too many bytes for one digit", where=where, expected=f"at most {MOST_BYTES / 1e6:.0f} MB")
     with _filtering, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of what is odd in a file: either it can be read, or it cannot
+        warnings.simplefilter("ignore")  # Pillow warns about odd files; all that matters is whether it can read them
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_size(*image.size, where)
@@ -111,7 +111,7 @@ def _decode(content: bytes, where: object) -> np.ndarray:
         except Image.UnidentifiedImageError:
             raise ImageError("not a picture that can be read", where=where, expected=WANTED) from None
         except Exception:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error, …
-            raise ImageError("a damaged picture, or not all of one", where=where, expected=WANTED) from None
+            raise ImageError("a damaged or incomplete picture", where=where, expected=WANTED) from None
 
 
 def _check_size(width: int, height: int, where: object) -> None:
@@ -143,7 +143,7 @@ def _luminance(image: Image.Image) -> np.ndarray:
 
 
 def _grey(image: Image.Image, visible: np.ndarray | bool) -> np.ndarray:
-    """Return the luminance (h, w) of colours, or the axis on which the visible ones differ if that shows much more."""
+    """Return the luminance (h, w) of colours, or the colour axis on which they differ most if that shows much more."""
     colours = np.asarray(image)
     stride = (slice(None, None, max(1, max(image.size) // 200)),) * 2
     sample = colours[stride][np.broadcast_to(visible, colours.shape[:2])[stride]].astype(np.float32)
@@ -157,7 +157,7 @@ def _grey(image: Image.Image, visible: np.ndarray | bool) -> np.ndarray:
 
 
 def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return a picture laid on paper that shows it: under ink alone of the other shade, else of the picture's own."""
+    """Lay a transparent picture on paper: of the opposite shade if it is ink alone, otherwise of its own shade."""
     visible = grey[alpha > 127] if (alpha > 127).any() else grey[alpha > 0]
     if not visible.size:
         return np.full_like(grey, 255)
@@ -173,8 +173,8 @@ def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def normalize(picture: np.ndarray) -> np.ndarray:
     """Return the digit in a luminance picture (h, w), from 0 to 255, in MNIST's form: (28, 28) of uint8.
 
-    Paper may be lighter or darker than the ink, and unevenly lit. Without ink the result is all zeros; a picture that
-    is in MNIST's form already is returned as it is.
+    The paper may be lighter or darker than the ink, and unevenly lit. Without ink the result is all zeros. A picture
+    that is already in MNIST's form is returned unchanged.
     """
     picture = np.asarray(picture, np.float32)
     if picture.ndim != 2 or 0 in picture.shape or not np.isfinite(picture).all():
@@ -198,22 +198,22 @@ def _is_mnists(picture: np.ndarray) -> bool:
 
 
 def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return the picture averaged over squares, so that its longer side has at most `side` pixels."""
+    """Return the picture averaged over squares, so that its longer side is at most `side` pixels."""
     factor = -(-max(picture.shape) // side)
     return picture if factor == 1 else np.asarray(Image.fromarray(picture).reduce(factor))
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
-    """Return the rows and the columns of the smallest box around all that is set."""
+    """Return the rows and the columns of the smallest box around all true pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Where the ink is, on a coarse grid: the paper's luminance and a mask of the digit (h, w), and the polarity.
+    """Says where the ink is, on a coarse grid: the paper's luminance, a mask of the digit (h, w), and the polarity.
 
-    `bias` is the contrast that paper has by its grain.
+    `bias` is the contrast that comes from the paper's grain.
     """
 
     paper: np.ndarray
@@ -223,24 +223,24 @@ class Found:
 
 
 def _find(fine: np.ndarray) -> Found | None:
-    """Return where in the picture the ink of the digit is; None where there is none."""
+    """Return where in the picture the digit's ink is; None if there is no ink."""
     coarse = _reduced(fine, COARSE)
     dark_ink = _ink_is_dark(coarse)
     papers = [_paper(coarse, share, dark_ink) for share in (0.1, 0.2, 0.4)]
-    # Wide strokes need a wide window. Where a narrower one shows as much ink, it follows the light more closely.
+    # Wide strokes need a wide window. If a narrower one shows as much ink, use it: it follows the light more closely.
     full = 0.65 * papers[-1][1].max()
     amounts = [(contrast > full).sum() for _, contrast in papers]
     enough = [narrow > 0.98 * wide for narrow, wide in itertools.pairwise(amounts)]
     paper, contrast = papers[[*enough, True].index(True)]
     low, middle = np.percentile(contrast, (10, 35))
-    noise = (middle - low) / 0.90  # of a normal distribution, whatever the upper half of the pixels holds
+    noise = (middle - low) / 0.90  # a normal distribution's sd, unaffected by the upper half of the pixels
     bias = middle + 0.39 * noise
     contrast = contrast - bias
     few = min(20, contrast.size // 16)
     strongest = np.partition(contrast, -few - 1, axis=None)[-few - 1]
     if strongest < max(FAINTEST, 5 * noise):
         return None
-    # Light that fades looks like ink at the darkest border, but has no edge.
+    # Fading light looks like ink at the darkest border, but has no edge.
     smooth = ndimage.gaussian_filter(contrast, 1.5)
     steps = (np.abs(smooth[3:] - smooth[:-3]), np.abs(smooth[:, 3:] - smooth[:, :-3]))
     if max(step.max(initial=0) for step in steps) < 0.2 * strongest:
@@ -252,23 +252,23 @@ def _find(fine: np.ndarray) -> Found | None:
 
 def _paper(coarse: np.ndarray, share: float, dark_ink: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the luminance of the paper under the ink and the contrast to it, each (h, w)."""
-    # A closing fills what is darker than its surroundings and narrower than the window, a `share` of the longer side:
-    # strokes. Shadows, slopes and vignettes are wider and stay in the paper.
+    # A closing fills strokes: what is darker than its surroundings and narrower than the window, a `share` of the
+    # longer side. Shadows, slopes and vignettes are wider and stay in the paper.
     window = (max(3, round(share * max(coarse.shape))),) * 2
     paper = (ndimage.grey_closing if dark_ink else ndimage.grey_opening)(coarse, window, mode="nearest")
     return paper, _contrast(coarse, paper, dark_ink)
 
 
 def _contrast(picture: np.ndarray, paper: np.ndarray, dark_ink: bool) -> np.ndarray:
-    # Ink takes away a share of the light that falls on it, so in a shadow it is the quotient that stays the same.
+    # Dark ink absorbs a fixed share of the light that falls on it, so in a shadow the quotient stays the same.
     return (paper - picture) / np.maximum(paper, 32) if dark_ink else (picture - paper) / 255
 
 
 def _ink_is_dark(coarse: np.ndarray) -> bool:
     """Return whether the ink is darker than its paper.
 
-    Most of the border is paper; where that is of one shade, the rest is compared with it. In uneven light, whichever
-    of dark and light comes in narrower strokes is the ink.
+    Most of the border is paper; if it has one shade, the rest is compared with it. In uneven light, the ink is
+    whichever of dark and light comes in narrower strokes.
     """
     border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
     low, paper, high = np.percentile(border, (25, 50, 75))
@@ -285,17 +285,17 @@ def _ink_is_dark(coarse: np.ndarray) -> bool:
 
 
 def _digit(contrast: np.ndarray, low: float, high: float) -> np.ndarray | None:
-    """Return a mask of the digit: of all patches above `low` that reach `high`, the main one and what belongs to it."""
+    """Return a mask of the digit: the main one of the patches above `low` that reach `high`, and those near it."""
     labels, count = ndimage.label(contrast > low, np.ones((3, 3)))
     reaching = np.zeros(count + 1, bool)
     reaching[labels[contrast > high]] = True
     mass = np.bincount(labels.ravel(), contrast.ravel(), count + 1) * reaching
-    mass[0] = 0  # all that is in no patch
+    mass[0] = 0  # pixels outside every patch
     if not mass.any():
         return None
     touching = np.zeros(count + 1, bool)
     touching[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    # Lines, shadows and table edges come from outside; a digit does only where the picture is cut too narrow.
+    # Lines, shadows and table edges touch the border; a digit does so only if the picture is cropped too tightly.
     main = int((mass * np.where(touching, 0.2, 1)).argmax())
     boxes = [None, *ndimage.find_objects(labels)]
     reach = 0.12 * max(side.stop - side.start for side in boxes[main])
@@ -308,7 +308,7 @@ def _digit(contrast: np.ndarray, low: float, high: float) -> np.ndarray | None:
 
 
 def _detail(fine: np.ndarray, found: Found) -> np.ndarray:
-    """Return the digit's contrast cut out, its longer side drawn on 80 pixels, with a margin of zeros."""
+    """Return the digit's contrast cut out and scaled to 80 pixels on the longer side, with a margin of zeros."""
     factor = -(-max(fine.shape) // COARSE)
     near = ndimage.binary_dilation(found.mask, np.ones((3, 3)), iterations=1)
     rows, columns = _box(near)
@@ -332,7 +332,7 @@ def _detail(fine: np.ndarray, found: Found) -> np.ndarray:
 
 
 def _even_strokes(detail: np.ndarray) -> np.ndarray | None:
-    """Return the digit's ink from 0 to 1, its strokes as wide as MNIST has them, with soft edges."""
+    """Return the digit's ink from 0 to 1, with strokes as wide as MNIST's and soft edges."""
     detail = ndimage.gaussian_filter(detail, 0.8)
     if detail.max() <= 0:
         return None
@@ -342,16 +342,16 @@ def _even_strokes(detail: np.ndarray) -> np.ndarray | None:
     distance = np.where(mask, inside - 0.5, 0.5 - outside)  # to the edge, which runs between the pixels
     rows, columns = _box(mask)
     pixel = max(rows.stop - rows.start, columns.stop - columns.start) / BOX
-    # Across a stroke the distance to its edge rises from 0 to half its width: the width is 4 times its mean.
+    # Across a stroke the distance to its edge rises from 0 to half the width, so the width is 4 times its mean.
     width = 4 * distance[mask].mean()
     wanted = np.clip(width, WIDTHS[0] * pixel, WIDTHS[1] * pixel)
-    # Thinning has to leave the thin places of a stroke.
+    # Thinning must not erase the thin parts of a stroke.
     growth = max((wanted - width) / 2, -0.3 * width, -0.9 * inside.max())
     return np.clip((distance + growth) / SOFT + 0.5, 0, 1).astype(np.float32)
 
 
 def _place(ink: np.ndarray) -> np.ndarray:
-    """Return the ink's box scaled into 20×20, its centre of mass in the middle of (28, 28) if nothing gets lost."""
+    """Scale the ink's box to fit 20×20 and put its centre of mass in the middle of (28, 28), without losing pixels."""
     rows, columns = _box(ink > 0.5)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     scale = BOX / max(height, width)

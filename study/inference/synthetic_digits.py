@@ -1,11 +1,11 @@
-"""Digits drawn by strokes from a seed, for when no picture is at hand."""
+"""Draws digits in strokes from a seed, for use when no picture is at hand."""
 
 import numpy as np
 from scipy import ndimage
 
 from study.base.errors import ConfigError
 
-# Each stroke is a chain of cubic Bézier curves (every third point lies on it) in a box of 10 by 14, y downwards.
+# Each stroke is a chain of cubic Bézier curves (every third point lies on it) in a 10 by 14 box, y downwards.
 STROKES = {
     0: ["5,0 1.5,0 0,4 0,7 0,11 2,14 5,14 8,14 10,11 10,7 10,3 8,0 5,0"],
     1: ["4,2 4.7,1.5 5.4,0.8 6,0 6,5 6,9 5.8,14"],
@@ -37,6 +37,6 @@ def draw(label: int, seed: int, side: int = 200) -> np.ndarray:
         for a, b, c, d in zip(points[0::3], points[1::3], points[2::3], points[3::3], strict=False):
             x, y = ((1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d).T * 2
             free[y.astype(int), x.astype(int)] = False
-    # On twice the pixels, so that averaging four makes soft edges.
+    # Drawn at twice the resolution, so that averaging four pixels makes soft edges.
     ink = np.clip(width + 0.5 - ndimage.distance_transform_edt(free), 0, 1).reshape(side, 2, side, 2).mean(axis=(1, 3))
     return np.rint(245 - 215 * ink).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The only door to MLflow: runs that are written, records that are read back, the model registry.
+"""The only package that uses MLflow: it writes runs, reads them back as records, and keeps the model registry.
 
 May import `data` and `base`.
 """

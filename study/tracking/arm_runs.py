@@ -1,4 +1,4 @@
-"""The run of an ablation's arm: child of the study, parent of its trials, with curves that are means over the seeds."""
+"""Writes the runs of an ablation's arms: children of the study, parents of the trials, with curves over the seeds."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ RESULT_TAGS = (tags.VERDICT, tags.REASON, tags.CURVES_OF)
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """What an arm's run shows when its trials have ended.
+    """Holds what an arm's run shows when its trials have ended.
 
-    `curves` are by epoch, from the first; `trials` are the IDs of the runs that they are the mean of.
+    `curves` have a value for each epoch, from the first: the means over the runs whose IDs are `trials`.
     """
 
     metrics: Mapping[str, float]
@@ -33,16 +33,16 @@ class ArmSummary:
     reason: str | None = None
 
     def tags(self) -> dict[str, str]:
-        """Return the tags that tell the results."""
+        """Return the tags that hold the results."""
         found = {MLFLOW_RUN_NOTE: self.description, tags.VERDICT: self.verdict, tags.REASON: self.reason}
         return {name: text for name, text in found.items() if text}
 
 
 def open_arm_runs(run: Run, arms: Mapping[str, Mapping[str, str]]) -> None:
-    """Open a run for each arm below the study's run, so that its trials have their parent from the first.
+    """Open a run for each arm below the study's run, so that its trials have their parent from the start.
 
-    `arms` has each arm's params by its name. A run that an interrupted study has left is opened again. `write_arms`
-    ends the runs of a study that comes to its end, and `close_arm_runs` those of one that does not.
+    `arms` has each arm's params by its name. A run that an interrupted study left behind is reopened. `write_arms`
+    ends the runs of a study that finishes, `close_arm_runs` those of one that does not.
     """
     client = run.client
     study = client.get_run(run.run_id)
@@ -59,16 +59,16 @@ def open_arm_runs(run: Run, arms: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def close_arm_runs(run: Run, status: str, reason: str | None = None) -> None:
-    """End those of the study's arms that are still running: the study was interrupted (KILLED), or has failed."""
+    """End the arm runs that are still running, because the study was interrupted (KILLED) or has failed."""
     for arm in records.read_arms(run.client, run.run_id).values():
         if arm.status == "RUNNING":
             Run(run.client, arm.run_id).end(status, reason)
 
 
 def write_arms(client: MlflowClient, study_run_id: str, summaries: Mapping[str, ArmSummary]) -> None:
-    """Write what the arms have come to into their runs, and end them; two requests an arm, none where nothing is new.
+    """Write the arms' results into their runs, and end them: two requests an arm, none if nothing is new.
 
-    A study of an older version has no arms' runs, and gets none. An arm that still runs is left to the process that
+    A study of an older version has no arm runs, and gets none. An arm that is still running is left to the process that
     conducts its study.
     """
     for name, arm in records.read_arms(client, study_run_id).items():
@@ -103,7 +103,7 @@ def _mark(trials: Sequence[str]) -> str:
 
 
 def _replace(client: MlflowClient, old: RunRecord) -> RunRecord:
-    """Let a new run take the place of an arm's whose curves are those of fewer trials: MLflow can't delete points."""
+    """Replace an arm's run whose curves come from other trials by a new run: MLflow can't delete points."""
     study = client.get_run(old.tags[tags.STUDY_RUN])
     kept = {name: text for name, text in old.tags.items() if not name.startswith((*RESULT_TAGS, "mlflow."))}
     new = create_child(client, study, old.name, kept, study.info.run_id)

@@ -1,4 +1,4 @@
-"""What a trial and a study leave in MLflow, by name, and how numbers become files."""
+"""Names what a trial and a study leave in MLflow, and turns numbers into files."""
 
 import csv
 import io
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-# What a trial logs by epoch, under Keras's names.
+# A trial logs these for each epoch, the first four under Keras's names.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 BY_EPOCH = (*CURVES, "val_cross_entropy", "generalization_gap", "epoch_seconds")
-# What a trial leaves for its study's report.
+# The study's report reads these from its trials.
 PREDICTIONS = "predictions_test.npy"
 STEP_LOSSES = "step_loss.csv"
 STEP_VAL_LOSSES = "step_val_loss.csv"
-# What a study leaves for its report.
+# The report reads these from the study's own run.
 ABLATION = "ablation.yaml"
 SEARCH = "search.yaml"
 TEST_SET = "test_set.npz"

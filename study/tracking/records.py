@@ -1,4 +1,4 @@
-"""Runs read back: as records, with their curves, files and models."""
+"""Reads runs back as records, with their curves, files and models."""
 
 import io
 import re
@@ -26,7 +26,7 @@ from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as MLflow remembers it: everything that a comparison is made of. `started` is in seconds since 1970."""
+    """A run as MLflow has it, with everything that a comparison needs; `started` is in seconds since 1970."""
 
     run_id: str
     name: str
@@ -40,7 +40,7 @@ class RunRecord:
 
 
 def read_run(client: MlflowClient, run_id: str) -> RunRecord:
-    """Return the run of this ID; raises TrackingError where there is none."""
+    """Return the run with this ID; raises TrackingError if there is none."""
     with said_clearly("run"):
         return _record(client.get_run(run_id), {})
 
@@ -54,9 +54,9 @@ def find_studies(client: MlflowClient, task: str) -> list[str]:
 
 
 def find_trials(client: MlflowClient, study_run_id: str | None, query: str | None) -> list[RunRecord]:
-    """Return the completed trials of a study, or of the whole experiment, that an MLflow filter lets through.
+    """Return the completed trials of a study, or of the whole experiment, that match an MLflow filter.
 
-    Raises TrackingError, for a filter that MLflow does not understand too.
+    Raises TrackingError, also for a filter that MLflow does not understand.
     """
     conditions = [f"tags.{tags.STATE} = '{tags.COMPLETE}'", *([query] if query else [])]
     with said_clearly("from" if study_run_id else "filter"):
@@ -66,7 +66,7 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
 
 
 def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
-    """Return a finished trial with this fingerprint, from any experiment, if there is one: with test figures if any."""
+    """Return a finished trial with this fingerprint from any experiment, preferably one with test results, or None."""
     complete = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
     query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {complete}"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -106,13 +106,13 @@ def _search(client: MlflowClient, experiment_id: str, query: str, curves: Sequen
 
 
 def check_study(client: MlflowClient, run_id: str, home: str) -> None:
-    """Raise TrackingError where the store that the environment names has no such run; `home` is the store that has."""
+    """Raise TrackingError if the store that the environment names lacks this run; `home` is the store that has it."""
     another = "Begin another study: -P study=NAME."
     try:
         run = client.get_run(run_id)
     except MlflowException as failure:
         there = home == tracking_uri()
-        hint = f"Set MLFLOW_TRACKING_URI as where the study was started: {_without_password(home)}."
+        hint = f"Set MLFLOW_TRACKING_URI to the store in which the study was started: {_without_password(home)}."
         raise TrackingError(
             f"the study's run {run_id} is not in this MLflow store ({first_line(failure)})",
             where=mlflow.get_tracking_uri(), hint=f"It was there. {another}" if there else hint,
@@ -132,12 +132,12 @@ def study_of(record: RunRecord) -> str | None:
 
 
 def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] = ()) -> list[RunRecord]:
-    """Return the study's trials, oldest first, with the named metrics epoch by epoch."""
+    """Return the study's trials, oldest first, with the metrics named in `curves` epoch by epoch."""
     return _trials(client, study_run_id, [], curves)
 
 
 def read_arms(client: MlflowClient, study_run_id: str) -> dict[str, RunRecord]:
-    """Return the runs of an ablation's arms by the arms' names; none for a search, or a study of an older version."""
+    """Return an ablation's arm runs by arm name; empty for a search or a study of an older version."""
     query = f"tags.{tags.STUDY_RUN} = '{study_run_id}' and tags.{tags.KIND} = '{tags.ARM_KIND}'"
     found = _search(client, client.get_run(study_run_id).info.experiment_id, query)
     return {record.tags[tags.ARM]: record for record in found}
@@ -177,7 +177,7 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
 
 
 def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
-    """Return where a run's artifact lies: a path, from the working folder if it is in it, or the store's address."""
+    """Return where a run's artifact is: a path, relative if it is below the working folder, or the store's address."""
     uri = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{name}"
     parts = urlsplit(uri)
     if parts.scheme not in ("", "file"):
@@ -187,7 +187,7 @@ def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
 
 
 def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
-    """Return the content of a run's artifact, or None where it has none of this name; raises TrackingError."""
+    """Return the content of a run's artifact, or None if it has none of this name; raises TrackingError."""
     # Not by client.download_artifacts, which looks through every model of the store first.
     with said_clearly(run_id):
         uri = client.get_run(run_id).info.artifact_uri
@@ -221,9 +221,9 @@ def read_epochs(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
 
 
 def read_kernels(client: MlflowClient, run_id: str) -> list[np.ndarray]:
-    """Return the kernels (inputs, units) of the trial's model, from the input to the output; none without a model.
+    """Return the kernels (inputs, units) of the trial's model, from input to output; an empty list without a model.
 
-    They are read from the model's own file, without Keras, which takes ten seconds to import. Raises TrackingError.
+    This reads the model's file without Keras, which takes ten seconds to import. Raises TrackingError.
     """
     content = read_model(client, run_id)
     if content is None:
@@ -245,7 +245,7 @@ def read_model(client: MlflowClient, run_id: str) -> bytes | None:
 
 
 def download_model(uri: str, folder: str) -> Path:
-    """Return the folder below `folder` with the files of the model at `uri`; raises TrackingError where it is not."""
+    """Download the model at `uri` and return the folder, below `folder`, of its files; raises TrackingError."""
     with said_clearly(uri):
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
 

@@ -1,4 +1,4 @@
-"""The model registry: versions of a named model, and the aliases champion and previous."""
+"""Reads and writes the model registry: versions of a named model, and the aliases champion and previous."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Version:
 
 
 def champion(client: MlflowClient, name: str) -> Version | None:
-    """Return the version of the model that is its champion, or None where there is none."""
+    """Return the model's champion version, or None if there is none."""
     try:
         found = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as failure:
@@ -36,7 +36,7 @@ def champion(client: MlflowClient, name: str) -> Version | None:
 def crown(
     client: MlflowClient, name: str, source: str, run_id: str, description: str, tags: Mapping[str, str]
 ) -> Version:
-    """Register the model at `source` as the next version and make it the champion; the old one becomes previous."""
+    """Register the model at `source` as the next version and make it champion; the old champion becomes previous."""
     old = champion(client, name)
     try:
         client.create_registered_model(

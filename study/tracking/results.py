@@ -1,4 +1,4 @@
-"""What a run has come to, written as metrics and tags in one request, and again without anything doubled."""
+"""Writes a run's results as metrics and tags in one request; writing them again duplicates nothing."""
 
 import math
 import time
@@ -19,10 +19,10 @@ def write_results(
     replaces: tuple[str, ...],
     curves: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
-    """Write metrics, tags and curves (by epoch, from the first) into a run, in one request; in none if all are there.
+    """Write metrics, tags and curves (by epoch, from the first) into a run in one request; in none if nothing is new.
 
-    Tags of the run that begin with one of `replaces` and are not among `tags` are deleted: they tell of an earlier
-    result. A metric that has not changed is not written again, because MLflow would keep both points.
+    Tags of the run that begin with one of `replaces` and are not among `tags` are deleted, because they hold an
+    earlier result. A metric that has not changed is not written again, because MLflow would keep both points.
     """
     for stale in [name for name in record.tags if name.startswith(replaces) and name not in tags]:
         client.delete_tag(record.run_id, stale)
@@ -31,7 +31,7 @@ def write_results(
     points += [point for name, values in (curves or {}).items() for point in _points(name, values, first=1)]
     changed = [RunTag(name, text) for name, text in tags.items() if record.tags.get(name) != text]
     if points or changed:
-        client.log_batch(record.run_id, metrics=points, tags=changed)  # it cuts what is more than MLflow's limit
+        client.log_batch(record.run_id, metrics=points, tags=changed)  # it splits what exceeds MLflow's limit
 
 
 def _points(name: str, values: Sequence[float], first: int) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""Runs that are being written: in few batches, each with what marks it."""
+"""Writes runs: metrics in a few batches, and the tags that say what each run is."""
 
 import getpass
 import json
@@ -38,7 +38,7 @@ METRICS_A_REQUEST = 1_000  # MLflow's limit
 
 
 class Run:
-    """One MLflow run that is being written; epochs reach MLflow in batches, at most one a second."""
+    """Writes one MLflow run; epochs reach MLflow in batches, at most one a second."""
 
     def __init__(self, client: MlflowClient, run_id: str):
         self.client, self.run_id = client, run_id
@@ -47,11 +47,11 @@ class Run:
         self.ended = False
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        """Set tags, replacing those that are there."""
+        """Set tags, replacing existing ones."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log params that the run does not have yet: `mlflow run` has written some, and each is written once."""
+        """Log params that the run does not have yet: `mlflow run` has already written some."""
         there = self.client.get_run(self.run_id).data.params
         self.client.log_batch(
             self.run_id, params=[Param(key, value) for key, value in params.items() if key not in there]
@@ -65,7 +65,7 @@ class Run:
             self._write()
 
     def log_summary(self, metrics: Mapping[str, float]) -> None:
-        """Log figures that belong to the run as a whole, with every epoch that is still waiting."""
+        """Log metrics of the run as a whole, together with every epoch that is still waiting."""
         now = int(time.time() * 1000)
         self._waiting += [Metric(key, value, now, 0) for key, value in metrics.items()]
         self._write()
@@ -77,7 +77,7 @@ class Run:
         self._last_write = time.monotonic()
 
     def log_dataset(self, dataset: Dataset) -> None:
-        """Name the dataset as the run's input; its digest is the beginning of its SHA-256."""
+        """Log the dataset as the run's input; its digest is the beginning of its SHA-256."""
         source = MNIST_URL if dataset.spec == "mnist" else dataset.spec
         entity = DatasetEntity(
             name=dataset.name,
@@ -121,7 +121,7 @@ class Run:
         )
 
     def reopen(self) -> None:
-        """Let a run that has ended be running again."""
+        """Set a run that has ended to running again."""
         self.client.update_run(self.run_id, status="RUNNING")
         self.ended = False
 
@@ -131,18 +131,18 @@ class Run:
             self._write()
             if reason:
                 self.set_tags({names.REASON: reason[:1_000]})
-        finally:  # a store that has no room for more may still have room for this
+        finally:  # a full store may still have room for this
             self.client.set_terminated(self.run_id, status)
             self.ended = True
 
 
 def begun_run() -> str | None:
-    """Return the ID of the run that `mlflow run` has made for this process, if it did."""
+    """Return the ID of the run that `mlflow run` made for this process, or None."""
     return os.environ.get("MLFLOW_RUN_ID") or None
 
 
 def open_study_run(client: MlflowClient, name: str) -> Run:
-    """Return the run of a whole study: the one that `mlflow run` has made for this process, or a new one."""
+    """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one."""
     run_id = begun_run()
     with said_clearly(mlflow.get_tracking_uri()):
         if not run_id:
@@ -154,15 +154,15 @@ def open_study_run(client: MlflowClient, name: str) -> Run:
 
 
 def name_project_run(name: str, files: Mapping[str, str]) -> None:
-    """Give the run that `mlflow run` has made, if there is one, a telling name, and files to keep."""
+    """Give the run that `mlflow run` made, if any, a meaningful name, and store files in it."""
     if begun_run():
         open_study_run(connect(), name).log_files(files)
 
 
 def note_failure(client: MlflowClient, reason: str) -> None:
-    """Write into the run that `mlflow run` has made, if there is one, why nothing came of it, and end it."""
+    """Write why the program failed into the run that `mlflow run` made, if any, and end it."""
     run_id = begun_run()
-    if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that has begun has said it itself
+    if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that had begun has ended its own run
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NOTE: reason})
         run.end("FAILED", reason)
@@ -176,9 +176,9 @@ def start_trial_run(
     tags: Mapping[str, object],
     parent: str | None = None,
 ) -> Run:
-    """Return a new run of the study's, below `parent` (its arm's run; None: the study's), with the study's own marks.
+    """Start a trial's run below `parent` (its arm's run; None: the study's) and return it.
 
-    The study's params and tags are repeated where the trial has none of its own: a filter in the UI finds both.
+    It repeats the study's params and tags, so that a filter in the UI finds the trial; the trial's own take precedence.
     """
     study = client.get_run(study_run_id)
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
@@ -188,7 +188,7 @@ def start_trial_run(
 
 
 def create_child(client: MlflowClient, study: RunEntity, name: str, tags: Mapping[str, str], parent: str) -> str:
-    """Create a run below `parent` that carries the study's tags, except those that tell its results; return its ID."""
+    """Create a run below `parent` with the study's tags, except those that hold its results; return its ID."""
     repeated = {
         key: value
         for key, value in study.data.tags.items()
@@ -204,7 +204,7 @@ def describe(run: Run, markdown: str) -> None:
 
 
 def data_tags(dataset: Dataset) -> dict[str, object]:
-    """Return what marks a run with the data that it is about: their name, SHA-256 and rows by split."""
+    """Return the tags that say which data a run is about: name, SHA-256 and rows by split."""
     tags: dict[str, object] = {
         names.DATASET: dataset.name,
         names.DATASET_TITLE: dataset.title,
@@ -219,7 +219,7 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
 
 
 def code_tags() -> dict[str, str]:
-    """Return the commit of the code that runs and whether it has been changed since; nothing outside a git checkout."""
+    """Return the running code's commit and whether it was changed since, as tags; empty outside a git checkout."""
     try:
         commit, status = (
             subprocess.run(

@@ -1,4 +1,4 @@
-"""The MLflow store: found, reached, and made ready; and what goes wrong with it, said clearly."""
+"""Finds the MLflow store, checks that it can be reached and written, and turns its failures into clear errors."""
 
 import hashlib
 import os
@@ -18,16 +18,16 @@ from mlflow.exceptions import MlflowException
 from study.base.errors import TrackingError, first_line
 from study.base.paths import sqlite_file
 
-FAULTS = (MlflowException,)  # what is raised where the store cannot be written
+FAULTS = (MlflowException,)  # MLflow raises these if the store cannot be written
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
-HALF_MADE = "Somebody was interrupted while it was made; no run is in it yet: delete the file."
+HALF_MADE = "Its creation was interrupted, so it holds no run yet: delete the file."
 
 
 def connect() -> MlflowClient:
-    """Return a client of the tracking store that the environment names, reached and ready to be written.
+    """Return a client of the tracking store that the environment names, after checking that it can be written.
 
-    A new SQLite store makes its tables here, once: of several processes that open a new one together most crash.
-    Raises TrackingError.
+    A new SQLite store gets its tables here, one process at a time: without that, most of several processes that open
+    a new store together crash. Raises TrackingError.
     """
     uri = mlflow.get_tracking_uri()
     if urlsplit(uri).scheme in ("http", "https"):
@@ -41,7 +41,7 @@ def connect() -> MlflowClient:
 
 
 def _alone(uri: str) -> AbstractContextManager:
-    """Keep other processes of this machine from making the tables of a SQLite store at the same moment."""
+    """Keep other processes on this machine from creating the tables of a SQLite store at the same time."""
     if not uri.startswith("sqlite:///"):
         return nullcontext()
     mark = hashlib.sha256(str(sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
@@ -49,18 +49,18 @@ def _alone(uri: str) -> AbstractContextManager:
 
 
 def tracking_uri() -> str:
-    """Return the tracking store's address, in full, so that another process finds the same one."""
+    """Return the tracking store's full address, so that another process finds the same store."""
     uri = mlflow.get_tracking_uri()
     relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
     return f"sqlite:///{sqlite_file(uri).resolve()}" if relative else uri
 
 
 def _check_server(uri: str) -> None:
-    # MLflow's own client would try again for minutes before it says anything.
+    # MLflow's own client would retry for minutes before it reports anything.
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5).close()
     except urllib.error.HTTPError:
-        pass  # something answers; whether it lets us in, the first real request tells
+        pass  # a server answers; the first real request will show whether it lets us in
     except (urllib.error.URLError, OSError, ValueError) as failure:
         raise TrackingError(
             f"no MLflow server answers ({getattr(failure, 'reason', failure)})",
@@ -70,7 +70,7 @@ def _check_server(uri: str) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    # Tried, not asked: permissions do not tell of a read-only or a full disk. MLflow would try again for minutes.
+    # Write, because permissions do not reveal a read-only or full disk. MLflow would retry for minutes.
     try:
         with tempfile.TemporaryFile(dir=path.resolve().parent) as trial:
             trial.write(bytes(4_096))
@@ -80,24 +80,24 @@ def _check_writable(path: Path) -> None:
         raise TrackingError(
             f"nothing can be written here ({failure.strerror})",
             where=path.resolve().parent,
-            hint="Run in a folder of your own, or set MLFLOW_TRACKING_URI to a store that you can write.",
+            hint="Run in a folder that you can write to, or set MLFLOW_TRACKING_URI to a store that you can write to.",
         ) from None
 
 
 @contextmanager
 def said_clearly(where: str) -> Iterator[None]:
-    """Turn what the store's libraries raise into a TrackingError that says where."""
+    """Turn any exception of the store's libraries into a TrackingError that names the place."""
     try:
         yield
     except MlflowException as failure:
         raise TrackingError(first_line(failure), where=where) from failure
-    except Exception as failure:  # whatever the store's own library raises: SQLAlchemy, requests, …
+    except Exception as failure:  # the store's own library raised it: SQLAlchemy, requests, …
         what = f"the MLflow store cannot be used ({first_line(failure)})"
         raise TrackingError(what, where=where, hint=HALF_MADE if "_alembic_tmp_" in what else None) from failure
 
 
 def active_experiment(client: MlflowClient) -> str:
-    """Return the ID of the experiment that the environment names, made where it is new; otherwise the default's."""
+    """Return the ID of the experiment that the environment names, created if it is new, or the default's."""
     if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return experiment_id
     if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
@@ -109,11 +109,11 @@ def active_experiment(client: MlflowClient) -> str:
 def run_link(client: MlflowClient, run_id: str) -> str:
     """Return the address at which a browser shows the run: the tracking server's, or `mlflow ui`'s for a local store.
 
-    Its parameter opens the view for training runs; without it MLflow 3 may open the one for generative AI.
+    Its query parameter opens the view for training runs; without it MLflow 3 may open the one for generative AI.
     """
     parts = urlsplit(client.tracking_uri)
     server = LOCAL_UI
-    if parts.scheme in ("http", "https"):  # without a user and a password
+    if parts.scheme in ("http", "https"):  # drop the user and the password
         server = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
     experiment = client.get_run(run_id).info.experiment_id
     return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"

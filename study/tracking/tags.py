@@ -1,6 +1,6 @@
-"""The name of every tag and metric that is read somewhere else than where it is written, and safe keys for arms.
+"""Names every tag and metric that one module writes and another reads, and makes safe keys for arms.
 
-A tag that is repeated on each trial (data, code, study) lets you filter trials in the MLflow UI without their study.
+Tags that are repeated on each trial (data, code, study) let you filter trials in the MLflow UI without their study.
 """
 
 import hashlib
@@ -12,24 +12,24 @@ import re
 KIND = "kind"  # one of the next three
 STUDY_KIND, ARM_KIND, TRIAL_KIND = "study", "arm", "trial"
 TASK = "task"  # an ablation's task; or "search", "promote", "train", "explore"
-STUDY = "study"  # the study's name, which is that of its queue
+STUDY = "study"  # the study's name, which its queue shares
 STUDY_RUN = "study_run"  # the ID of the study's run, on each of its arms and trials
 ARM = "arm"
 SEED = "seed"
 SLOT = "slot"  # the place in the queue that a trial fills
 OPTUNA_STUDY, OPTUNA_TRIAL = "optuna_study", "optuna_trial"
 FINGERPRINT = "fingerprint"  # of everything that decides a trial's result
-REUSED_FROM = "reused_from"  # the ID of the run that a trial was carried over from
+REUSED_FROM = "reused_from"  # the ID of the run whose result a trial carries over
 
 # --- tags: how it ended -------------------------------------------------------------------------------
 
 STATE = "state"  # of a trial: COMPLETE, PRUNED or DIVERGED
 COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
 REASON = "reason"  # why a run failed or was killed
-VERDICT = "verdict"  # of an arm; of a study all of them in a line, and each by itself below the next prefix
+VERDICT = "verdict"  # of an arm; a study has all of them in a line, and each one under the next prefix
 VERDICT_PREFIX = "verdict."
 BEST_PREFIX = "best."  # the best settings of a search, by field
-CURVES_OF = "curves_of"  # which trials an arm's curves are the mean of
+CURVES_OF = "curves_of"  # a hash of the trials that an arm's curves are the mean of
 
 # --- tags: data and code ------------------------------------------------------------------------------
 
@@ -42,33 +42,33 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
 # --- tags: of a few runs only -------------------------------------------------------------------------
 
-CONTINUES = "continues"  # the search's run, on the run of a program that resumed it
-PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and who was champion then
+CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
+PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and the champion after it
 MODEL_VERSION = "model_version"
 
 # --- metrics ------------------------------------------------------------------------------------------
 
-MODEL_VAL_ACCURACY = "model_val_accuracy"  # of the weights that a trial kept; it decides
+MODEL_VAL_ACCURACY = "model_val_accuracy"  # of the weights that a trial kept; verdicts rest on it
 MODEL_VAL_CROSS_ENTROPY, MODEL_VAL_CROSS_ENTROPY_SE = "model_val_cross_entropy", "model_val_cross_entropy_se"
 MODEL_GENERALIZATION_GAP = "model_generalization_gap"
 TEST_ACCURACY = "test_accuracy"
 TRAIN_SECONDS = "train_seconds"
 LOW, HIGH = "_low", "_high"  # after a metric's name: the ends of its interval
-DIFFERENCE = "difference"  # in points; of a study below ``difference/``, of an arm by itself
+DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``difference/``
 TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_pruned", "trials_failed"
 
-RESULTS = (VERDICT, BEST_PREFIX)  # what a study has found out; its trials don't repeat it
-NOT_REPEATED = (KIND, REASON)  # nor what only the study's own run is
+RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat
+NOT_REPEATED = (KIND, REASON)  # tags about the study's own run alone, which they don't repeat either
 
 
 def is_result(tag: str) -> bool:
-    """Return whether a tag of a study's run tells a result, or is about that run alone, and is no mark of a trial."""
+    """Return whether a tag of a study's run holds a result or is about that run alone, so that no trial repeats it."""
     return tag.startswith(RESULTS) or tag in NOT_REPEATED
 
 
 # --- keys ---------------------------------------------------------------------------------------------
 
-MOST_CHARACTERS = 100  # of a key for one name; MLflow takes 250, and a pair with its prefix has to fit
+MOST_CHARACTERS = 100  # of a key for one name; MLflow allows 250, and a pair with its prefix has to fit
 VERSUS = " vs "
 _HASHED = re.compile(r"-[0-9a-f]{8}$")
 
@@ -76,7 +76,7 @@ _HASHED = re.compile(r"-[0-9a-f]{8}$")
 def key(*names: str) -> str:
     """Return the end of a tag's or metric's key for an arm, or for a pair of arms (arm, against).
 
-    MLflow takes letters, digits and ``_-. :/`` only, and its UI splits at ``/``. ``batch_size=8`` becomes
+    MLflow allows only letters, digits and ``_-. :/``, and its UI splits at ``/``. ``batch_size=8`` becomes
     ``batch_size:8`` and ``1e-3, dropout 0.2`` becomes ``1e-3: dropout 0.2``; a name that can't be read back from its
     key gets a hash as well. So no two names have the same key.
     """

@@ -1,4 +1,4 @@
-"""What the workflows share: how a run begins and ends, how trials get run, and what a study came to."""
+"""Shared by the workflows: opens and ends runs, runs trials, and sums up a study's outcome."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,10 +31,10 @@ def open_run(
     marks: Mapping[str, object] | None = None,
     client: store.MlflowClient | None = None,
 ) -> Iterator[Run]:
-    """Open this program's own run, marked with its code and its process, and end it as `ended` does.
+    """Open this program's own run, tag it with its code and its process, and end it as `ended` does.
 
-    It is the run that `mlflow run` has made, or a new one. Runs that dead processes left RUNNING are ended first.
-    Raises TrackingError.
+    It is the run that `mlflow run` made, or a new one. Runs that dead processes left RUNNING are ended first. Raises
+    TrackingError.
     """
     client = client or store.connect()
     recovery.end_lost_runs(client)
@@ -47,7 +47,7 @@ def open_run(
 
 @contextmanager
 def ended(run: Run, interrupted: str | None = None) -> Iterator[None]:
-    """End a run when the block that writes it ends, however it does; and a study's arms with it.
+    """End a run, and the runs of its arms, when the block that writes it ends, however it ends.
 
     | the block | status | reason |
     |---|---|---|
@@ -82,7 +82,7 @@ def _end(run: Run, status: str, reason: str) -> None:
 
 
 def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, search: str | None = None) -> Assignment:
-    """Return what the workers of a study on this dataset have to know."""
+    """Return the assignment for the workers of a study on this dataset."""
     return Assignment(
         tracking_uri=store.tracking_uri(),
         run_id=run_id,
@@ -98,7 +98,7 @@ def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, s
 
 
 def study_tags(dataset: Dataset) -> dict[str, object]:
-    """Return what marks a study's run, and by it each of its trials: its data and its code."""
+    """Return the tags of a study's data and code, which each of its trials repeats."""
     code = {tags.TRAINING_CODE: training_code_version()[:16], tags.LIBRARIES: training_libraries()}
     return runs.data_tags(dataset) | code | runs.code_tags()
 
@@ -114,12 +114,11 @@ def run_trials(
     epochs: int = 0,
     end_queue: str | None = None,
 ) -> list[Progress]:
-    """Let the pool's workers run the queue's trials until all have ended, or the queue has; return how they ended.
+    """Let the pool's workers run the queue's trials until all of them, or the queue, have ended; return their progress.
 
-    About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is what a
-    trial of a search trains. However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is
-    ended with the reason `end_queue` where there is one. Raises WorkerError when no worker of the pool is
-    left, Interrupted.
+    About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is how many
+    a search's trial trains. However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is
+    ended with the reason `end_queue`, if given. Raises WorkerError if no worker of the pool is left, Interrupted.
     """
     parent, looked = processes.ParentWatch(), time.monotonic()
     trials: list[Progress] = []
@@ -128,7 +127,7 @@ def run_trials(
         trials = progress(queue, epochs)
         pool.assign(storage, queue.study_name)
         while True:
-            alive = pool.working()  # asked first: what they have finished by now is in the progress
+            alive = pool.working()  # before the progress, so that it includes all that dead workers finished
             recovery.requeue_forgotten(queue)
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)
@@ -137,7 +136,7 @@ def run_trials(
             refill(trials)
             observe(trials)
             if queue.ended or all(trial.finished for trial in trials):
-                trials = progress(queue, epochs)  # with what was enqueued just now
+                trials = progress(queue, epochs)  # with the trials that were just enqueued
                 running = any(trial.state == "RUNNING" for trial in trials)
                 if all(trial.finished for trial in trials) or (queue.ended and not running):
                     observe(trials)
@@ -152,19 +151,19 @@ def run_trials(
     finally:
         pool.stop()
         if end_queue:
-            with suppress(Exception):  # before the trials of the workers that were stopped are requeued
+            with suppress(Exception):  # before the trials of the stopped workers are requeued
                 queue.end(end_queue)
         recovery.end_lost_trials(run.client, run.run_id, queue)
 
 
-# --- what it came to --------------------------------------------------------------------------------
+# --- the outcome ------------------------------------------------------------------------------------
 
 S = TypeVar("S", AblationResults, SearchResults)  # an ablation or a search, read back
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[S]):
-    """What a study came to: the study read back, where its report lies, and the trials that did not end well.
+    """A study's outcome: the study read back, the path of its report, and the trials that diverged or failed.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
     trials that were carried over from earlier studies.
@@ -178,12 +177,12 @@ class Outcome(Generic[S]):
 
     @property
     def failure_text(self) -> str | None:
-        """The failed trials with their reasons in a line; None without any."""
+        """The failed trials with their reasons in one line; None if none failed."""
         return "; ".join(f"{trial.name}: {trial.reason}" for trial in self.failures) or None
 
 
 def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
-    """Return what a study came to; trials that failed without having diverged are failures."""
+    """Return a study's outcome; trials that failed without diverging are failures."""
     thrown = {int(trial.tags[tags.SLOT]) for trial in study.trials if trial.tags.get(tags.STATE) == tags.DIVERGED}
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.slot in thrown]

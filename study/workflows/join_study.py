@@ -1,4 +1,4 @@
-"""Join a study that was begun elsewhere: workers on this machine take trials from its queue."""
+"""Joins a study that was started elsewhere: workers on this machine take trials from its queue."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,8 @@ def join_study(
     """Let `worker_count` workers run trials of this study until it ends, or nothing is left; return how many they ran.
 
     `spec` names the data on this machine, None for the study's own name; `observe` is called about twice a second with
-    the progress of the trials that run here. Raises QueueError where there is no such study, WorkerError where a worker
-    found something amiss (it has said what), Interrupted.
+    the progress of the trials that run here. Raises QueueError if there is no such study, WorkerError if every worker
+    failed (each has printed why), Interrupted.
     """
     queue = load_queue(storage, name)
     if queue.ended:
@@ -43,5 +43,5 @@ def join_study(
                 f"stopped after {done} trials; unfinished trials are requeued for other workers"
             ) from None
         if pool.failed():
-            raise WorkerError("the workers ended", where=name, hint="Each has said why, above.")
+            raise WorkerError("the workers ended", where=name, hint="Each has printed the reason above.")
     return sum(trial.finished for trial in here)

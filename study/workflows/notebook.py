@@ -1,4 +1,4 @@
-"""The Python door: run an ablation or a search from a notebook, and read any study as DataFrames.
+"""Lets you run an ablation or a search from a notebook, and read any study as DataFrames.
 
 `study.run_ablation`, `study.run_search` and `study.load` are these functions. They do what the commands do, and record
 in the same MLflow store: the one that `MLFLOW_TRACKING_URI` or `mlflow.set_tracking_uri` names.
@@ -30,7 +30,7 @@ FRAME_HEIGHT = 800  # pixels
 
 @dataclass(frozen=True)
 class Report:
-    """A study's report, which shows itself in a notebook; `html` is the page."""
+    """A study's report, which a notebook displays; `html` is the page."""
 
     html: str
 
@@ -41,7 +41,7 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """What the results of ablations and searches have in common."""
+    """Holds what the results of ablations and searches have in common."""
 
     study: AblationResults | SearchResults
 
@@ -58,7 +58,7 @@ class _Frames:
 
     @property
     def report(self) -> Report:
-        """The report; raises TrackingError where the study's run has none."""
+        """The report; raises TrackingError if the study's run has none."""
         name = f"{FOLDER}/{NAME}.html"
         content = records.read_file(self.study.client, self.run_id, name)
         if content is None:
@@ -77,7 +77,7 @@ class AblationFrames(_Frames):
 
     @cached_property
     def arms(self) -> pd.DataFrame:
-        """A row for each arm: its trials, those that failed, and of each measure the mean and its half-width.
+        """A row for each arm: how many trials it has, how many failed, and each measure's mean and half-width.
 
         The half-width is that of Student's 95 % interval over the seeds; NaN for fewer than two.
         """
@@ -121,7 +121,7 @@ class SearchFrames(_Frames):
 
     @property
     def best(self) -> pd.Series:
-        """The best trial's row of `trials`; raises ValueError where no trial is complete."""
+        """The best trial's row of `trials`; raises ValueError if no trial is complete."""
         if not self.study.best:
             raise ValueError("no trial is complete")
         row = self.trials.loc[self.study.best.run_id]
@@ -130,7 +130,7 @@ class SearchFrames(_Frames):
 
     @cached_property
     def importances(self) -> pd.DataFrame:
-        """How much each field mattered, as shares: by PED-ANOVA and by fANOVA; empty where it cannot be told."""
+        """How much each field mattered, as shares, by PED-ANOVA and by fANOVA; empty if it cannot be computed."""
         rows = [(each.field, each.ped_anova, each.fanova) for each in self.study.importances]
         return pd.DataFrame(rows, columns=["field", "ped_anova", "fanova"]).set_index("field")
 
@@ -149,10 +149,10 @@ def run_ablation(
     reuse: bool = True,
     progress: bool = True,
 ) -> AblationFrames:
-    """Run an ablation of the catalogue, or of a YAML file, and return its results.
+    """Run an ablation from the catalogue or from a YAML file, and return its results.
 
-    The parameters are those of the command; None leaves a choice to the task, and to one worker a core. Raises
-    StudyError, as the command shows it.
+    The parameters are those of the command. None means the task's own value; for `workers` it means one worker for
+    each core. Raises StudyError with the message that the command shows.
     """
     ablation, dataset = prepare.prepare_ablation(
         task, data=data, validation=validation, epochs=epochs, settings=settings
@@ -187,8 +187,8 @@ def run_search(
 ) -> SearchFrames:
     """Run or resume a search, and return its results.
 
-    The parameters are those of the command; `trials` is the total, and the same `name` resumes. Raises StudyError, as
-    the command shows it.
+    The parameters are those of the command; `trials` is the total, and the same `name` resumes. Raises StudyError with
+    the message that the command shows.
     """
     search, dataset = prepare.prepare_search(
         space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, epochs=epochs, settings=settings
@@ -204,7 +204,7 @@ def run_search(
 
 
 def load(run_id: str) -> AblationFrames | SearchFrames:
-    """Return the results of any study in the store, by the ID of its run; raises TrackingError where it is none."""
+    """Return the results of any study in the store by its run ID; raises TrackingError if that is not a study."""
     client = store.connect()
     if search_results.is_search(client, run_id):
         return SearchFrames(search_results.read(client, run_id))
@@ -217,7 +217,7 @@ def _trial_row(trial: RunRecord) -> dict[str, object]:
 
 
 class _Bar:
-    """A progress bar over trials, in a notebook or a terminal; calling it shows how far the trials are."""
+    """Shows a progress bar over trials, in a notebook or a terminal; its context returns the function to update it."""
 
     def __init__(self, total: int | None, shown: bool):
         self._bar = tqdm(total=total, unit="trial", disable=not shown)

@@ -1,4 +1,4 @@
-"""Ask a network, and keep the question and its answer in a run."""
+"""Asks a network to read pictures, and records the question and its answer in a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,10 @@ from study.workflows.common import open_run
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network answered: its run's name, its page, the readings, and the files and metrics of the run.
+    """A network's answer: the name of the run for it, its page, the readings, and the run's files and metrics.
 
-    `explanations` are there for test images, `unreadable` (file, reason) and `score_lines` for many pictures.
+    Answers on test images have `explanations`; answers on many pictures have `unreadable` (file, reason) and
+    `score_lines`.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """A network that exists and can be asked. It is opened by the first question: TensorFlow takes ten seconds."""
+    """A network that exists and can be asked; the first question opens it, because TensorFlow takes ten seconds."""
 
     client: store.MlflowClient
     model: str
@@ -48,14 +49,14 @@ class Question:
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """What the page says of the network."""
+        """The facts about the network that the page shows."""
         if self.version is None:
             return [("model", self.model)]
         trained_on = self.version.tags.get("dataset", "not recorded")
         return [("model", self.model), ("version", self.version.number), ("trained on", trained_on)]
 
     def load_data(self, data: str | None, indices: Sequence[int]) -> Dataset:
-        """Return the dataset, by default the one the network was trained on, that has these test images."""
+        """Return the dataset (default: the one that the network was trained on) and check that it has these images."""
         dataset = predict.load_data(self.client, self.model, self.version, data)
         predict.check_indices(indices, dataset)
         return dataset
@@ -70,7 +71,7 @@ class Question:
         return Answer(f"predict {reading.name}", document, [reading], files, metrics)
 
     def read_folder(self, folder: Path) -> Answer:
-        """Return what the network reads in a folder's pictures, and how many that are labelled by name are right."""
+        """Return what the network reads in a folder's pictures, scored on those whose names begin with a digit."""
         pictures, unreadable = predict.open_folder(folder)
         return self._read_many(pictures, f"pictures in {folder.resolve().name}", str(folder), unreadable)
 
@@ -92,7 +93,7 @@ class Question:
         return Answer(name, document, readings, files, {}, explanations=explanations)
 
     def log(self, answer: Answer, params: Mapping[str, str]) -> tuple[str, str]:
-        """Keep an answer in this program's own run; return the run's ID and the path of its page."""
+        """Record an answer in this program's own run; return the run's ID and the path of its page."""
         return log(self.client, answer, params, self.version)
 
     def _open(self):
@@ -117,20 +118,20 @@ class Question:
 
 
 def open_question(model: str) -> Question:
-    """Return the question to a network, which has to exist; raises TrackingError, and says how to make a champion."""
+    """Return the question to a network; raises TrackingError if there is none, and says how to make a champion."""
     client = store.connect()
     return Question(client, model, predict.find_version(client, model))
 
 
 def find_picture(name: str) -> Path:
-    """Return the picture file or the folder of this name; raises ImageError."""
+    """Return the path of the picture file or folder of this name; raises ImageError."""
     return find_file(name, ImageError, f"image= takes {WANTED}, a folder of them, or {SYNTHETIC}.")
 
 
 def log(
     client: store.MlflowClient, answer: Answer, params: Mapping[str, str], version: Version | None
 ) -> tuple[str, str]:
-    """Keep an answer in this program's own run; return the run's ID and the path of its page; raises TrackingError."""
+    """Record an answer in this program's own run; return the run's ID and its page's path. Raises TrackingError."""
     document = answer.document
     marks = {tags.MODEL_VERSION: version.number} if version else {}
     with open_run(answer.name, params=params, marks=marks, client=client) as run:

@@ -1,4 +1,4 @@
-"""What a command's options ask for: an ablation or a search around its baseline, and the dataset to run it on."""
+"""Turns a command's options into an ablation or a search around its baseline, and the dataset to run it on."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ def prepare_ablation(
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> tuple[Ablation, Dataset]:
-    """Return a task with the baseline that is asked for, and its dataset; None leaves a choice to the task.
+    """Return a task with its baseline changed as the options ask, and its dataset; None keeps the task's own value.
 
     Raises AblationError, ConfigError, DataError.
     """
@@ -48,7 +48,9 @@ def prepare_search(
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> tuple[Search, Dataset]:
-    """Return the search of a space around the baseline that is asked for, and its dataset; None is up to the space.
+    """Return a search of this space around the baseline that the options ask for, and its dataset.
+
+    None keeps the space's own value.
 
     Raises SpaceError, ConfigError, DataError.
     """
@@ -63,7 +65,7 @@ def prepare_search(
 
 
 def search_budget(search: Search, trials: int | None, minutes: float | None) -> Budget:
-    """Return a search's budget: 50 trials where neither is given, and no more trials than the space has points."""
+    """Return a search's budget: 50 trials if neither is given, and never more trials than the space has points."""
     trials = trials if trials or minutes else DEFAULT_TRIALS
     if trials and (points := search.space.points()):
         trials = min(trials, len(points))
@@ -71,7 +73,7 @@ def search_budget(search: Search, trials: int | None, minutes: float | None) -> 
 
 
 def search_seconds(search: Search, dataset: Dataset, budget: Budget, workers: int) -> float:
-    """Return an estimate of the longest time that a search takes: no trial is pruned, or its minutes are spent."""
+    """Estimate the longest time that a search takes: until its minutes are spent, or all trials end unpruned."""
     seconds = time_estimate.search_seconds(search.baseline, dataset, budget.trials or 1, workers)
     if not budget.minutes:
         return seconds
@@ -79,7 +81,7 @@ def search_seconds(search: Search, dataset: Dataset, budget: Budget, workers: in
 
 
 def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float) -> time_estimate.TimeLeft:
-    """Return the clock of a search of so many trials like this one, which takes at most so many seconds."""
+    """Return the clock of a search of `trials` trials like this one, which takes at most `seconds`."""
     each = time_estimate.trial_seconds(config, dataset)
     return time_estimate.TimeLeft(dict.fromkeys(range(trials), each), seconds)
 

@@ -1,4 +1,4 @@
-"""Promote a champion: gather the best configurations, race them with fresh seeds, test the winner once, register it."""
+"""Promotes a champion: gathers the best configurations, races them on fresh seeds, tests and registers the winner."""
 
 import re
 import tempfile
@@ -30,7 +30,7 @@ from study.workflows.run_ablation import run_specs
 
 @dataclass(frozen=True)
 class Race:
-    """A promotion that is ready to run: the entrants, the best by their trials first, and the champion to beat."""
+    """A promotion that is ready to run: the entrants, those with the best trials first, and the champion to beat."""
 
     client: store.MlflowClient
     name: str
@@ -45,15 +45,15 @@ class Race:
 
     @property
     def other_data(self) -> bool:
-        """Whether the present champion was trained on other data, so that it cannot be raced against."""
+        """Whether the present champion was trained on other data and so cannot take part."""
         return self.incumbent is not None and self.incumbent_arm is None
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a promotion came to: the race, its decision, and its new version or the reason why the champion stays.
+    """A promotion's outcome: the race, its decision, and the new version or the reason why the champion stays.
 
-    `rows` are the figures that speak for a new champion, in words.
+    `rows` are the evidence for a new champion, in words.
     """
 
     outcome: Outcome[AblationResults]
@@ -64,10 +64,10 @@ class Promotion:
 
 
 def prepare(*, name: str, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
-    """Gather the trials and return the race that they call for.
+    """Gather the trials and return the race between the best of them and the champion.
 
-    `source` is the run of a study (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the
-    one that the trials are on). Raises PromotionError, TrackingError, DataError.
+    `source` is a study's run (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the one
+    that the trials used). Raises PromotionError, TrackingError, DataError.
     """
     if not re.fullmatch(r"[^/:@\s][^/:@]*", name):
         raise ConfigError(f"name cannot be {shown(name)}", expected="a name without / : @, such as mnist-mlp")
@@ -107,7 +107,7 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
 
 
 def done_before(race: Race) -> str | None:
-    """Return the ID of the run in which this very race was run and after which the champion is what it is now."""
+    """Return the ID of the run that ran this very race, if the champion is still the one that it left; else None."""
     now = race.incumbent.number if race.incumbent else "none"
     for record in records.find_tagged(race.client, tags.PROMOTION, race.mark):
         if record.tags.get(tags.CHAMPION_AFTER) == f"{race.name} {now}":
@@ -125,7 +125,7 @@ def run(
     announce: Callable[[str], None] = lambda name: None,
     storage: str = DEFAULT_STORAGE,
 ) -> Promotion:
-    """Run the race, and crown its winner if it beats the champion by more than the interval, or by force.
+    """Run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
 
     The test set is opened once, for the winner. Raises as `run_specs` does, and StudyError for failed trials.
     """
@@ -156,10 +156,10 @@ def run(
 
 
 def _why_not(race: Race, decision: Decision) -> str | None:
-    """Return why the champion stays, or None where the winner has beaten it, or there is no champion."""
+    """Return why the champion stays, or None if the winner has beaten it or there is no champion."""
     now = registry.champion(race.client, race.name)
     if (now and now.number) != (race.incumbent and race.incumbent.number):
-        return "another has been crowned while this race was run"
+        return "another champion was crowned while this race ran"
     if race.incumbent is None:
         return None
     who = f"{race.name} version {race.incumbent.number}"
@@ -218,7 +218,7 @@ def _settings(version: Version) -> dict[str, str]:
 
 
 def _test(content: bytes, dataset: Dataset) -> Evaluation:
-    """Return how the model of a ``.keras`` file does on the test images: the one time that they are looked at."""
+    """Evaluate the model of a ``.keras`` file on the test images; this is the only time that they are used."""
     from study.base.backend import from_bytes
     from study.training import loop  # imports TensorFlow
 

@@ -1,4 +1,4 @@
-"""Run an ablation: enqueue its trials, let workers run them, and write down what they came to."""
+"""Runs an ablation: enqueues its trials, lets workers run them, and records the comparison."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +34,13 @@ def run_ablation(
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
 ) -> Outcome[AblationResults]:
-    """Run every trial once, each as a run below the study's, and write the comparison into that.
+    """Run every trial once, each as a run below the study's, and write the comparison into the study's run.
 
     `announce` is called once with the name by which other workers can join, `observe` about twice a second with the
-    progress of all trials. An ablation needs all its trials: where one failed, other than by diverging, its run ends
-    FAILED with their reasons. Raises TrackingError, WorkerError when the workers died, Interrupted.
+    progress of all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
+    FAILED with the reasons. Raises TrackingError, WorkerError if the workers died, Interrupted.
     """
-    # The workers come first: each needs ten seconds and more to import TensorFlow.
+    # The workers start first: each needs at least ten seconds to import TensorFlow.
     with (
         WorkerPool(min(worker_count, len(specs))) as pool,
         open_run(f"ablation {ablation.task}", params=params) as run,
@@ -68,7 +68,7 @@ def run_specs(
 ) -> Outcome[AblationResults]:
     """Run an ablation's trials below an open run, which gets its description, report and tables, and stays open.
 
-    With `open_test` false no trial sees a test row; with `reuse` a trial that the store has already is carried over.
+    With `open_test` false no trial sees a test row; with `reuse` a trial that the store already has is carried over.
     Raises as `run_trials` does.
     """
     title = run.client.get_run(run.run_id).info.run_name
@@ -92,7 +92,7 @@ def describe(
     name: str,
     open_test: bool,
 ) -> None:
-    """Describe in its run the study of this name."""
+    """Write the study's tags, dataset, plan and description into its run."""
     run.set_tags({tags.KIND: tags.STUDY_KIND, tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
     run.log_dataset(dataset)
     files: dict[str, bytes | str] = {"plan.csv": plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
@@ -103,7 +103,7 @@ def describe(
 
 
 def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
-    """Return the config that the trials of an arm have in common, which leaves out the seed, by the arm's name."""
+    """Return, by arm name, the config that the arm's trials share: everything except the seed."""
     found: dict[str, dict[str, str]] = {}
     for spec in specs:
         config = spec.config.as_text().items()
@@ -112,7 +112,7 @@ def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
 
 
 def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
-    """Return every trial with its full config and the guess at its time, as a CSV file's text."""
+    """Return every trial with its full config and estimated time, as a CSV file's text."""
     fields = list(specs[0].config.as_text())
     rows = (
         (spec.name, f"{time_estimate.trial_seconds(spec.config, dataset):.1f}", *spec.config.as_text().values())
@@ -122,7 +122,7 @@ def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
 
 
 def _test_set(dataset: Dataset) -> bytes:
-    """Return the test labels, and the images unless they are too many, as the bytes of an ``.npz`` file."""
+    """Return the test labels, and the images unless they are too large, as the bytes of an ``.npz`` file."""
     images = dataset.test.images if dataset.test.images.nbytes <= MOST_IMAGE_BYTES else np.empty(0, np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, labels=dataset.test.labels, images=images)

@@ -1,4 +1,4 @@
-"""Run a search: begin or resume it, keep its queue filled, and write down what it found."""
+"""Runs a search: starts or resumes it, keeps its queue filled, and records what it found."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from study.tracking.runs import Run
 from study.training.config import FIELDS
 from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, study_tags
 
-STOCK = 32  # slots that wait at a time: each takes a moment of everybody who looks for the next
+STOCK = 32  # most slots that wait at a time: each slows down every worker that looks for the next
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
 
 
@@ -39,10 +39,10 @@ def run_search(
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
 ) -> Outcome[SearchResults]:
-    """Begin or resume the search of this name, until its budget is spent; each trial is a run below the search's.
+    """Start or resume the search of this name and run it until its budget is spent; its run is the trials' parent.
 
     No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A search does
-    not need all its trials: its run ends FAILED only where some failed and none is complete. Raises ConfigError where
+    not need all its trials: its run ends FAILED only if some failed and none is complete. Raises ConfigError if
     another search has this name, TrackingError, WorkerError, Interrupted.
     """
     dataset = dataset.without_test()
@@ -64,7 +64,7 @@ def run_search(
 
 
 class Supply:
-    """Keeps the queue filled, up to as many slots as are wanted, and one more for each that repeated a point."""
+    """Keeps the queue filled with as many slots as are wanted, and one more for each that repeated a point."""
 
     def __init__(self, queue: Queue, search: Search, budget: Budget):
         self._queue, self._budget = queue, budget
@@ -76,7 +76,7 @@ class Supply:
         queue.reopen()
 
     def __call__(self, trials: list[Progress]) -> None:
-        """Enqueue what is missing, or end the queue when the time is up."""
+        """Enqueue the missing slots, or end the queue when the time is up."""
         if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
             self._queue.end("the time is up")
         waiting = sum(trial.state == "WAITING" for trial in trials)
@@ -88,7 +88,7 @@ class Supply:
 
 
 def in_order(points: list[dict], search: Search) -> list[dict]:
-    """Return a grid's points, the baseline first, the others in an order that the seed decides."""
+    """Return a grid's points, the baseline first, the others in an order that depends on the seed."""
     first = search.space.first()
     others = [point for point in points if point != first]
     order = np.random.default_rng(search.baseline.seed).permutation(len(others))
@@ -101,7 +101,7 @@ def open_search(client: store.MlflowClient, name: str) -> Run:
 
 
 def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapping[str, str], reuse: bool) -> None:
-    """Describe a new search in its run, and let its workers know what they have to."""
+    """Describe a new search in its run, and write its workers' assignment."""
     run.log_params(params)
     own = {tags.KIND: tags.STUDY_KIND, tags.TASK: TASK, tags.STUDY: queue.study_name}
     run.set_tags(own | study_tags(dataset) | processes.this_process())
@@ -112,7 +112,7 @@ def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapp
 
 
 def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient) -> Run:
-    """Return the run of a search that was begun before, running again; this program's own run only points at it."""
+    """Reopen the run of a search that was started before and return it; this program's own run only points to it."""
     before = queue.assignment
     _check_equal(search, dataset, queue)
     records.check_study(client, before.run_id, before.tracking_uri)
@@ -129,7 +129,7 @@ def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowC
 
 
 def check_same(search: Search, dataset: Dataset, storage: str, name: str) -> None:
-    """Raise ConfigError where there is a search of this name that is another one; make nothing where there is none."""
+    """Raise ConfigError if a different search has this name; create nothing if none has it."""
     if queue := find_queue(storage, name):
         _check_equal(search, dataset, queue)
 
@@ -143,12 +143,12 @@ def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> None:
         if then != here:
             raise ConfigError(
                 f"the study {queue.study_name} exists, with another {what}", where="study", expected=then, got=here,
-                hint="Ask for what it has, or begin another: -P study=NAME. Equal trials are not trained again.",
+                hint="Use its settings, or start another study: -P study=NAME. Equal trials are not trained again.",
             )  # fmt: skip
 
 
 def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]:
-    """Return what is fixed in a search: its name, as the search has it, and as it is asked for now."""
+    """Return each setting that is fixed in a search: its name, the search's value, and the value asked for now."""
     then, here = (parse_search(each.search or "", "search") for each in (before, now))
     pairs: list[tuple[str, str, str]] = [
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")

@@ -1,4 +1,4 @@
-"""The run of a program that makes one run, and what goes into it: one network, trained by hand."""
+"""Trains one network by hand, recorded in the program's own run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imports TensorFlow
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training one network came to, its run as MLflow keeps it, and its model's URI; None where it diverged."""
+    """The result of training one network, its run as MLflow has it, and its model's URI (None if it diverged)."""
 
     result: "TrialResult"
     record: records.RunRecord
@@ -25,10 +25,10 @@ class Trained:
 
 
 def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Epoch"], None]) -> Trained:
-    """Train the config's network in this process, recorded in this program's own run as a study's trial is in its own.
+    """Train the config's network in this process, and record it like a study's trial, in this program's own run.
 
     `on_epoch` is called after each epoch. A diverged training ends the run as FAILED, with its reason. Raises
-    TrackingError, and Interrupted when the person, or the end of `mlflow run`, stops it.
+    TrackingError, and Interrupted if Ctrl-C or the end of `mlflow run` stops it.
     """
     config = config.replace({"data": dataset.spec, "validation": len(dataset.validation)})
     marks = {
@@ -43,7 +43,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         parent.check()
 
     with open_run(name_of(config), params=config.as_text(), marks=marks) as run:
-        from study.execution import run_trial  # imports TensorFlow: ten seconds, spent only when the rest is in order
+        from study.execution import run_trial  # imports TensorFlow: ten seconds, so only after the checks above
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)
     model_uri = f"runs:/{run.run_id}/model" if result.state == "complete" else None
@@ -51,7 +51,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
 
 
 def name_of(config: TrialConfig) -> str:
-    """Return what a training's run is called: ``train hidden=300 learning_rate=0.003 · seed 1``."""
+    """Return the name of a training's run: ``train hidden=300 learning_rate=0.003 · seed 1``."""
     own = {name: text for name, text in config.changes().items() if name in HYPERPARAMETERS}
     changed = (f"{name}={text}" for name, text in own.items())
     return f"{' '.join(('train', *changed))} · seed {config.seed}"

@@ -102,7 +102,7 @@ BAD = {
     "rows": (pixels(BLACK[1:]), wrong_pixels("wrong shape", "27 rows of 28")),
     "no rows": (pixels([]), wrong_pixels("wrong shape", "no rows")),
     "ragged": (pixels([*BLACK[1:], [0]]), wrong_pixels("wrong shape", "28 rows of different lengths")),
-    "flat": (pixels([0] * 784), wrong_pixels("not rows of numbers", "a list with other things than rows")),
+    "flat": (pixels([0] * 784), wrong_pixels("not rows of numbers", "a list of things other than rows")),
     "pixels as text": (pixels("0 0 0"), wrong_pixels("not rows of numbers", "text")),
     "NaN": (pixels([[math.nan] * 28] * 28), wrong_pixels("a number out of range", "NaN")),
     "infinity": (pixels([[math.inf] * 28] * 28), wrong_pixels("a number out of range", "a larger one")),

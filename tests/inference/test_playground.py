@@ -172,7 +172,7 @@ def test_a_model_that_cannot_be_opened_says_so_and_the_others_answer(url, known)
         ('{"image": "ä", "models": []}'.encode(), 400, "image is not base64."),
         (b'{"image": "aaaa", "models": []}', 400, "image: not a picture that can be read"),
         (b'{"image": "", "models": []}', 400, "image: an empty file"),
-        (bytes(MOST_BYTES + 1), 413, "A request has at most 1,000,000 bytes."),
+        (bytes(MOST_BYTES + 1), 413, "A request may have at most 1,000,000 bytes."),
     ],
 )
 def test_bad_requests_are_refused_in_one_sentence(url, body, status, detail):

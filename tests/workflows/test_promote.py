@@ -157,7 +157,7 @@ def test_a_champion_of_other_data_cannot_be_raced_against(story):
     race = promote.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
     assert race.other_data and [entrant.name for entrant in race.entrants] == [story.first.decision.winner]
     registry.crown(client, "elsewhere", source, run_id, "while it was run", {"data_sha256": "0" * 64})
-    assert promote._why_not(race, story.first.decision) == "another has been crowned while this race was run"
+    assert promote._why_not(race, story.first.decision) == "another champion was crowned while this race ran"
     race = promote.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
     reason = "elsewhere version 2 was trained on other data, so that the two cannot be compared"
     assert promote._why_not(race, story.first.decision) == reason

@@ -1,1 +1,1 @@
-"""A page to draw on, answered by any trained networks."""
+"""Serves a page to draw on; trained networks read the drawing."""

@@ -1,7 +1,7 @@
-"""A page on loopback: a person draws a digit, and several stored networks read it while it is drawn.
+"""Serves a page on loopback: you draw a digit, and several stored networks read it while you draw.
 
-The page asks again and again. A network that is not open yet is opened by a thread of its own, so that nobody waits
-for it: until then its answer is that it is loading.
+The page asks repeatedly. A separate thread opens networks, so that the page never waits for one: until a network is
+open, its answer is that it is loading.
 """
 
 import base64
@@ -44,11 +44,11 @@ ADDRESS = "127.0.0.1"
 PAGE = Path(__file__).with_name("page.html")
 MOST_BYTES = 1_000_000  # of a request; a drawing has 5,000
 MOST_MODELS = 12  # chosen at a time, and open at a time
-SECONDS_LISTED = 30  # for which the list of trials is good: reading 400 of them takes a second or two
-LEAST_SIDE = 5  # pixels; what is smaller is no picture of a digit
-GIVEN = "given"  # the id of the model that is given by its address, mostly the champion
+SECONDS_LISTED = 30  # for which the list of trials is kept: reading 400 of them takes a second or two
+LEAST_SIDE = 5  # pixels; anything smaller cannot show a digit
+GIVEN = "given"  # the id of the model that is given by its address, usually the champion
 HEADERS = {
-    # Nothing from elsewhere, and no other page around this one.
+    # Load nothing from elsewhere, and let no other page embed this one.
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "Cache-Control": "no-store",
@@ -56,12 +56,12 @@ HEADERS = {
 
 
 class PlaygroundError(StudyError):
-    """A page that cannot be served, or a model that cannot read a drawing."""
+    """The page cannot be served, or a model cannot read the drawing."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model on offer: the id that the page asks for, and what a person knows it by; `accuracy` is by validation."""
+    """A model on offer: its id for the page, its names for people, and its validation accuracy."""
 
     id: str
     name: str
@@ -79,7 +79,7 @@ class Group:
 
 
 class Question(BaseModel):
-    """What the page asks: a drawing as base64 of a picture file, and the ids of the models that are to read it."""
+    """The page's request: a drawing as base64 of a picture file, and the ids of the models that should read it."""
 
     image: str
     models: list[str] = Field(max_length=MOST_MODELS)
@@ -89,16 +89,16 @@ class Question(BaseModel):
 
 
 def check(address: str) -> None:
-    """Make sure that there is a model at `address`, or of the trial with this run ID; raises TrackingError."""
+    """Check that there is a model at `address`, or of the trial with this run ID; raises TrackingError."""
     with TemporaryDirectory() as folder:
         records.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
 
 
 class Playground:
-    """What the page offers and what it answers: the model at `address`, if any, and the trials of the store.
+    """Lists the models on offer and answers for them: the model at `address`, if any, and the store's trials.
 
-    Those of the run `study`, if any, come first. Raises TrackingError where there is no such run, and
-    PlaygroundError where that has no trials or nothing at all is on offer.
+    The trials of the run `study`, if given, come first. Raises TrackingError if there is no such run, and
+    PlaygroundError if it has no trials or nothing is on offer.
     """
 
     def __init__(self, client: store.MlflowClient, address: str | None, study: str | None):
@@ -127,7 +127,7 @@ class Playground:
         return self._groups
 
     def chosen(self) -> list[str]:
-        """Return the ids of the models that a page begins with: the champion, and one of each arm of the study."""
+        """Return the ids of the models that the page shows first: the champion, and one of each arm of the study."""
         models = [model for group in self.groups() for model in group.models]
         if not self._study:
             return [models[0].id]
@@ -136,11 +136,11 @@ class Playground:
         return [*([GIVEN] if self._address else []), *reversed(one_of_each_arm.values())][:MOST_MODELS]
 
     def read(self, question: Question) -> dict:
-        """Return what the networks see of the drawing, (28, 28), and what each of them makes of it.
+        """Return the drawing as the networks see it, (28, 28), and each network's answer.
 
-        That is its probabilities, label and doubt, or that it is loading, or an error. Raises HTTPException.
+        An answer is probabilities, label and doubt, or that the network is loading, or an error. Raises HTTPException.
         """
-        # The list as it was last read: a drawing does not wait for it to be read again.
+        # Use the list as it was last read, so that a drawing does not wait for it.
         offered = {model.id for group in self._groups for model in group.models}
         for model in question.models:
             if model not in offered:
@@ -165,7 +165,7 @@ class Playground:
 
 
 def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
-    """Return trials grouped by the study that they belong to: the study `first`, then the newest first."""
+    """Return trials grouped by study: the study `first`, then the newest first."""
     groups: dict[str | None, list[RunRecord]] = {}
     for trial in sorted(trials, key=lambda trial: trial.started):
         groups.setdefault(records.study_of(trial), []).append(trial)
@@ -194,7 +194,7 @@ def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A network that is ready to read, with what is usual among its training images, where that is stored."""
+    """A network that is ready to read, with the reference of its training images if that is stored."""
 
     reader: "Reader"
     reference: novelty.Reference | None
@@ -202,7 +202,7 @@ class Opened:
     def read(self, seen: np.ndarray) -> dict:
         """Return the probabilities, the label and the doubt of a digit in MNIST's form (28, 28).
 
-        The doubt is None where nothing says what is usual. Raises PlaygroundError.
+        The doubt is None without a reference. Raises PlaygroundError.
         """
         image = scaled(seen, self.reader.image_shape)[None]
         probabilities = self.reader.probabilities(image)[0]
@@ -218,7 +218,7 @@ class Opened:
 
 
 def scaled(seen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a digit (28, 28) of uint8 in the size that a network reads; raises PlaygroundError where that is none."""
+    """Return a digit (28, 28) of uint8 scaled to a network's input; raises PlaygroundError if that is not a picture."""
     if len(shape) != 2 or min(shape) < LEAST_SIDE:
         raise PlaygroundError(f"it reads {'×'.join(map(str, shape))} numbers, which are no picture")
     if shape == seen.shape:
@@ -228,14 +228,14 @@ def scaled(seen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def open_network(address: str) -> Opened:
     """Return the network at `address`, or of the trial with this run ID; raises TrackingError."""
-    from study.inference.model import open_model  # imports TensorFlow: ten seconds, while the page is there already
+    from study.inference.model import open_model  # imports TensorFlow: ten seconds, in which the page is already up
 
     found = open_model(address)
     return Opened(found, novelty.Reference.from_bytes(found.reference) if found.reference else None)
 
 
 class Shelf:
-    """The networks that are open, at most MOST_MODELS of them; the one not asked for longest makes room."""
+    """Keeps the open networks, at most MOST_MODELS of them; the least recently used one makes room."""
 
     def __init__(self) -> None:
         self._futures: OrderedDict[str, Future[Opened]] = OrderedDict()
@@ -270,9 +270,9 @@ class Shelf:
 
 
 def application(playground: Playground) -> FastAPI:
-    """Return the page and what it asks for: ``GET /``, ``GET /models``, ``POST /read``; errors are ``{"detail": …}``.
+    """Return the web application: ``GET /``, ``GET /models``, ``POST /read``; errors are ``{"detail": …}``.
 
-    Other names than 127.0.0.1 and localhost are refused: a page elsewhere could have its name point here.
+    Host names other than 127.0.0.1 and localhost are refused, because another site could point its name here.
     """
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False)
@@ -297,12 +297,12 @@ def application(playground: Playground) -> FastAPI:
 
 
 async def _question(request: Request) -> Question:
-    # Not FastAPI's own reading, which takes a body of any size and complains in lists.
+    # FastAPI's own parsing takes a body of any size and reports errors in lists.
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"A request has at most {MOST_BYTES:,} bytes.")
+            raise HTTPException(413, f"A request may have at most {MOST_BYTES:,} bytes.")
     try:
         return Question.model_validate_json(body)
     except ValidationError as failure:
@@ -312,24 +312,25 @@ async def _question(request: Request) -> Question:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on loopback, on this port or, for 0, on a free one; raises PlaygroundError."""
+    """Return a socket that listens on loopback on this port, or on a free one for 0; raises PlaygroundError."""
     listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port is free at once after the last server
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that the last server's port is free at once
     try:
         listener.bind((ADDRESS, port))
         listener.listen()
     except OSError as failure:
         listener.close()
-        hint = "Take another one, or port=auto for a free one."
-        raise PlaygroundError(f"the port cannot be had ({failure.strerror})", where=f"port {port}", hint=hint) from None
+        hint = "Use another one, or port=auto for a free one."
+        raise PlaygroundError(f"cannot use this port ({failure.strerror})", where=f"port {port}", hint=hint) from None
     return listener
 
 
 def browse(address: str) -> None:
-    """Open the person's browser at `address`, if there is a screen to show one on."""
+    """Open a browser at `address`, if there is a screen."""
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        return  # a browser in the terminal would take it over
-    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # some return when they are closed
+        return  # a text browser would take over the terminal
+    # In a thread, because some browsers return only when they are closed.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def server(playground: Playground) -> uvicorn.Server:
@@ -342,16 +343,16 @@ def server(playground: Playground) -> uvicorn.Server:
 
 
 def serve(playground: Playground, listener: socket.socket) -> None:
-    """Answer on the listening socket until Ctrl-C, SIGTERM or the end of the `mlflow run` that has started it."""
+    """Answer on the listening socket until Ctrl-C, SIGTERM or the end of the `mlflow run` that started it."""
     running = server(playground)
     if "MLFLOW_RUN_ID" in os.environ:
         threading.Thread(target=_end_with_parent, args=(running, os.getppid()), daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in order and then raises the signal again
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down cleanly and then raises the signal again
         running.run(sockets=[listener])
 
 
 def _end_with_parent(running: uvicorn.Server, parent: int) -> None:
-    # `mlflow run` does not pass its own end on.
+    # `mlflow run` does not end its child when it ends.
     while os.getppid() == parent:
         time.sleep(0.5)
     running.should_exit = True

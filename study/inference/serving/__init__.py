@@ -1,1 +1,1 @@
-"""The served model: what runs in the server, and how it is logged."""
+"""Defines the served model, which runs in the server, and logs it."""

@@ -1,7 +1,7 @@
-"""The served model: pictures of digits in, labels with their probabilities and doubts out.
+"""The served model takes pictures of digits, and returns labels with their probabilities and doubts.
 
-MLflow stores this file as it stands beside the network and runs it when the model is loaded; nothing is pickled.
-`log_model.py` beside it logs it, docs/serving.md says what it takes and answers.
+MLflow stores this file beside the network and runs it when the model is loaded; nothing is pickled. `log_model.py`
+logs it, and docs/serving.md describes its input and output.
 """
 
 import base64
@@ -26,9 +26,9 @@ JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a truth val
 
 
 class Refused(MlflowException):
-    """An input that the model does not take; answered with status 400 and one sentence.
+    """The model does not accept an input; the server answers with status 400 and one sentence.
 
-    The sentence stays as it is: MLflow's server would write the whole input before it, by setting `message`.
+    `message` cannot be set, because MLflow's server would put the whole input before the sentence.
     """
 
     def __init__(self, sentence: str):
@@ -44,29 +44,29 @@ class Refused(MlflowException):
 
 
 class DigitModel(PythonModel):
-    """A Keras network that reads handwritten digits, behind checks that answer in words.
+    """A Keras network that reads handwritten digits, behind checks that explain what is wrong with an input.
 
-    Items are ``{"image": base64 of a picture file}``, made into MNIST's form first, or ``{"pixels": [[28×28]]}``, which
-    the network sees as they are.
+    Items are ``{"image": base64 of a picture file}``, which is first put into MNIST's form, or
+    ``{"pixels": [[28×28]]}``, which the network sees unchanged.
     """
 
-    # MLflow's own check of type hints answers with the input in it.
+    # MLflow's own check of type hints repeats the input in its error.
     _skip_type_hint_validation = True
 
     def load_context(self, context) -> None:
-        """Load the network and the reference for doubts, and answer once, so that the first request need not wait."""
+        """Load the network and the reference for doubts, and answer once, so that the first request does not wait."""
         from study.base.backend import keras, tf
 
         network = keras.models.load_model(context.artifacts["network"], compile=False)
         if network.input_shape != (None, SIDE, SIDE):
             expected = f"({SIDE}, {SIDE})"
             raise StudyError("images of another size", where="network", expected=expected, got=network.input_shape[1:])
-        # One program for batches of every size; without it a call of a Keras model takes ten times as long.
+        # One program for batches of every size; calling the Keras model directly takes ten times as long.
         self._network = tf.function(
             lambda pixels: network(pixels, training=False), [tf.TensorSpec((None, SIDE, SIDE), tf.uint8)]
         )
         self._reference = novelty.Reference.from_bytes(Path(context.artifacts["reference"]).read_bytes())
-        # numpy too: small products on several threads took three times the processor time, and longer.
+        # For numpy too: small products on several threads were slower and took three times the processor time.
         threadpool_limits(1, user_api="blas")
         self._shows = bool((context.model_config or {}).get("seen", True))
         self._answers(np.zeros((1, SIDE, SIDE), np.uint8))
@@ -104,7 +104,7 @@ def _check_list(items: object) -> None:
 
 
 def _seen(item: object, where: str) -> np.ndarray:
-    """Return what the network shall see of an item: (28, 28) of uint8."""
+    """Return an item as the network sees it: (28, 28) of uint8."""
     expected = 'an object with either "image" or "pixels"'
     if not isinstance(item, dict):
         raise StudyError("not an item", where=where, expected=expected, got=_kind(item))
@@ -133,13 +133,13 @@ def _of_image(value: object, where: str) -> np.ndarray:
 
 def _of_pixels(value: object, where: str) -> np.ndarray:
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-        got = "a list with other things than rows" if isinstance(value, list) else _kind(value)
+        got = "a list of things other than rows" if isinstance(value, list) else _kind(value)
         raise StudyError("not rows of numbers", where=where, expected=PIXELS, got=got)
     lengths = sorted(set(map(len, value)))
     if len(value) != SIDE or lengths != [SIDE]:
         got = f"{len(value)} rows of {lengths[0]}" if len(lengths) == 1 else f"{len(value)} rows of different lengths"
         raise StudyError("wrong shape", where=where, expected=PIXELS, got=got if value else "no rows")
-    # Not left to numpy: it takes texts and truth values for numbers.
+    # Check this here, because numpy accepts texts and truth values as numbers.
     if strange := set(map(type, chain.from_iterable(value))) - {int, float}:
         got = " and ".join(sorted(JSON_NAMES.get(kind, "null") for kind in strange))
         raise StudyError("not only numbers", where=where, expected=PIXELS, got=got)

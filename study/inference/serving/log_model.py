@@ -1,4 +1,4 @@
-"""The served model put into MLflow: a Keras network, what doubts need, and the few modules that answer with them."""
+"""Logs the served model in MLflow: a Keras network, the reference for doubts, and the few modules that it runs."""
 
 import shutil
 import tempfile
@@ -13,7 +13,7 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
 STUDY = Path(__file__).resolve().parents[2]
-# All that the served model imports of ours; a server has nothing else of the project.
+# All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/backend.py", "inference/__init__.py",
     "inference/preprocessing.py", "inference/novelty.py",
@@ -26,13 +26,12 @@ def log_digit_model(
 ) -> str:
     """Log a Keras file with the bytes of a `novelty.Reference` as the run's served model, and return the model's URI.
 
-    The store is the one that `client` is of; no run has to be
-    active. The network takes (n, 28, 28) of uint8. Signature and requirements are given, not inferred: that would load
-    the model and take half a minute.
+    It goes into the store of `client`; no run has to be active. The network takes (n, 28, 28) of uint8. Signature and
+    requirements are given, not inferred, because inferring them would load the model and take half a minute.
     """
-    client.get_run(run_id)  # or MLflow's exception that there is none
+    client.get_run(run_id)  # raises MLflow's exception if there is no such run
     signature = ModelSignature(inputs=Schema([ColSpec(AnyType())]), outputs=Schema([ColSpec(AnyType())]))
-    # MLflow's server then passes the list on as it stands in the request. Otherwise it makes numpy arrays of it, and
+    # With this, MLflow's server passes the request's list on unchanged. Otherwise it makes numpy arrays of it, and
     # answers with numpy's errors.
     signature._is_signature_from_type_hint = True
     with tempfile.TemporaryDirectory() as folder:
