@@ -1,1 +1,1 @@
-"""Measurements of speed, each printed with its n and spread; nothing here is imported by the project."""
+"""Measures speed and search quality, and prints each result with its n and spread; the project imports none of it."""

@@ -1,8 +1,8 @@
-"""The main job whole: 18 trials of the batch-size ablation, by `mlflow run` in an environment that exists.
+"""Times the main job as a whole: 18 trials of the batch-size ablation, by `mlflow run` in an existing environment.
 
     python -m benchmarks.ablation [DATA] [RUNS]
 
-Each run has a new MLflow store: the start of every process and the making of the store's tables are in its time.
+Each run has a new MLflow store: its time includes the start of every process and the creation of the store's tables.
 """
 
 import os

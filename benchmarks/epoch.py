@@ -1,10 +1,10 @@
-"""The compiled epoch against stock `model.fit`, in alternation, on one core each: seconds, ratio and n.
+"""Compares the compiled epoch with stock `model.fit`, in alternation, on one core each: seconds, ratio and n.
 
     python -m benchmarks.epoch [DATA] [ROUNDS]
 
-Two processes of one thread take turns on one core, so that a machine that grows slower grows slower for both; a core is
-what a worker has, and left alone `fit` would feed its batches from a second one. What dropout and L2 add is measured in
-the first process, in turns with the plain epoch.
+Two single-threaded processes take turns on one core, so that a machine that slows down does so for both. A worker has
+one core, and `fit` would otherwise feed its batches from a second one. The cost of dropout and L2 is measured in the
+first process, alternating with the plain epoch.
 """
 
 import json
@@ -46,7 +46,7 @@ def _spread(values: list[float], digits: int = 2) -> str:
 
 
 class _Process:
-    """A process that trains one epoch whenever it is asked to, and answers with its seconds."""
+    """Runs a process that trains one epoch on request and answers with the seconds that it took."""
 
     def __init__(self, kind: str, data: str):
         command = [sys.executable, "-m", "benchmarks.epoch", "--serve", kind, data]

@@ -1,11 +1,11 @@
-"""Eight fixed configurations × 3 epochs of MNIST, all in: ours beside the best that stock parts give, in alternation.
+"""Times eight fixed configurations × 3 epochs of MNIST: ours and the best stock set-up, in alternation.
 
     python -m benchmarks.search [DATA] [RUNS]
 
 Half of them train at batch 32 and half at batch 128. Everything counts: the start of every process, the tables of a
 new store, training, recording with the model, and the end (ours: with the report). The stock set-up is Keras's `fit`
-with `steps_per_execution` in two worker processes that share an Optuna study and one MLflow store; it logs in batches,
-and its models with explicit signatures and requirements.
+with `steps_per_execution` in two worker processes that share an Optuna study and one MLflow store. It logs in batches,
+and it logs its models with explicit signatures and requirements.
 """
 
 import os
@@ -28,7 +28,7 @@ fields:
 
 
 def main(data: str = "mnist", runs: str = "3") -> None:
-    """Print the wall time a trial of both, run by run, their medians, and the ratio."""
+    """Print the wall time of a trial for both, run by run, with the medians and the ratio."""
     spec = data if data in ("auto", "mnist", "digits") else str(Path(data).resolve())
     seconds: dict[str, list[float]] = {"ours": [], "stock": []}
     for number in range(1, int(runs) + 1):
@@ -78,7 +78,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def stock(spec: str, what: str) -> None:
-    """Make the stock study, or be one of its workers."""
+    """Create the stock study, or run one of its workers."""
     import optuna
     from optuna.storages import RDBStorage
     from optuna.study import MaxTrialsCallback

@@ -1,9 +1,9 @@
-"""Searches of MNIST with several seeds: the default sampler beside random search of the same budget.
+"""Searches MNIST with several seeds, and compares the default sampler with random search on the same budget.
 
     python -m benchmarks.search_mnist [DATA] [SEEDS] [TRIALS]
 
-Both have the default space and pruner. For each search: the best validation value of the search, its wall time, and the
-test accuracy of its best trial's saved model, which is scored here once, after the search. Searches alternate.
+Both use the default space and pruner, and their searches alternate. Each search reports its best validation value, its
+wall time, and the test accuracy of its best trial's saved model, which is scored here once, after the search.
 """
 
 import os
@@ -26,7 +26,7 @@ WORKERS = 2
 
 
 def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
-    """Print a line a search, and the medians."""
+    """Print one line for each search, and the medians."""
     hush()
     dataset = load_dataset(spec if spec == "mnist" else str(Path(spec).resolve()))
     found: dict[str, list[tuple[float, float, float]]] = {"tpe": [], "random": []}

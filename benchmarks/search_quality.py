@@ -1,15 +1,15 @@
-"""How good the points are that samplers and pruners find: regret against trials and against epochs, over many seeds.
+"""Measures how good the points are that samplers and pruners find: regret by trials and by epochs, over many seeds.
 
     python -m benchmarks.search_quality [SEEDS]         prints the tables (30 seeds: about 8 minutes on one core)
     python -m benchmarks.search_quality --make-table    trains the networks that they are replayed on (about 6 minutes)
 
-A replay is a whole search, with its queue, slots and baseline, whose trainings are looked up. The objectives on the
-default space stand for trainings of 10 epochs. `digits` is a Gaussian process through real ones of the small digits,
-600 points with two seeds each, with the differences between the seeds at a near point for noise; `digits, quiet` has a
-quarter of that noise, as a larger validation split has; `formula` is a written function with a curved valley. Regret is
-what the best of the search's first five is worth without noise, as `promote` would find with more seeds, less the best
-there is, in thousandths of cross-entropy. The baseline is left out of the five, for it is good already. Shown is the
-median over the seeds and, in brackets, the quartiles; against another row, in how many seeds it was better and worse.
+A replay is a whole search, with its queue, slots and baseline, but its trainings are looked up. The objectives on the
+default space stand for trainings of 10 epochs. `digits` is a Gaussian process through real trainings on the small
+digits, 600 points with two seeds each; its noise is the difference between the seeds at a nearby point. `digits, quiet`
+has a quarter of that noise, like a larger validation split; `formula` is a formula with a curved valley. Regret is in
+thousandths of cross-entropy: the lowest noise-free value among the search's top five, which `promote` would find with
+more seeds, minus the lowest possible value. The baseline is not among the five, because it is already good. The tables
+show the median over the seeds and, in brackets, the quartiles; "against" counts the seeds that were better and worse.
 """
 
 import copy
@@ -34,7 +34,7 @@ ROWS = 600
 FIRST = 5
 EPOCHS = 10
 TRIALS = (10, 20, 30, 50)
-SPENT = (125, 250, 500)  # epochs; the last are those of 50 whole trials
+SPENT = (125, 250, 500)  # epochs; 50 whole trials take the last number
 ACTIVATIONS = ("relu", "tanh", "softsign", "gelu")
 
 RANDOM = ("random", {})
@@ -61,7 +61,7 @@ PRUNERS = (
     | {"hyperband of Optuna, 1 in 3": ("optuna", {})}
 )
 
-# For two workers:
+# These are also run with two workers:
 FEW_SAMPLERS = ("tpe multivariate, 10 random", "tpe by fields, 10 random")
 FEW_PRUNERS = ("none", "median from epoch 3", "hyperband 1 in 2, from 1")
 
@@ -70,13 +70,13 @@ FEW_PRUNERS = ("none", "median from epoch 3", "hyperband 1 in 2, from 1")
 
 
 class Objective(Protocol):
-    """What a training comes to."""
+    """Gives the result of a training."""
 
     def mean(self, settings: list[dict]) -> np.ndarray:
-        """Return the cross-entropy after each epoch without noise: (n, epochs)."""
+        """Return the noise-free cross-entropy after each epoch: (n, epochs)."""
 
     def noise(self, settings: dict, draw: np.random.Generator) -> np.ndarray:
-        """Return the factors of one seed: (epochs,)."""
+        """Return the noise of one seed as factors of the mean: (epochs,)."""
 
 
 def coordinates(settings: list[dict]) -> np.ndarray:
@@ -95,7 +95,7 @@ def coordinates(settings: list[dict]) -> np.ndarray:
 
 
 class Digits:
-    """A Gaussian process through the table of real trainings."""
+    """Predicts trainings with a Gaussian process through the table of real ones."""
 
     def __init__(self):
         from sklearn.exceptions import ConvergenceWarning
@@ -115,14 +115,14 @@ class Digits:
         self._differences = (curves[:, 0] - curves[:, 1]) / np.sqrt(2)  # has one seed's variance
         kernel = ConstantKernel(1.0) * RBF([0.5, 1.0, 1.0, 1.0] + [1.0] * 4, (0.05, 50)) + WhiteKernel(0.1)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its limit: what hardly matters
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of lengths at their limits, which hardly matter
             self._process = GaussianProcessRegressor(kernel, normalize_y=True).fit(self._points, curves.mean(axis=1))
         self._loudness = 1.0
         self._lengths = self._process.kernel_.k1.k2.length_scale
         self.words = self._quality(curves.mean(axis=1))
 
     def _quality(self, values: np.ndarray) -> str:
-        """Say how well rows are predicted from the others, with what the two seeds differ by beside it."""
+        """Say how well each fifth of the rows is predicted from the others, and how much the two seeds differ."""
         from sklearn.gaussian_process import GaussianProcessRegressor
 
         predicted = np.empty_like(values)
@@ -141,7 +141,7 @@ class Digits:
         )
 
     def at(self, loudness: float) -> "Digits":
-        """Return the same with so much of the noise."""
+        """Return the same objective with the noise multiplied by `loudness`."""
         other = copy.copy(self)
         other._loudness, other.words = loudness, f"the same with {loudness} of the noise"
         return other
@@ -156,7 +156,7 @@ class Digits:
 
 
 class Formula:
-    """A valley in which the best learning rate follows the batch size, with slow curves where it is low."""
+    """Has a valley in which the best learning rate follows the batch size; low rates have slow curves."""
 
     words = "the best learning rate grows with the batch size; small ones learn slowly"
 
@@ -172,20 +172,20 @@ class Formula:
 
 
 class Replayed:
-    """An objective with its best point."""
+    """Draws curves from an objective and knows its best value."""
 
     def __init__(self, objective: Objective):
         self._objective = objective
         self._draw = np.random.default_rng(0)
 
     def curve(self, settings: dict, draw: np.random.Generator) -> tuple[np.ndarray, float]:
-        """Return what one seed sees of a training (epochs,) and what the point is worth, as regret."""
+        """Return a training's curve (epochs,) as one seed sees it, and the point's regret."""
         mean = self._objective.mean([settings])[0]
         return mean * self._objective.noise(settings, draw), float(mean[-1] - self.best) * 1000
 
     @cached_property
     def best(self) -> float:
-        """The least there is, sought at many random points and then closer and closer around the best of them."""
+        """The lowest value, sought at many random points and then ever closer around the best of them."""
         found = [self._random() for _ in range(20_000)]
         for width in (0.2, 0.1, 0.05, 0.02, 0.01):
             values = np.concatenate(
@@ -220,7 +220,7 @@ class Replayed:
 def replay(
     objective: Replayed, sampler: tuple, pruner: tuple, seed: int, *, trials: int, epochs: int = sys.maxsize, workers=1
 ) -> np.ndarray:
-    """Search until so many trials or epochs are through; return (trials, epochs, regret) after each trial: (n, 3)."""
+    """Search until `trials` or `epochs` are spent; return (trials, epochs, regret) after each trial: (n, 3)."""
     space = load_space("default").with_baseline({"epochs": EPOCHS, "seed": seed})
     search = Search(space, "val_cross_entropy", sampler[0], pruner[0])
     if pruner[0] == "optuna":
@@ -232,11 +232,11 @@ def replay(
     queue = Queue(name, storage, sampling.sampler(search, **sampler[1]), gives_up)
 
     marks: list[tuple] = []
-    through: list[tuple] = []  # value and regret of whole trials
+    through: list[tuple] = []  # value and regret of trials that ended
     spent, slots = 0, iter(range(trials))
     at_work = [_training(queue, search, slots, objective, seed) for _ in range(workers)]
     while at_work and spent < epochs:
-        for worker in list(at_work):  # they train an epoch each in turns
+        for worker in list(at_work):  # the workers take turns, one epoch each
             ended = next(worker, None)
             if ended is None:
                 at_work.remove(worker)
@@ -256,7 +256,7 @@ def _training(
     Both are infinite where a trial is pruned, and for the baseline.
     """
     for slot in slots:
-        # Enqueued one by one: a long queue makes each look at the storage slow.
+        # Enqueue them one by one, because a long queue makes each look at the storage slow.
         queue.enqueue_trial({} if slot else search.space.first(), user_attrs={"slot": slot})
         trial = queue.ask()
         settings = search.space.suggest(trial)
@@ -289,7 +289,7 @@ def quartiles(values: list[float]) -> str:
 
 
 def wins(values: list[float], others: list[float]) -> str:
-    """Return in how many seeds the regret is less than another's."""
+    """Return in how many seeds the regret is less and greater than another's, as `less:greater`."""
     pairs = list(zip(values, others, strict=True))
     return f"{sum(one < other for one, other in pairs)}:{sum(one > other for one, other in pairs)}"
 
@@ -299,7 +299,7 @@ def line(name: str, cells: list[str]) -> None:
 
 
 def compare_samplers(objective: Replayed, names: Iterable[str], seeds: range, workers: int) -> None:
-    """Print regret against the number of whole trials."""
+    """Print regret by the number of whole trials."""
     print(f"\nsamplers, no pruner, {workers} worker(s): regret after so many trials\n")
     line("", [*map(str, TRIALS), "against random at 50"])
     random = [replay(objective, RANDOM, ("none", {}), seed, trials=2 * TRIALS[-1], workers=workers) for seed in seeds]
@@ -318,7 +318,7 @@ def compare_samplers(objective: Replayed, names: Iterable[str], seeds: range, wo
 def compare_pruners(
     objective: Replayed, names: Iterable[str], seeds: range, workers: int, sampler: str = "tpe"
 ) -> None:
-    """Print regret against the epochs spent, however many trials they make, and after 50 trials."""
+    """Print regret by the epochs spent, whatever the number of trials, and after 50 trials."""
     print(f"\npruners, {sampler}, {workers} worker(s): regret after so many epochs, and after {TRIALS[-1]} trials\n")
     line("", [*map(str, SPENT), f"none at {SPENT[-1]}", f"{TRIALS[-1]} trials", "epochs they take"])
     plain: list[float] = []
@@ -354,7 +354,7 @@ def main(seeds: str = "30") -> None:
 
 
 def make_table() -> None:
-    """Train the networks at the first points of the Sobol sequence, with two seeds each, and write their curves."""
+    """Train networks at the first points of the Sobol sequence, with two seeds each, and save their curves."""
     from study.data.dataset import load_dataset
     from study.training import loop
 
@@ -372,7 +372,7 @@ def make_table() -> None:
         point = points[row]
         return point["batch_size"], point["activation"], point["l2"] > 0, point["dropout"] > 0
 
-    for count, row in enumerate(sorted(range(ROWS), key=shape)):  # one program after the other
+    for count, row in enumerate(sorted(range(ROWS), key=shape)):  # so that each program is compiled once
         for seed in (1, 2):
             config = search.baseline.replace(points[row] | {"seed": seed})
             epochs = loop.train(config, dataset).epochs

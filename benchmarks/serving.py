@@ -1,11 +1,11 @@
-"""The served model against MLflow's own flavor of the same network, in turns, over HTTP: requests/s, images/s and n.
+"""Compares the served model with MLflow's own flavor of the network, in turns, over HTTP: requests/s, images/s and n.
 
     python -m benchmarks.serving [DATA] [ROUNDS]
 
-Both are served by `mlflow models serve` on this machine, which makes the requests as well. Single images go to one
-worker over one connection, one after the other; batches of 100 to two workers over six connections, so that both get
-some. Pictures of 280×280 are what `image` is for; `pixels` are all that MLflow's own flavor takes. "no seen" is served
-with SERVING_MODEL_CONFIG='{"seen": false}'.
+`mlflow models serve` serves both on this machine, which also makes the requests. Single images go to one worker over
+one connection, one after the other. Batches of 100 go to two workers over six connections, so that both workers get
+some. `image` is meant for pictures such as the 280×280 ones; MLflow's own flavor takes only `pixels`. "no seen" is
+served with SERVING_MODEL_CONFIG='{"seen": false}'.
 """
 
 import base64
@@ -105,7 +105,7 @@ def _models(dataset, folder: str) -> tuple[str, str]:
 
 @contextmanager
 def _server(model: str, workers: int, seen: bool):
-    """Serve a model on a free port, which is yielded when it answers."""
+    """Serve a model on a free port, and yield the port once the server answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -135,7 +135,7 @@ def _server(model: str, workers: int, seen: bool):
 
 
 def _rate(port: int, items: list, connections: int) -> float:
-    """Return how many images a second are answered, over all connections together."""
+    """Return how many images are answered in a second, over all connections together."""
     body = json.dumps({"inputs": items}).encode()
     end = time.perf_counter() + 0.3 + SECONDS
 
@@ -153,7 +153,7 @@ def _rate(port: int, items: list, connections: int) -> float:
 
     with ThreadPoolExecutor(connections) as pool:
         times = sorted(moment for part in pool.map(ask, range(connections)) for moment in part)
-    # From the first answer on: what comes before it is connecting.
+    # Count from the first answer, because the time before it goes into connecting.
     return len(items) * (len(times) - 1) / (times[-1] - times[0])
 
 
