@@ -300,7 +300,7 @@ def line(name: str, cells: list[str]) -> None:
 
 def compare_samplers(objective: Replayed, names: Iterable[str], seeds: range, workers: int) -> None:
     """Print regret by the number of whole trials."""
-    print(f"\nsamplers, no pruner, {workers} worker(s): regret after so many trials\n")
+    print(f"\nsamplers, no pruner, {workers} worker(s): regret by number of trials\n")
     line("", [*map(str, TRIALS), "against random at 50"])
     random = [replay(objective, RANDOM, ("none", {}), seed, trials=2 * TRIALS[-1], workers=workers) for seed in seeds]
     last = [after(marks, 0, TRIALS[-1]) for marks in random]
@@ -319,7 +319,7 @@ def compare_pruners(
     objective: Replayed, names: Iterable[str], seeds: range, workers: int, sampler: str = "tpe"
 ) -> None:
     """Print regret by the epochs spent, whatever the number of trials, and after 50 trials."""
-    print(f"\npruners, {sampler}, {workers} worker(s): regret after so many epochs, and after {TRIALS[-1]} trials\n")
+    print(f"\npruners, {sampler}, {workers} worker(s): regret by epochs spent, and after {TRIALS[-1]} trials\n")
     line("", [*map(str, SPENT), f"none at {SPENT[-1]}", f"{TRIALS[-1]} trials", "epochs they take"])
     plain: list[float] = []
     for name in names:

@@ -46,7 +46,7 @@ class Repeated(Exception):
 
 
 class Ending(Enum):
-    """How a trial can end."""
+    """Lists the ways in which a trial can end."""
 
     COMPLETE = auto()
     PRUNED = auto()

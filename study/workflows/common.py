@@ -53,7 +53,7 @@ def ended(run: Run, interrupted: str | None = None) -> Iterator[None]:
     |---|---|---|
     | ends | FINISHED, unless it has ended the run itself | – |
     | is interrupted | KILLED | interrupted |
-    | raises anything else | FAILED | the error, in a line |
+    | raises anything else | FAILED | the error in one line |
 
     A KeyboardInterrupt becomes Interrupted, whose message is `interrupted`.
     """

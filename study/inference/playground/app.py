@@ -181,7 +181,7 @@ def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
         Model(trial.run_id, trial.name, trial.tags.get(tags.ARM, trial.name), trial.metrics.get(ACCURACY.metric))
         for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
     ]
-    note = "" if pictures else "Its networks read points of a plane, which nobody can draw."
+    note = "" if pictures else "Its networks read points in a plane, which you cannot draw."
     return Group(name, tuple(models), note)
 
 
