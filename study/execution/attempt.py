@@ -128,7 +128,7 @@ class TrialRunner:
         return self.report(trial, outcome)
 
     def has_lost_its_trial(self) -> bool:
-        """Return whether the trial in hand has ended without this worker, which stood still for too long."""
+        """Return whether the current trial has ended without this worker, which hung for too long."""
         return self.trial is not None and self.queue.frozen(self.trial).state.is_finished()
 
     # --- prepare ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 
-A trial that fails by itself (it diverges, or its code raises) is never requeued.
+A trial that fails through its own fault (it diverges, or its code raises) is never requeued.
 """
 
 import contextlib
