@@ -94,11 +94,15 @@ def connections_closed(monkeypatch) -> Iterator[Callable[[], None]]:
     """Close the connections to queues when the test ends, or asks for it: a program leaves them to its own end."""
     from factories import programs
 
-    from study.execution import storage
     from study.execution.storage import open_storage
 
-    opened, connect = [], open_storage
-    monkeypatch.setattr(storage, "open_storage", lambda *given: opened.append(connect(*given)) or opened[-1])
+    opened = []
+
+    def remembered(*given, **named):
+        opened.append(open_storage(*given, **named))
+        return opened[-1]
+
+    monkeypatch.setattr("study.execution.queue.open_storage", remembered)
 
     def close() -> None:
         programs.watched.cache_clear()
