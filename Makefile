@@ -2,6 +2,7 @@
 # make test-slow  those that take minutes
 # make test-matrix  those of them that are repeated, with the other database, an ablation, another trouble
 # make bench      the benchmarks (minutes; needs MNIST)
+# make coverage   the default tests, and how much of the code they run
 # make docs       the documentation as a site, in site/
 # make reference  the generated pages of docs/ again, after a change of an option, a field or a task
 # make pins       requirements.txt again from pyproject.toml
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow test-matrix pins bench docs reference
+.PHONY: test test-slow test-matrix coverage pins bench docs reference
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -17,6 +18,9 @@ test: .venv/ready
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow"
+
+coverage: .venv/ready
+	$(BIN)/python -m pytest -m "not slow" --cov=study --cov=entrypoints
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m "slow and not matrix"

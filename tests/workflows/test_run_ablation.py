@@ -261,6 +261,7 @@ def test_diverged_trial_is_failed_with_reason_and_curve(outcome, records):
     assert outcome.study.arms[2].failed == 2
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_same_numbers_as_two(records, folder, digits):
     again = run(folder, digits, 1, reuse=False).study
     alone = {trial.name: trial for trial in again.trials}
@@ -270,6 +271,7 @@ def test_one_worker_gives_the_same_numbers_as_two(records, folder, digits):
         assert alone[name].tags["fingerprint"] == record.tags["fingerprint"]
 
 
+@pytest.mark.slow
 def test_interrupt_ends_every_run(folder, digits):
     def stop(trials):
         if any(trial.epoch for trial in trials):
