@@ -11,12 +11,11 @@ from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Verdict
 from study.tracking import tags
 from study.tracking.arm_runs import ArmSummary
+from study.tracking.artifacts import ARM_CURVES
 from study.tracking.records import RunRecord
 from study.training.config import value_text
 
 BASELINE = "baseline"  # the verdict on the arm that the others are compared with
-# What the trials' curves are read for, and the gap that two of them make.
-CURVES = ("val_accuracy", "val_loss", "accuracy", "loss", "val_cross_entropy")
 GAP = "generalization_gap"
 MOST_CHARACTERS = 1_000  # of a tag that a table shows
 
@@ -131,7 +130,7 @@ def _by_seed(trials: Sequence[RunRecord]) -> Iterator[tuple[str, list[list[float
     """Yield each metric with its curve of every trial."""
     if not trials:
         return
-    for name in CURVES:
+    for name in ARM_CURVES:
         yield name, [trial.curves.get(name, []) for trial in trials]
     pairs = [(trial.curves.get("accuracy", []), trial.curves.get("val_accuracy", [])) for trial in trials]
     yield GAP, [[one - other for one, other in zip(*pair, strict=False)] for pair in pairs]

@@ -68,16 +68,6 @@ def read(content: bytes) -> np.ndarray:
     return normalize(decode(content))
 
 
-def naive(picture: np.ndarray) -> np.ndarray:
-    """Return a luminance picture (h, w) shrunk to (28, 28) of uint8, and inverted if its border is light.
-
-    Most programs do this; it is here only for comparison with `normalize`.
-    """
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    small = np.asarray(Image.fromarray(np.asarray(picture, np.float32)).resize((SIDE, SIDE), Image.Resampling.BOX))
-    return np.clip(np.rint(255 - small if border.mean() > 127 else small), 0, 255).astype(np.uint8)
-
-
 # --- from bytes to luminance ------------------------------------------------------------------------
 
 # Python's filter of warnings belongs to the whole process, so only one thread at a time may change it.

@@ -8,6 +8,7 @@ import numpy as np
 
 # A trial logs these for each epoch, the first four under Keras's names.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+ARM_CURVES = ("val_accuracy", "val_loss", "accuracy", "loss", "val_cross_entropy")  # means over an arm's seeds
 BY_EPOCH = (*CURVES, "val_cross_entropy", "generalization_gap", "epoch_seconds")
 # The study's report reads these from its trials.
 PREDICTIONS = "predictions_test.npy"

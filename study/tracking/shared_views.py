@@ -14,13 +14,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from study.tracking import tags
+from study.tracking.artifacts import ARM_CURVES
 from study.tracking.records import RunRecord
 
 ARMS, STUDIES = "arms", "studies"  # the keys
 PREFIX = "mlflow.sharedViewState."
 WRITTEN = 1_795_478_400_000  # 24 November 2026, in milliseconds: an older view of the studies is replaced
 RUNS_IN_A_CHART = 20
-CURVES = ("val_accuracy", "val_loss", "accuracy", "loss", "val_cross_entropy")
 
 
 def store_views(client: MlflowClient, study: RunRecord, *, has_arms: bool) -> None:
@@ -55,7 +55,7 @@ def _arms(study_run_id: str) -> dict[str, object]:
         "runsHiddenMode": "FIRST_20_RUNS",
         "isAccordionReordered": True,  # or the sections would be in alphabetical order
         "compareRunSections": [_section("curves", "Means over the seeds"), _section("figures", "Figures")],
-        "compareRunCharts": [*map(_line, CURVES), *(_chart("BAR", "figures", name, {}) for name in FIGURES)],
+        "compareRunCharts": [*map(_line, ARM_CURVES), *(_chart("BAR", "figures", name, {}) for name in FIGURES)],
     }
 
 
