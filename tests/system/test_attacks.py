@@ -1,0 +1,18 @@
+"""Attacks: each got through once, or is a sample of those that never did. SECURITY.md says what is trusted and what is not."""
+
+# --- requests to the served model and the playground ------------------------------------------------
+
+
+# --- the queue's database ---------------------------------------------------------------------------
+
+
+# --- artifacts and the MLflow store -----------------------------------------------------------------
+
+
+# --- files that a person names ----------------------------------------------------------------------
+
+
+# --- text that reports, terminals and MLflow show ---------------------------------------------------
+
+
+# --- passwords --------------------------------------------------------------------------------------
