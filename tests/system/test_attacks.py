@@ -1,4 +1,4 @@
-"""Attacks: each got through once, or is a sample of those that never did. SECURITY.md says what is trusted and what is not."""
+"""Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
 # --- requests to the served model and the playground ------------------------------------------------
 
