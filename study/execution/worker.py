@@ -1,10 +1,9 @@
 """A worker takes trials from a queue, trains and records them, until the queue ends or nothing is left.
 
-As a program (``python -m study.execution.worker``) it reads from its standard input which queue to work on, and ends
-when that input closes.
+It is a process that the worker server forks, or the program ``python -m study.execution.worker``, and ends when its
+standard input closes.
 """
 
-import json
 import math
 import os
 import signal
@@ -101,37 +100,17 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
     return dataset if assignment.open_test else dataset.without_test()
 
 
-# --- the program ------------------------------------------------------------------------------------
+# --- the process ------------------------------------------------------------------------------------
 
 
-def _end_with_parent() -> None:
-    # Not through sys.stdin: a thread that waits inside it keeps the interpreter from ending.
-    while os.read(0, 1):
-        pass  # the pipe is open
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_SECONDS)
-    os._exit(1)
-
-
-def _read_line() -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        if not (character := os.read(0, 1)):
-            raise KeyboardInterrupt  # the parent has ended
-        line += character
-    return line
-
-
-def main() -> int:
-    """Run one worker; return its exit status."""
-    hush()
+def run(storage: str, name: str, spec: str | None = None) -> int:
+    """Run this process as a worker, as `work` does; return its exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        import study.execution.run_trial  # noqa: F401  TensorFlow, while the parent prepares the work
+        import study.execution.run_trial  # noqa: F401  imports TensorFlow
 
         startup.resume_collector()
-        storage, name, spec = json.loads(_read_line())
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         work(storage, name, spec=spec)
     except KeyboardInterrupt:
         return 130
@@ -143,5 +122,15 @@ def main() -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    # Not through sys.stdin: a thread that waits inside it keeps the interpreter from ending.
+    while os.read(0, 1):
+        pass  # the pipe is open
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    hush()
+    sys.exit(run(*sys.argv[1:]))

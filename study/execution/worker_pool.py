@@ -1,18 +1,22 @@
 """Starts worker processes on this machine and watches them while they run a queue's trials."""
 
+import atexit
 import contextlib
-import json
+import itertools
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from study.base.errors import WorkerError
 from study.execution.queue import Progress
+from study.execution.worker_server import Job, Lines
 from study.tracking import store
 
 POLL_SECONDS = 0.5
@@ -22,48 +26,33 @@ STOP_SECONDS = 15
 class WorkerPool:
     """A context that runs worker processes on this machine: they end when it does, or when this process dies.
 
-    They start at once, and import what they need while this process prepares the work that `assign` gives them.
+    The server that forks them starts at once, and imports what they need while this process prepares their work.
     """
 
-    def __init__(self, count: int):
-        root = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
-            "MLFLOW_TRACKING_URI": store.tracking_uri(),
-        }
-        # Standard input is a pipe that closes however this process ends; then the worker ends too.
-        self._processes = [
-            # With its own process group it gets no Ctrl-C from a terminal: this process decides what to end. It gets
-            # no session: Linux shares the processor among sessions, and this process would wait behind its workers.
-            subprocess.Popen(
-                [sys.executable, "-m", "study.execution.worker"],
-                stdin=subprocess.PIPE,
-                env=environment,
-                process_group=0,
-            )
-            for _ in range(count)
-        ]
+    def __init__(self, size: int):
+        self._size = size
+        self._server = _server()
+        self._workers: list[_Worker] = []
 
     def assign(self, storage: str, name: str, spec: str | None = None) -> None:
-        """Let the workers run this queue's trials; `spec` names the data, unless they are named as in the queue."""
-        for process in self._processes:
-            with contextlib.suppress(BrokenPipeError):  # a worker that has already died; `failure` will say so
-                pipe = self._input(process)
-                pipe.write(json.dumps([storage, name, spec]).encode() + b"\n")
-                pipe.flush()
+        """Start the workers on this queue's trials; `spec` names the data, unless they are named as in the queue."""
+        words = [storage, name] if spec is None else [storage, name, spec]
+        self._workers = [self._server.start(words) for _ in range(self._size)]
 
     @property
     def names(self) -> list[str]:
         """The workers' names, ``host:pid``, as `Progress.worker` has them."""
-        return [f"{socket.gethostname()}:{process.pid}" for process in self._processes]
+        return [f"{socket.gethostname()}:{worker.pid}" for worker in self._workers]
 
     def working(self) -> bool:
         """Return whether any worker is still running."""
-        return any(process.poll() is None for process in self._processes)
+        self._server.look()
+        return any(worker.status is None for worker in self._workers)
 
     def failed(self) -> bool:
         """Return whether all workers have ended, none of them with exit status 0."""
-        return all(process.poll() not in (None, 0) for process in self._processes)
+        self._server.look()
+        return all(worker.status not in (None, 0) for worker in self._workers)
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -73,28 +62,105 @@ class WorkerPool:
 
     def stop(self) -> None:
         """End the workers and the trials that they are running."""
-        for process in self._processes:
-            process.terminate()
+        if self._workers and not any(worker.pid for worker in self._workers):
+            self._server.end()  # rather than wait until it has imported all that they will not need
         deadline = time.monotonic() + STOP_SECONDS
-        for process in self._processes:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            with contextlib.suppress(BrokenPipeError):
-                self._input(process).close()
-
-    @staticmethod
-    def _input(process: subprocess.Popen[bytes]) -> IO[bytes]:
-        assert process.stdin  # a pipe, as it was started
-        return process.stdin
+        asked: set[int] = set()
+        while self.working() and time.monotonic() < deadline:
+            for worker in self._workers:
+                if worker.pid and worker.pid not in asked:
+                    worker.send(signal.SIGTERM)
+                    asked.add(worker.pid)
+            self._server.look(seconds=0.1)
+        for worker in self._workers:
+            worker.send(signal.SIGKILL)
 
     def failure(self, trials: Sequence[Progress]) -> WorkerError:
         """Return the error that no worker is left to run the unfinished ones of these trials."""
-        codes = sorted({process.returncode for process in self._processes})
+        codes = sorted({worker.status for worker in self._workers if worker.status is not None})
         return WorkerError(
             f"every worker ended (exit status {', '.join(map(str, codes))}) before the trials did",
             got=f"{sum(trial.finished for trial in trials)} of {len(trials)} trials",
             hint="-9 often means that the memory ran out: try fewer workers." if -9 in codes else None,
         )
+
+
+@dataclass
+class _Worker:
+    """A worker process: its pid once it has started, its exit status once it has ended."""
+
+    pid: int | None = None
+    status: int | None = None
+
+    def send(self, number: signal.Signals) -> None:
+        if self.pid and self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+# --- the server -------------------------------------------------------------------------------------
+
+
+class _Server:
+    """The worker server as its program sees it."""
+
+    def __init__(self) -> None:
+        here, there = socket.socketpair()
+        root = str(Path(__file__).resolve().parents[2])
+        self._path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        # With its own process group it and the workers get no Ctrl-C from a terminal: this process decides what to end.
+        # It gets no session: Linux shares the processor among sessions, and this process would wait behind its workers.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "study.execution.worker_server"],
+            stdin=there.fileno(),
+            env=os.environ | {"PYTHONPATH": self._path},
+            process_group=0,
+        )
+        there.close()
+        self._lines = Lines(here)
+        self._numbers = itertools.count()
+        self._workers: dict[int, _Worker] = {}  # those that have not ended
+        self.ended = False
+
+    def start(self, words: list[str]) -> _Worker:
+        """Let it start a worker."""
+        environment = os.environ | {"PYTHONPATH": self._path, "MLFLOW_TRACKING_URI": store.tracking_uri()}
+        job = Job(next(self._numbers), words, os.getcwd(), dict(environment))
+        self._workers[job.number] = worker = _Worker()
+        with contextlib.suppress(OSError):  # it has died; `look` will see it
+            self._lines.send(asdict(job))
+        return worker
+
+    def look(self, seconds: float = 0) -> None:
+        """Learn which workers have started and ended; wait so long for the first news."""
+        while not self.ended and select.select([self._lines], [], [], seconds)[0]:
+            seconds = 0
+            try:
+                for number, pid, status in self._lines.receive():
+                    worker = self._workers[number]
+                    worker.pid, worker.status = pid, status
+                    if status is not None:
+                        del self._workers[number]
+            except EOFError:
+                self.end()
+
+    def end(self) -> None:
+        """End it; what it has started ends by itself, because each worker's standard input closes."""
+        self.ended = True
+        self._process.terminate()
+        status = self._process.wait()
+        self._lines.close()
+        for worker in self._workers.values():
+            worker.status = status
+        self._workers.clear()
+
+
+_latest: list[_Server] = []
+
+
+def _server() -> _Server:
+    """Return this process's worker server; start one if there is none."""
+    if not _latest or _latest[-1].ended:
+        _latest[:] = [_Server()]
+        atexit.register(_latest[-1].end)
+    return _latest[-1]

@@ -137,6 +137,12 @@ def workers_in(folder: Path) -> list[psutil.Process]:
     there = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if "study.execution.worker" in process.cmdline() and Path(process.cwd()) == folder:
+            if _is_worker(process) and Path(process.cwd()) == folder:
                 there.append(process)
     return there
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """Return whether it is a worker: a child of the worker server that has kept the server's command line."""
+    words, parent = process.cmdline(), process.parent()
+    return "study.execution.worker_server" in words and parent is not None and parent.cmdline() == words

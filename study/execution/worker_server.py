@@ -1,0 +1,143 @@
+"""One process imports TensorFlow once, and forks from itself, in milliseconds, every worker that its program asks for.
+
+As a program (``python -m study.execution.worker_server``) it talks over its standard input, which is a socket, in
+lines of JSON: a `Job` comes in, and ``[number of the job, pid, exit status]`` goes out when a worker starts (the status
+is null) and when it has ended. When the socket closes, it ends, and the workers with it.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from study.base.startup import hush, stderr_without_chatter
+
+# Imports only: TensorFlow must not be forked after its first operation, so `study.base.backend` is not among them.
+# The worker is the first because psycopg has to be loaded before TensorFlow.
+PRELOADED = (
+    "study.execution.worker", "tensorflow", "keras", "matplotlib.figure", "matplotlib.backends.backend_agg"
+)  # fmt: skip
+START_VARIABLE = "STUDY_WORKERS"  # "spawn" starts each worker as a program of its own
+LOOK_SECONDS = 0.1  # between two looks for workers that have ended
+
+
+@dataclass(frozen=True)
+class Job:
+    """A worker to be started: the queue it works on, and where it runs."""
+
+    number: int
+    words: list[str]  # what `study.execution.worker.run` is given
+    folder: str
+    environment: dict[str, str]
+
+
+class Lines:
+    """Sends and receives values as lines of JSON over a socket."""
+
+    def __init__(self, connection: socket.socket):
+        self._connection = connection
+        self._received = b""
+
+    def fileno(self) -> int:
+        """Return the socket's file descriptor."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._connection.close()
+
+    def send(self, value: object) -> None:
+        """Send a value. Raises OSError where the other end has closed."""
+        self._connection.sendall(json.dumps(value).encode() + b"\n")
+
+    def receive(self) -> Iterator[Any]:
+        """Wait for the next piece of what was sent; yield the whole values. Raises EOFError at the end."""
+        try:
+            piece = self._connection.recv(1 << 16)
+        except ConnectionError:
+            piece = b""
+        if not piece:
+            raise EOFError
+        *lines, self._received = (self._received + piece).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+class WorkerServer:
+    """Starts the workers that the other end of `lines` asks for, and tells when they end."""
+
+    def __init__(self, lines: Lines):
+        self._lines = lines
+        self._forks = sys.platform == "linux" and os.environ.get(START_VARIABLE) != "spawn"
+        self._jobs: dict[int, Job] = {}  # by the worker's pid
+        # A worker ends when its standard input closes: these are the other ends, which only this process holds.
+        self._lives: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Serve until the other end closes."""
+        if self._forks:
+            with stderr_without_chatter():
+                for module in PRELOADED:
+                    importlib.import_module(module)
+        with contextlib.suppress(EOFError, BrokenPipeError):
+            while True:
+                readable, _, _ = select.select([self._lines], [], [], LOOK_SECONDS if self._jobs else None)
+                if readable:
+                    for request in self._lines.receive():
+                        self._start(Job(**request))
+                self._look()
+
+    def _start(self, job: Job) -> None:
+        theirs, ours = os.pipe()
+        pid = os.fork()
+        if not pid:
+            self._become(job, theirs, [ours, *self._lives.values()])
+        os.close(theirs)
+        self._jobs[pid], self._lives[pid] = job, ours
+        self._lines.send([job.number, pid, None])
+
+    def _become(self, job: Job, life: int, others: list[int]) -> NoReturn:
+        status = 1
+        try:
+            os.dup2(life, 0)  # in place of the socket
+            for descriptor in (life, *others):
+                os.close(descriptor)
+            os.chdir(job.folder)
+            if not self._forks:
+                words = [sys.executable, "-m", "study.execution.worker", *job.words]
+                os.execve(sys.executable, words, job.environment)
+            from study.execution import worker
+
+            os.environ.clear()
+            os.environ.update(job.environment)
+            status = worker.run(*job.words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # and never return into the loop above
+
+    def _look(self) -> None:
+        while self._jobs:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            os.close(self._lives.pop(pid))
+            self._lines.send([self._jobs.pop(pid).number, pid, os.waitstatus_to_exitcode(status)])
+
+
+def main() -> None:
+    """Serve the process that started this one."""
+    hush()
+    WorkerServer(Lines(socket.socket(fileno=0))).serve()
+
+
+if __name__ == "__main__":
+    main()
