@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
 
 from study.base.errors import Interrupted, WorkerError
 from study.design.ablation import load_ablation
+from study.execution import worker_pool, worker_server
 from study.tracking import records, store
 from study.workflows import run_ablation
 
@@ -39,7 +41,8 @@ def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(new_stor
 
 
 @pytest.mark.slow
-def test_no_worker_outlives_the_program_that_started_it(new_store):
+@pytest.mark.parametrize("victim", ["program", "server"])
+def test_no_worker_outlives_the_program_or_the_server_that_started_it(new_store, victim):
     words = ["--task", "dropout", "--data", "digits", "--epochs", "100000", "--set", "patience=none"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     client = store.connect()  # before the program: of two that open a new store at once one may fail
@@ -48,11 +51,16 @@ def test_no_worker_outlives_the_program_that_started_it(new_store):
     )
     wait_until(lambda: len(running(client)) == 2)
     pids = [int(run.data.tags["pid"]) for run in running(client)]
-    program.send_signal(signal.SIGTERM)
+    if victim == "program":
+        program.send_signal(signal.SIGTERM)
+        expected = 130, "stopped with 0 of 21 trials done"
+    else:
+        os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
+        expected = 1, "every worker ended (exit status -9)"
     errors = program.communicate(timeout=60)[1]
     wait_until(lambda: not any(alive(pid) for pid in pids))
-    assert (program.returncode, "stopped with 0 of 21 trials done" in errors) == (130, True)
-    assert {run.info.status for run in client.search_runs(["0"])} == {"KILLED"}
+    assert (program.returncode, expected[1] in errors) == (expected[0], True)
+    assert "RUNNING" not in {run.info.status for run in client.search_runs(["0"])}
 
 
 def alive(pid: int) -> bool:
@@ -72,7 +80,10 @@ def wait_until(condition, seconds: float = 120) -> None:
 
 
 @pytest.mark.slow
-def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits):
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits, monkeypatch, start):
+    monkeypatch.setenv(worker_server.START_VARIABLE, start)
+    monkeypatch.setattr(worker_pool, "_latest", [])  # a server of its own, which has read the variable
     study = load_ablation("dropout").with_baseline({"epochs": 30, "patience": None})
     specs = study.trial_specs(2, digits)
 
