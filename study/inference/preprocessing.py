@@ -9,7 +9,6 @@ import contextlib
 import io
 import itertools
 import os
-import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +17,22 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from study.base.errors import StudyError
+from study.inference.picture_headers import (
+    DRAFT_SIDE,
+    MOST_BYTES,
+    WANTED,
+    Header,
+    ImageError,
+    draft_scale,
+    read_header,
+)  # fmt: skip
 
 SIDE, BOX = 28, 20  # of MNIST's pictures, and of the digit in them
 MIDDLE = 14.0  # MNIST's centre of mass, in pixels counted from 0; every image is within 0.51 of it
 WIDTHS = (2.5, 3.3)  # of MNIST's strokes, in its pixels; half of its test images have 2.0 to 2.8
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
-WANTED = "a PNG, JPEG, GIF, BMP or WebP picture"
-MOST_BYTES = 20_000_000
-MOST_PIXELS = 25_000_000
-LEAST_SIDE = 3
+STRIP = 1_000_000  # pixels whose colours are weighed at a time, which needs sixteen times as many bytes
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
 ORIENTATION = 0x0112  # of EXIF: how the camera was held
@@ -44,8 +48,9 @@ EDGE = 0.45  # of the ink's contrast: where a stroke ends
 SOFT = 3.0  # width of a stroke's edge in pixels of the detail; about as many pixels are saturated as in MNIST
 
 
-class ImageError(StudyError):
-    """The picture cannot be found or read."""
+# Pillow warns of odd files; all that matters is whether it can read them. This is said once, for all threads: a filter
+# for the time of one picture would have to keep other threads out.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_file(path: str | Path) -> np.ndarray:
@@ -70,9 +75,6 @@ def read(content: bytes) -> np.ndarray:
 
 # --- from bytes to luminance ------------------------------------------------------------------------
 
-# Python's filter of warnings belongs to the whole process, so only one thread at a time may change it.
-_filtering = threading.Lock()
-
 
 def decode(content: bytes) -> np.ndarray:
     """Return a picture file's luminance (h, w) of float32 from 0 to 255, upright, transparency filled in.
@@ -84,32 +86,23 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def _decode(content: bytes, where: object) -> np.ndarray:
-    if not content:
-        raise ImageError("an empty file", where=where, expected=WANTED)
-    if len(content) > MOST_BYTES:
-        raise ImageError("too many bytes for one digit", where=where, expected=f"at most {MOST_BYTES / 1e6:.0f} MB")
-    with _filtering, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about odd files; all that matters is whether it can read them
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check_size(*image.size, where)
-                return _luminance(_upright(image))
-        except ImageError:
-            raise
-        except Image.DecompressionBombError:
-            raise ImageError("too many pixels", where=where, expected=f"at most {MOST_PIXELS:,}") from None
-        except Image.UnidentifiedImageError:
-            raise ImageError("not a picture that can be read", where=where, expected=WANTED) from None
-        except Exception:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error, …
-            raise ImageError("a damaged or incomplete picture", where=where, expected=WANTED) from None
+    header = read_header(content, where)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _luminance(_upright(_opened(image, header)))
+    except Image.UnidentifiedImageError:
+        raise ImageError("not a picture that can be read", where=where, expected=WANTED) from None
+    except Exception:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error, …
+        raise ImageError("a damaged or incomplete picture", where=where, expected=WANTED) from None
 
 
-def _check_size(width: int, height: int, where: object) -> None:
-    got = f"{width} × {height}"
-    if width * height > MOST_PIXELS:
-        raise ImageError("too many pixels", where=where, expected=f"at most {MOST_PIXELS:,}", got=got)
-    if min(width, height) < LEAST_SIDE:
-        raise ImageError("too few pixels", where=where, expected=f"at least {LEAST_SIDE} × {LEAST_SIDE}", got=got)
+def _opened(image: Image.Image, header: Header) -> Image.Image:
+    """Check that Pillow has read the size that was allowed, and let a large JPEG be decoded at a part of it."""
+    if image.size != (header.width, header.height):
+        raise ValueError("Pillow reads another header")
+    if image.format in ("JPEG", "MPO") and draft_scale(*image.size) > 1:
+        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
+    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -142,8 +135,18 @@ def _grey(image: Image.Image, visible: np.ndarray | bool) -> np.ndarray:
         axis /= np.abs(axis).sum()
         axis *= np.sign(axis @ LUMINANCE) or 1
         if (sample @ axis).std() > 2.5 * (sample @ LUMINANCE).std():
-            return np.clip(colours @ axis - 255 * np.minimum(axis, 0).sum(), 0, 255)
+            return _along(colours, axis)
     return np.asarray(image.convert("L"), np.float32)
+
+
+def _along(colours: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Return colours (h, w, 3) weighed by an axis (3,), from 0 to 255: (h, w) of float32."""
+    weighed = np.empty(colours.shape[:2], np.float32)
+    rows = max(1, STRIP // colours.shape[1])
+    for start in range(0, len(colours), rows):
+        strip = colours[start : start + rows]
+        np.clip(strip @ axis - 255 * np.minimum(axis, 0).sum(), 0, 255, out=weighed[start : start + rows])
+    return weighed
 
 
 def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -154,7 +157,11 @@ def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     low, middle, high = np.percentile(visible, (5, 50, 95)).astype(np.float32)
     if high - low < 64 or visible.size < 0.25 * grey.size:
         middle = np.float32(255 if middle < 128 else 0)
-    return middle + (grey - middle) * (alpha / np.float32(255))
+    # In place: a large picture has a hundred megabytes.
+    grey -= middle
+    grey *= alpha / np.float32(255)
+    grey += middle
+    return grey
 
 
 # --- from luminance to MNIST's form -----------------------------------------------------------------

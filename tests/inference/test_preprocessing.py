@@ -178,7 +178,7 @@ WANTED = "expected a PNG, JPEG, GIF, BMP or WebP picture."
         (b"\xff\xd8" + bytes(20_000_000), "too many bytes for one digit; expected at most 20 MB."),
         (claims(5_000, 5_001), "too many pixels; expected at most 25,000,000, got 5000 × 5001."),
         (claims(10_000, 10_000), "too many pixels; expected at most 25,000,000, got 10000 × 10000."),
-        (claims(60_000, 60_000), "too many pixels; expected at most 25,000,000."),
+        (claims(60_000, 60_000), "too many pixels; expected at most 25,000,000, got 60000 × 60000."),
         (claims(5_000, 5_000), f"a damaged or incomplete picture; {WANTED}"),
         (file_of(np.zeros((2, 9))), "too few pixels; expected at least 3 × 3, got 9 × 2."),
     ],

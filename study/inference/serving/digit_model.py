@@ -6,33 +6,39 @@ logs it, and docs/serving.md describes its input and output.
 
 import base64
 import binascii
+import logging
+import re
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from mlflow.pyfunc.model import PythonModel
 from threadpoolctl import threadpool_limits
 
 from study.base.errors import StudyError
 from study.inference import novelty, preprocessing
+from study.inference.picture_headers import MOST_BYTES, MOST_WORK, WANTED, ImageError, read_header
+from study.inference.serving.admission import Admission, Busy
 
 SIDE = preprocessing.SIDE
 MOST_ITEMS = 256
 PIXELS = f"{SIDE} rows of {SIDE} numbers from 0 to 255"
+MOST_BASE64 = 2 * MOST_BYTES  # characters of a picture, line ends and all
 JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a truth value", int: "a number", float: "a number"}
 
 
 class Refused(MlflowException):
-    """The model does not accept an input; the server answers with status 400 and one sentence.
+    """The model does not answer; the server says why in one sentence, with status 400 unless `error_code` is another.
 
     `message` cannot be set, because MLflow's server would put the whole input before the sentence.
     """
 
-    def __init__(self, sentence: str):
-        super().__init__(sentence, error_code=INVALID_PARAMETER_VALUE)
+    def __init__(self, sentence: str, error_code: int = INVALID_PARAMETER_VALUE):
+        super().__init__(sentence, error_code=error_code)
 
     @property
     def message(self) -> str:
@@ -68,16 +74,38 @@ class DigitModel(PythonModel):
         self._reference = novelty.Reference.from_bytes(Path(context.artifacts["reference"]).read_bytes())
         # For numpy too: small products on several threads were slower and took three times the processor time.
         threadpool_limits(1, user_api="blas")
+        self._admission = Admission()
         self._shows = bool((context.model_config or {}).get("seen", True))
         self._answers(np.zeros((1, SIDE, SIDE), np.uint8))
 
     def predict(self, context, model_input, params=None) -> list[dict]:
-        """Return an answer for each of 1 to 256 items; raises Refused, which names the first item that is wrong."""
+        """Return an answer for each of 1 to 256 items; raises Refused, which names the first item that is wrong.
+
+        All items are checked, and the work that they make is counted, before any picture is decoded.
+        """
         try:
             _check_list(model_input)
-            return self._answers(np.stack([_seen(item, f"inputs[{i}]") for i, item in enumerate(model_input)]))
+            items = [_checked(item, f"inputs[{i}]") for i, item in enumerate(model_input)]
+            with self._admission.request(_total_work(items)):
+                return self._answers(np.stack([self._seen(item) for item in items]))
+        except Busy as failure:
+            raise Refused(str(failure), TEMPORARILY_UNAVAILABLE) from None
         except StudyError as failure:
             raise Refused(str(failure)) from None
+        except Exception:
+            # MLflow would send the stack trace to the client. The log has it.
+            logging.getLogger(__name__).exception("a request failed")
+            raise Refused("internal error; the server's log has the reason.", INTERNAL_ERROR) from None
+
+    def _seen(self, item: "np.ndarray | Picture") -> np.ndarray:
+        """Return a checked item as the network sees it: (28, 28) of uint8."""
+        if isinstance(item, np.ndarray):
+            return item
+        with self._admission.picture(item.work):
+            try:
+                return preprocessing.read(item.content)
+            except ImageError as failure:
+                raise StudyError(str(failure), where=item.where) from None
 
     def _answers(self, seen: np.ndarray) -> list[dict]:
         probabilities = self._network(seen).numpy().astype(float)
@@ -94,6 +122,28 @@ class DigitModel(PythonModel):
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture file of a request that has not been decoded yet: where it stands, its bytes and its work."""
+
+    where: str
+    content: bytes
+    work: int
+
+
+def _total_work(items: list["np.ndarray | Picture"]) -> int:
+    """Return the work that all pictures make; raises StudyError if that is too much for one request."""
+    pictures = [item for item in items if isinstance(item, Picture)]
+    work, size = sum(picture.work for picture in pictures), sum(len(picture.content) for picture in pictures)
+    if size > MOST_BYTES:
+        expected, got = f"at most {MOST_BYTES / 1e6:.0f} MB in all", f"{size / 1e6:.1f} MB"
+        raise StudyError("too many bytes for one request", where="inputs", expected=expected, got=got)
+    if work > MOST_WORK:
+        expected = f"pictures, scans and transparency worth at most {MOST_WORK:,} pixels"
+        raise StudyError("too much work for one request", where="inputs", expected=expected, got=f"{work:,}")
+    return work
+
+
 def _check_list(items: object) -> None:
     expected = f"a list of 1 to {MOST_ITEMS} items"
     if not isinstance(items, list):
@@ -103,8 +153,8 @@ def _check_list(items: object) -> None:
         raise StudyError(what, where="inputs", expected=expected, got=len(items))
 
 
-def _seen(item: object, where: str) -> np.ndarray:
-    """Return an item as the network sees it: (28, 28) of uint8."""
+def _checked(item: object, where: str) -> np.ndarray | Picture:
+    """Return an item's pixels as the network sees them, (28, 28) of uint8, or its picture, not yet decoded."""
     expected = 'an object with either "image" or "pixels"'
     if not isinstance(item, dict):
         raise StudyError("not an item", where=where, expected=expected, got=_kind(item))
@@ -117,18 +167,18 @@ def _seen(item: object, where: str) -> np.ndarray:
     return _of_image(value, f"{where}.image") if key == "image" else _of_pixels(value, f"{where}.pixels")
 
 
-def _of_image(value: object, where: str) -> np.ndarray:
-    expected = f"base64 of {preprocessing.WANTED}"
+def _of_image(value: object, where: str) -> Picture:
+    expected = f"base64 of {WANTED}"
     if not isinstance(value, str):
         raise StudyError("not text", where=where, expected=expected, got=_kind(value))
+    if len(value) > MOST_BASE64:
+        expected = f"at most {MOST_BYTES / 1e6:.0f} MB"
+        raise StudyError("too many bytes for one digit", where=where, expected=expected)
     try:
-        content = base64.b64decode("".join(value.split()), validate=True)
+        content = base64.b64decode(re.sub(r"\s+", "", value), validate=True)
     except (binascii.Error, ValueError):
         raise StudyError("not base64", where=where, expected=expected) from None
-    try:
-        return preprocessing.read(content)
-    except preprocessing.ImageError as failure:
-        raise StudyError(str(failure), where=where) from None
+    return Picture(where, content, read_header(content, where).work)
 
 
 def _of_pixels(value: object, where: str) -> np.ndarray:

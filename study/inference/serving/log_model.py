@@ -16,7 +16,8 @@ STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/backend.py", "inference/__init__.py",
-    "inference/preprocessing.py", "inference/novelty.py",
+    "inference/picture_headers.py", "inference/preprocessing.py", "inference/novelty.py",
+    "inference/serving/__init__.py", "inference/serving/admission.py",
 )  # fmt: skip
 REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
 
