@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from study.tracking.runs import open_study_run, start_trial_run
 from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
+from tests.factories import hostile_pictures as hostile
 
 CONFIG = TrialConfig.parse({"data": "digits", "hidden": "64", "learning_rate": 0.003, "batch_size": 32, "epochs": 8})
 MINE = "models:/mine@champion"
@@ -77,7 +80,9 @@ def url(known):
 
 
 def fetch(address, body=None, **headers):
-    """Return status, headers and text of a request's answer."""
+    """Return status, headers and text of a request's answer; in a header's name, a line stands for a hyphen."""
+    headers = {"Content_Type": "application/json"} | headers if body is not None else headers
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=60) as answer:
             return answer.status, answer.headers, answer.read().decode()
@@ -180,6 +185,73 @@ def test_bad_requests_are_refused_in_one_sentence(url, body, status, detail):
     assert got == status and json.loads(text)["detail"].startswith(detail)
 
 
+QUESTION = json.dumps({"image": "", "models": []}).encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),  # a program: read, and refused for its empty image
+        ({"Content_Type": "application/json; charset=utf-8"}, 400),
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content_Type": ""}, 415),
+        ({"Origin": "http://{host}", "Sec_Fetch_Site": "same-origin"}, 400),
+        ({"Origin": "http://evil.example", "Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:1"}, 403),
+        ({"Origin": "https://{host}"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example", "Sec_Fetch_Site": "same-origin"}, 400),
+        ({"Host": "127.0.0.1.evil.example"}, 400),
+    ],
+)
+def test_only_its_own_page_and_programs_may_ask(url, headers, status):
+    headers = {name: value.format(host=url.removeprefix("http://")) for name, value in headers.items()}
+    got, answer, text = fetch(f"{url}/read", QUESTION, **headers)
+    assert got == status
+    assert "Access-Control-Allow-Origin" not in answer
+    if status == 400:
+        assert text.startswith("Invalid host" if "evil" in headers.get("Host", "") else '{"detail":"image: an empty')
+
+
+def test_other_pages_may_link_to_the_page_and_read_nothing(url):
+    assert fetch(url, Sec_Fetch_Site="cross-site")[0] == 200
+    assert fetch(f"{url}/models", Sec_Fetch_Site="cross-site")[0] == 403
+    assert fetch(f"{url}/models", Sec_Fetch_Site="none")[0] == 200
+
+
+def test_a_picture_that_is_a_lot_of_work_is_no_drawing(url):
+    for content in (hostile.many_scans(1_000, 300_000), hostile.blank(1_500, "PNG"), hostile.many_texts(30)):
+        body = json.dumps({"image": base64.b64encode(content).decode(), "models": []}).encode()
+        status, _, text = fetch(f"{url}/read", body)
+        assert status == 400 and re.search(r"image: too (large for a drawing|many parts)", text)
+
+
+def test_a_request_that_does_not_come_stalls_nobody(url, monkeypatch):
+    monkeypatch.setattr(app, "SECONDS_TO_SEND", 0.2)
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{{"
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection((host, int(port)), timeout=30)) for _ in range(60)]
+        for one in slow:
+            one.sendall(head.encode())
+        assert fetch(f"{url}/read", QUESTION)[0] == 400
+        assert all(b" 408 " in one.recv(4_000).partition(b"\r\n")[0] for one in slow)
+
+
+def test_a_body_in_many_small_parts_is_read_in_linear_time(url):
+    host, port = url.removeprefix("http://").split(":")
+    head = (
+        f"POST /read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=60) as parts:
+        parts.sendall(head.encode() + b"1\r\n \r\n" * 30_000 + b"0\r\n\r\n")
+        assert parts.recv(4_000).startswith(b"HTTP/1.1 422 ")
+
+
 def test_only_so_many_networks_stay_open():
     shelf = app.Shelf()
     first = shelf.get("0")
@@ -246,6 +318,30 @@ def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatc
 
 def test_a_question_is_what_the_page_sends():
     assert set(Question.model_fields) == set(re.findall(r"(image|models): ", app.PAGE.read_text()))
+
+
+# --- as a program -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_soon_whoever_asks(known, number):
+    """docs/lab-log.md has the figures; the bound here is wide, because other work must not fail the test."""
+    content = hostile.file_of(hostile.noise(430, "RGB"), "WEBP")  # as much work as is allowed
+    body = json.dumps({"image": base64.b64encode(content).decode(), "models": [GIVEN]}).encode()
+    with program("--model", MINE) as (process, address):
+        read(address, one(), GIVEN)
+        with ThreadPoolExecutor(8) as pool, socket.create_connection(address[7:].split(":"), timeout=60) as slow:
+            slow.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+            asked = [pool.submit(fetch, f"{address}/read", body) for _ in range(60)]
+            asked[8].result()
+            start = time.monotonic()
+            process.send_signal(number)
+            process.wait(60)
+            seconds = time.monotonic() - start
+        print(f"\nended {seconds:.2f} s after signal {number}")
+        assert seconds < 6
+        assert all(one.result()[0] == 200 for one in asked if not one.exception())
 
 
 # --- in a real browser ------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The page asks repeatedly. A separate thread opens networks, so that the page nev
 open, its answer is that it is loading.
 """
 
+import asyncio
 import base64
 import binascii
 import contextlib
@@ -33,7 +34,7 @@ from pydantic import BaseModel, Field, ValidationError
 from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
 from study.inference import novelty, preprocessing
-from study.inference.preprocessing import ImageError
+from study.inference.picture_headers import ImageError, read_header
 from study.tracking import records, store, tags
 from study.tracking.records import RunRecord
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:  # imports TensorFlow
 ADDRESS = "127.0.0.1"
 PAGE = Path(__file__).with_name("page.html")
 MOST_BYTES = 1_000_000  # of a request; a drawing has 5,000
+MOST_WORK = 2_000_000  # of a drawing, in pixels as `picture_headers` counts them; the page's has 280 × 280
+SECONDS_TO_SEND = 5  # in which a request has to be here
 MOST_MODELS = 12  # chosen at a time, and open at a time
 SECONDS_LISTED = 30  # for which the list of trials is kept: reading 400 of them takes a second or two
 LEAST_SIDE = 5  # pixels; anything smaller cannot show a digit
@@ -146,7 +149,12 @@ class Playground:
             if model not in offered:
                 raise HTTPException(404, f"There is no model {shown(model)} here.")
         try:
-            seen = preprocessing.read(base64.b64decode(question.image, validate=True))
+            content = base64.b64decode(question.image, validate=True)
+            work = read_header(content).work
+            if work > MOST_WORK:
+                expected = f"at most {MOST_WORK:,} pixels, scans and transparency counted"
+                raise ImageError("too large for a drawing", expected=expected, got=f"{work:,}")
+            seen = preprocessing.read(content)
         except (binascii.Error, ValueError):
             raise HTTPException(400, "image is not base64.") from None
         except ImageError as failure:
@@ -272,7 +280,8 @@ class Shelf:
 def application(playground: Playground) -> FastAPI:
     """Return the web application: ``GET /``, ``GET /models``, ``POST /read``; errors are ``{"detail": …}``.
 
-    Host names other than 127.0.0.1 and localhost are refused, because another site could point its name here.
+    Host names other than 127.0.0.1 and localhost are refused, because another site could point its name here. Other
+    pages that are open in the browser may link to the page, and make it do nothing else.
     """
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False)
@@ -285,30 +294,51 @@ def application(playground: Playground) -> FastAPI:
     def page() -> HTMLResponse:
         return HTMLResponse(PAGE.read_text("utf-8"), headers=HEADERS)
 
-    @app.get("/models")
+    @app.get("/models", dependencies=[Depends(_own_page)])
     def models() -> dict:
         return {"groups": playground.groups(), "chosen": playground.chosen(), "most": MOST_MODELS}
 
-    @app.post("/read")
+    @app.post("/read", dependencies=[Depends(_own_page)])
     def read(question: Annotated[Question, Depends(_question)]) -> dict:
         return playground.read(question)
 
     return app
 
 
+async def _own_page(request: Request) -> None:
+    """Raise HTTPException if a browser says that another page sent the request; programs say nothing."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
+    own = f"http://{request.headers['host']}"
+    # Of a typed address the site is "none"; another port of this machine is "same-site", and is another page.
+    if site not in ("same-origin", "none") or (origin or own).lower() != own.lower():
+        raise HTTPException(403, "Only the playground's own page may ask.")
+
+
 async def _question(request: Request) -> Question:
-    # FastAPI's own parsing takes a body of any size and reports errors in lists.
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"A request may have at most {MOST_BYTES:,} bytes.")
+    # A form of another site can send text, but not this type without asking first.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "A request must have the content type application/json.")
+    try:
+        async with asyncio.timeout(SECONDS_TO_SEND):
+            body = await _body(request)
+    except TimeoutError:
+        raise HTTPException(408, f"A request must be here within {SECONDS_TO_SEND} seconds.") from None
     try:
         return Question.model_validate_json(body)
     except ValidationError as failure:
         problem = failure.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "the request"
         raise HTTPException(422, f"{where}: {problem['msg']}.") from None
+
+
+async def _body(request: Request) -> bytes:
+    # FastAPI's own parsing takes a body of any size and reports errors in lists.
+    body = bytearray()  # joining bytes takes minutes if the megabyte comes in parts of one byte
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"A request may have at most {MOST_BYTES:,} bytes.")
+    return bytes(body)
 
 
 def listen(port: int) -> socket.socket:
@@ -337,7 +367,7 @@ def server(playground: Playground) -> uvicorn.Server:
     """Return the server, not yet running; setting its `should_exit` ends it."""
     config = uvicorn.Config(
         application(playground), log_config=None, access_log=False, lifespan="off", server_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
     )  # fmt: skip
     return uvicorn.Server(config)
 
