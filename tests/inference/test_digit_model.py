@@ -26,6 +26,7 @@ import mlflow
 import numpy as np
 import pytest
 import yaml
+from factories import hostile_pictures as hostile
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
@@ -36,7 +37,6 @@ from study.inference.serving.digit_model import MOST_ITEMS
 from study.tracking import runs
 from study.tracking.store import connect
 from study.training.config import TrialConfig
-from tests.factories import hostile_pictures as hostile
 
 BLACK = [[0] * 28] * 28
 PIXELS = "28 rows of 28 numbers from 0 to 255"

@@ -3,12 +3,12 @@ import re
 
 import numpy as np
 import pytest
+from factories import hostile_pictures as hostile
+from factories.hostile_pictures import blank, file_of, noise
 from PIL import Image
 
 from study.inference import picture_headers, preprocessing
 from study.inference.picture_headers import DRAFT_SIDE, MOST_WORK, PER_PICTURE, ImageError, draft_scale, read_header
-from tests.factories import hostile_pictures as hostile
-from tests.factories.hostile_pictures import blank, file_of, noise
 
 KINDS = {
     "PNG": ({},), "JPEG": ({}, {"progressive": True}), "GIF": ({},), "BMP": ({},), "WEBP": ({}, {"lossless": True}),

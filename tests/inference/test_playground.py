@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import hostile_pictures as hostile
 from PIL import Image, ImageDraw
 
 from entrypoints import playground as entrypoint
@@ -32,7 +33,6 @@ from study.tracking.runs import open_study_run, start_trial_run
 from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
-from tests.factories import hostile_pictures as hostile
 
 CONFIG = TrialConfig.parse({"data": "digits", "hidden": "64", "learning_rate": 0.003, "batch_size": 32, "epochs": 8})
 MINE = "models:/mine@champion"

@@ -1,6 +1,207 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
+import base64
+import json
+import math
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+from factories import hostile_pictures as hostile
+from mlflow.exceptions import MlflowException
+
+from study.inference import novelty, preprocessing
+from study.inference.playground import app
+from study.inference.serving import admission
+
+if TYPE_CHECKING:
+    from study.inference.serving.digit_model import DigitModel
+
+BLACK = [[0] * 28] * 28
+
 # --- requests to the served model and the playground ------------------------------------------------
+
+
+class FakeNetwork:
+    """Answers every picture alike, without TensorFlow: what is attacked lies in front of the network."""
+
+    def __init__(self, seen: np.ndarray):
+        self._count = len(seen)
+
+    def numpy(self) -> np.ndarray:
+        return np.full((self._count, 10), 0.1, np.float32)
+
+
+@pytest.fixture(scope="module")
+def served(few_digits) -> "DigitModel":
+    """The served model as MLflow's server calls it, with a network that costs nothing."""
+    from study.inference.serving.digit_model import DigitModel
+
+    model = DigitModel()
+    model._network, model._admission, model._shows = FakeNetwork, admission.Admission(), True
+    model._reference = novelty.fit(few_digits.train.images[:300], few_digits.train.labels[:300])
+    return model
+
+
+def image(content: bytes) -> dict[str, str]:
+    return {"image": base64.b64encode(content).decode()}
+
+
+def answer(model: "DigitModel", inputs: object) -> tuple[int, str]:
+    """Return status and sentence of an answer as MLflow's server would send them; 200 and nothing if there is one."""
+    try:
+        json.dumps(model.predict(None, inputs))
+    except MlflowException as refused:
+        refused.message = f"Failed to predict data '{inputs}'."
+        return refused.get_http_status_code(), json.loads(refused.serialize_as_json())["message"]
+    return 200, ""
+
+
+SMALL_AND_MUCH_WORK = {
+    "a JPEG of 392 kB that repeats a scan": lambda: [hostile.many_scans(2_400, 392_000)],
+    "one of 182 kB": lambda: [hostile.many_scans(2_400, 182_000)],
+    "256 WebPs of 25 million pixels": lambda: [webp_that_claims(5_000)] * 256,
+    "texts of a PNG that unpack": lambda: [hostile.many_texts(60)] * 10,
+    "a GIF with comments": lambda: [hostile.many_blocks(300_000)],
+    "a GIF larger than its screen": lambda: [hostile.larger_inside(5_100)],
+    "run lengths of a BMP": lambda: [hostile.runs(4_900)],
+}
+
+
+def webp_that_claims(side: int) -> bytes:
+    """The beginning of a lossless WebP of `side` × `side` pixels."""
+    bits = (side - 1) | (side - 1) << 14
+    return b"RIFF\x2a\0\0\0WEBPVP8L\x1e\0\0\0\x2f" + bits.to_bytes(4, "little") + bytes(25)
+
+
+@pytest.mark.parametrize("contents", SMALL_AND_MUCH_WORK.values(), ids=SMALL_AND_MUCH_WORK)
+def test_little_data_that_is_much_work_is_refused_before_it_is_decoded(served, contents, monkeypatch):
+    contents = contents()
+    assert sum(map(len, contents)) < 750_000  # a megabyte of base64
+    monkeypatch.setattr(preprocessing, "read", None)
+    status, sentence = answer(served, [image(content) for content in contents])
+    assert status == 400 and sentence.startswith(("inputs: too much", "inputs[0].image: too m"))
+
+
+def test_of_twelve_large_pictures_one_is_decoded_at_a_time(served, monkeypatch):
+    inside, go_on = [], threading.Event()
+
+    def read(content: bytes) -> np.ndarray:
+        inside.append(len(content))
+        assert go_on.wait(60)
+        return np.zeros((28, 28), np.uint8)
+
+    monkeypatch.setattr(admission, "SECONDS", 0)
+    large = [image(hostile.blank(2_000, "PNG"))]
+    with ThreadPoolExecutor(12) as pool, monkeypatch.context() as patch:
+        patch.setattr(preprocessing, "read", read)
+        asked = [pool.submit(answer, served, large) for _ in range(12)]
+        while len(inside) + sum(one.done() for one in asked) < 12:
+            time.sleep(0.005)
+        assert len(inside) == 1
+        assert answer(served, [{"pixels": BLACK}])[0] == 200  # meanwhile
+        go_on.set()
+    assert Counter(one.result()[0] for one in asked) == {200: 1, 503: 11}
+    assert answer(served, large)[0] == 200
+
+
+ODD_FORMS = [
+    None, True, 0, -1, 1e308, math.nan, math.inf, 10**400, "", "x", "\ud800", "\0", "../../etc/passwd",
+    "file:///etc/passwd", b"bytes", [], {}, [[]], [None], [[[[[[1]]]]]], {"image": ""}, {"pixels": []},
+    {"image": None, "pixels": None}, {"image": ["x"]}, {"image": {"$ref": "/etc/passwd"}}, {"image": "/etc/passwd"},
+    {"image": "data:image/png;base64,AAAA"}, {"image": "http://127.0.0.1/"}, {"image": "A" * 999},
+    {"image": "=" * 999}, {"image": " \n" * 999}, {"pixels": "\0" * 784}, {"pixels": [[0] * 28] * 27},
+    {"pixels": [[0] * 784]}, {"pixels": [[]] * 28}, {"pixels": [[{}] * 28] * 28}, {"pixels": [["0"] * 28] * 28},
+    {"pixels": [[False] * 28] * 28}, {"pixels": [[math.nan] * 28] * 28}, {"pixels": [[-0.6] * 28] * 28},
+    {"pixels": [[10**400] * 28] * 28}, {"pixels": [[1e400] * 28] * 28},
+    {"pixels": {str(row): [0] * 28 for row in range(28)}}, {"__class__": "x"}, {"pixels": [[0] * 28] * 28, "": 0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [lambda odd: odd, lambda odd: [odd], lambda odd: [{"pixels": BLACK}, odd]])
+def test_odd_forms_of_json_are_refused_in_a_sentence_that_repeats_nothing(served, wrap):
+    for odd in ODD_FORMS:
+        status, sentence = answer(served, wrap(odd))
+        assert status == 400, odd
+        assert re.fullmatch(r"inputs[^\n]{5,200}\.", sentence)
+        assert "passwd" not in sentence and "/" not in sentence and "File" not in sentence
+
+
+@pytest.mark.parametrize(("kind", "options"), [
+    ("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("GIF", {}), ("BMP", {}), ("WEBP", {}),
+])  # fmt: skip
+def test_cut_pictures_are_refused_or_read_and_the_answer_is_one_line(served, kind, options):
+    content = hostile.file_of(hostile.noise(12, "RGB"), kind, **options)
+    for end in range(0, len(content), max(1, len(content) // 40)):
+        status, sentence = answer(served, [image(content[:end])])
+        assert status == 400 or (status, sentence) == (200, "")
+        assert re.fullmatch(r"(inputs\[0\]\.image: [^\n]{5,200}\.)?", sentence)
+
+
+def test_mixed_requests_leave_no_memory_behind(served):
+    good = [image(hostile.file_of(hostile.noise(30, "L"), kind)) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")]
+    bad = [
+        image(hostile.many_scans(600, 80_000)),
+        image(hostile.blank(900, "PNG")[:400]),
+        {"image": "%"},
+        {"pixels": [[]]},
+    ]
+    process = psutil.Process()
+    for number in range(160):
+        if number == 60:
+            before = process.memory_info().rss
+        expected = 200 if number % 2 else 400
+        assert answer(served, [*good, *([] if number % 2 else [bad[number // 2 % len(bad)]])])[0] == expected
+    assert process.memory_info().rss - before < 40_000_000
+
+
+@pytest.fixture
+def page() -> Iterator[int]:
+    """The port of a playground that fails the test if a request gets through to it."""
+
+    class Nothing:
+        def read(self, *_: object) -> dict:
+            raise AssertionError("the request got through")
+
+        groups = chosen = read
+
+    with app.listen(0) as listener:
+        server = app.server(Nothing())
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_page_of_another_site_cannot_make_the_playground_work(page):
+    def ask(method: str, path: str, **headers: str) -> int:
+        with closing(HTTPConnection("127.0.0.1", page, timeout=30)) as connection:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, json.dumps({"image": "", "models": []}), sent)
+            return connection.getresponse().status
+
+    other, typed = {"Origin": "http://evil.example"}, {"Content_Type": "application/json"}
+    plain = {"Content_Type": "text/plain"}
+    assert ask("POST", "/read", **plain) == 415
+    assert ask("POST", "/read", **plain, **other) == 403
+    assert ask("POST", "/read", **typed, **other) == 403
+    assert ask("POST", "/read", **typed, Sec_Fetch_Site="same-site") == 403
+    assert ask("GET", "/models", Sec_Fetch_Site="cross-site") == 403
+    assert ask("OPTIONS", "/read", **other, Access_Control_Request_Method="POST") == 405
+    # A name of another site that has been pointed at this machine.
+    rebound = {"Host": "evil.example:5055", "Origin": "http://evil.example:5055", "Sec_Fetch_Site": "same-origin"}
+    assert ask("POST", "/read", **typed, **rebound) == 400
+    assert ask("GET", "/", **rebound) == 400
 
 
 # --- the queue's database ---------------------------------------------------------------------------
