@@ -117,7 +117,7 @@ def _luminance(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's own conversion would cut off at 255
         return np.clip(np.asarray(image, np.float32) / 257, 0, 255)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
         return _on_paper(_grey(image.convert("RGB"), alpha > 0), alpha)
     if image.mode in ("1", "L"):
@@ -127,15 +127,15 @@ def _luminance(image: Image.Image) -> np.ndarray:
 
 def _grey(image: Image.Image, visible: np.ndarray | bool) -> np.ndarray:
     """Return the luminance (h, w) of colours, or the colour axis on which they differ most if that shows much more."""
-    colours = np.asarray(image)
     stride = (slice(None, None, max(1, max(image.size) // 200)),) * 2
-    sample = colours[stride][np.broadcast_to(visible, colours.shape[:2])[stride]].astype(np.float32)
+    shown = np.broadcast_to(visible, image.size[::-1])[stride]
+    sample = np.asarray(image)[stride][shown].astype(np.float32)
     if len(sample) > 1:
         axis = np.linalg.eigh(np.cov(sample, rowvar=False))[1][:, -1].astype(np.float32)
         axis /= np.abs(axis).sum()
         axis *= np.sign(axis @ LUMINANCE) or 1
         if (sample @ axis).std() > 2.5 * (sample @ LUMINANCE).std():
-            return _along(colours, axis)
+            return _along(np.asarray(image), axis)
     return np.asarray(image.convert("L"), np.float32)
 
 
@@ -157,7 +157,8 @@ def _on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     low, middle, high = np.percentile(visible, (5, 50, 95)).astype(np.float32)
     if high - low < 64 or visible.size < 0.25 * grey.size:
         middle = np.float32(255 if middle < 128 else 0)
-    # In place: a large picture has a hundred megabytes.
+    # In place, because a large picture has a hundred megabytes.
+    del visible
     grey -= middle
     grey *= alpha / np.float32(255)
     grey += middle

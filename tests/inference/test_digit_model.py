@@ -229,11 +229,6 @@ def test_nothing_is_decoded_before_all_items_are_allowed(model, monkeypatch):
         model.predict([{"image": picture(np.eye(40, dtype=np.uint8))}, {"pixels": [[]]}])
 
 
-def test_a_batch_of_drawings_is_within_the_bounds(model):
-    drawing = {"image": picture(np.full((280, 280), 255, np.uint8))}
-    assert len(model.predict([drawing] * MOST_ITEMS)) == MOST_ITEMS
-
-
 def test_large_pictures_wait_for_one_another_and_small_ones_do_not(model, monkeypatch):
     monkeypatch.setattr(admission, "SECONDS", 0)
     large, small = {"image": base64_of(hostile.blank(2_000, "PNG"))}, {"image": picture(np.eye(40, dtype=np.uint8))}
