@@ -232,7 +232,7 @@ def test_nothing_is_decoded_before_all_items_are_allowed(model, monkeypatch):
 def test_large_pictures_wait_for_one_another_and_small_ones_do_not(model, monkeypatch):
     monkeypatch.setattr(admission, "SECONDS", 0)
     large, small = {"image": base64_of(hostile.blank(2_000, "PNG"))}, {"image": picture(np.eye(40, dtype=np.uint8))}
-    with model.unwrap_python_model()._admission.picture(2_000**2):
+    with model.unwrap_python_model()._admission.picture(2_000**2, 2_000**2):
         assert len(model.predict([small, {"pixels": BLACK}])) == 2
         with pytest.raises(MlflowException) as busy:
             model.predict([large])

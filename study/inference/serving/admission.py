@@ -19,11 +19,14 @@ class Busy(StudyError):
 
 
 class Admission:
-    """Admits at most PLACES requests with much work at a time, and one large picture, whose memory counts."""
+    """Admits at most PLACES requests with much work at a time, which take turns picture by picture.
+
+    Of large pictures, whose memory counts, one is decoded at a time.
+    """
 
     def __init__(self) -> None:
         self._places = threading.BoundedSemaphore(PLACES)
-        self._large = threading.Lock()
+        self._turn, self._large = threading.Lock(), threading.Lock()
 
     @contextmanager
     def request(self, work: int) -> Iterator[None]:
@@ -39,17 +42,23 @@ class Admission:
             self._places.release()
 
     @contextmanager
-    def picture(self, work: int) -> Iterator[None]:
-        """Let a picture be decoded, a large one alone; raises Busy if others keep it waiting for SECONDS."""
-        if work <= LITTLE:
+    def picture(self, work: int, of_request: int) -> Iterator[None]:
+        """Let a picture with so much work be decoded; `of_request` is the work of its request in all.
+
+        Raises Busy if other large pictures keep a large one waiting for SECONDS.
+        """
+        if of_request <= LITTLE:
             yield
-            return
-        if not self._large.acquire(timeout=SECONDS):
-            raise _busy()
-        try:
-            yield
-        finally:
-            self._large.release()
+        elif work <= LITTLE:
+            with self._turn:  # a tenth of a second at most; without it, three requests would crowd out all others
+                yield
+        else:
+            if not self._large.acquire(timeout=SECONDS):
+                raise _busy()
+            try:
+                yield
+            finally:
+                self._large.release()
 
 
 def _busy() -> Busy:

@@ -86,8 +86,9 @@ class DigitModel(PythonModel):
         try:
             _check_list(model_input)
             items = [_checked(item, f"inputs[{i}]") for i, item in enumerate(model_input)]
-            with self._admission.request(_total_work(items)):
-                return self._answers(np.stack([self._seen(item) for item in items]))
+            work = _total_work(items)
+            with self._admission.request(work):
+                return self._answers(np.stack([self._seen(item, work) for item in items]))
         except Busy as failure:
             raise Refused(str(failure), TEMPORARILY_UNAVAILABLE) from None
         except StudyError as failure:
@@ -97,11 +98,11 @@ class DigitModel(PythonModel):
             logging.getLogger(__name__).exception("a request failed")
             raise Refused("internal error; the server's log has the reason.", INTERNAL_ERROR) from None
 
-    def _seen(self, item: "np.ndarray | Picture") -> np.ndarray:
-        """Return a checked item as the network sees it: (28, 28) of uint8."""
+    def _seen(self, item: "np.ndarray | Picture", of_request: int) -> np.ndarray:
+        """Return a checked item of a request with so much work as the network sees it: (28, 28) of uint8."""
         if isinstance(item, np.ndarray):
             return item
-        with self._admission.picture(item.work):
+        with self._admission.picture(item.work, of_request):
             try:
                 return preprocessing.read(item.content)
             except ImageError as failure:
