@@ -468,7 +468,7 @@ def test_small_hostile_pictures_hold_nobody_up(uri, store, few_digits):
                   f"{len(watch.seconds)}) median {np.median(watch.seconds):.3f}, most {max(watch.seconds):.2f} s;  "
                   f"{watch.memory:5.0f} MB")  # fmt: skip
             assert set(statuses) <= {200, 400, 503}
-            assert max(watch.seconds) < 5 and longest < 15
+            assert max(watch.seconds) < 5 and longest < 60
             assert watch.memory < 2_500
         heavy = json.dumps({"inputs": [{"image": base64_of(hostile.blank(4_900, "PNG", "RGBA"))}]}).encode()
         with ThreadPoolExecutor(12) as pool:
