@@ -1,4 +1,4 @@
-"""Promote a champion: race the best configurations with fresh seeds, test the winner once, and register it."""
+"""Promote a champion: race the best configurations with fresh seeds, test the winner only, and register it."""
 
 import click
 

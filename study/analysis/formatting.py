@@ -52,3 +52,9 @@ def probability(share: float) -> str:
 def count(number: int, word: str) -> str:
     """Return ``1 seed``, ``6 seeds``."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def ordinal(number: int) -> str:
+    """Return ``1st``, ``2nd``, ``3rd``, ``11th``."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

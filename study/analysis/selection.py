@@ -1,4 +1,4 @@
-"""The champion: chosen by validation, raced with fresh seeds, tested once, and handed over with its evidence."""
+"""The champion: chosen by validation, raced with fresh seeds, tested at the end, and handed over with its evidence."""
 
 import hashlib
 import json

@@ -54,7 +54,7 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     if (PREDICTIONS in files) != (len(dataset.test) > 0):
         new_files, scores = run_trial.score(model, config, dataset, f"{name} · {dataset.title}")
         files = {path: content for path, content in files.items() if not path.startswith(OF_ALL_SPLITS)} | new_files
-        metrics = {key: value for key, value in metrics.items() if not key.startswith("test_")} | scores
+        metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     for epoch, values in enumerate(equal.epochs, start=1):
         run.log_epoch(epoch, values)
     run.log_summary(metrics)

@@ -1,18 +1,26 @@
 """The card of a registered model: the evidence for it, and its test results by class, as Markdown."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from study.analysis.formatting import percent, show
+from study.analysis.formatting import count, ordinal, percent, show
 from study.analysis.selection import Candidate, Decision
 from study.analysis.statistics import binomial_interval
 from study.reports.table import Column, Table
 from study.training.metrics import Evaluation
 
+KINDS = {"promote": "promotion", "train": "training"}  # of what opens a test set; everything else is a study
 
-def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation) -> list[tuple[str, str]]:
-    """Return the evidence for the winner, as text: its search, its race, and its one test."""
+
+def evidence(
+    decision: Decision, entrants: Sequence[Candidate], test: Evaluation, opened_before: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return the evidence for the winner, as text: its search, its race, and its test.
+
+    `opened_before` has the task of each command that opened the test set before.
+    """
     searched = next((one.accuracy for one in entrants if one.name == decision.winner), None)
     best, name = max(((one.accuracy, one.name) for one in entrants if one.accuracy), key=lambda one: one[0].mean)
     rows = [
@@ -25,10 +33,21 @@ def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation
         word = "separated" if decision.separated else "not separated"
         rows.append((f"lead over the second, {decision.second}", f"{show(decision.lead, signed=True)} points: {word}"))
     low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))
-    rows.append(
-        ("test accuracy, measured once", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)")
-    )
+    rows.append(("test accuracy", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)"))
+    rows.append(("test set", opened(opened_before)))
     return rows
+
+
+def opened(before: Sequence[str]) -> str:
+    """Return how often the test set has been opened with this time: ``opened for the 2nd time, after 1 study``."""
+    kinds = Counter(KINDS.get(task, "study") for task in before)
+    text = f"opened for the {ordinal(len(before) + 1)} time in this store"
+    after = [_studies(kinds[kind]) if kind == "study" else count(kinds[kind], kind) for kind in sorted(kinds)]
+    return f"{text}, after {', '.join(after)}" if after else text
+
+
+def _studies(number: int) -> str:
+    return "1 study" if number == 1 else f"{number} studies"
 
 
 def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:

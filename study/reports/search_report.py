@@ -167,7 +167,7 @@ def _top(document: Document, study: SearchResults) -> None:
         return
     document.table(top_table(study, by_field=True))
     again = f"`mlflow run . -e promote -P from={study.record.run_id}`"
-    document.text(f"{CAUTION} {again} trains the best again with fresh seeds and tests the winner once.")
+    document.text(f"{CAUTION} {again} trains the best again with fresh seeds and tests the winner only.")
 
 
 def _course(document: Document, study: SearchResults) -> None:

@@ -14,9 +14,10 @@ import mlflow
 import mlflow.artifacts
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric
+from mlflow.entities import LifecycleStage, Metric, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.search_utils import SearchUtils
 
 from study.base.errors import TrackingError, first_line
 from study.tracking import tags
@@ -56,13 +57,28 @@ def find_studies(client: MlflowClient, task: str) -> list[str]:
 def find_trials(client: MlflowClient, study_run_id: str | None, query: str | None) -> list[RunRecord]:
     """Return the completed trials of a study, or of the whole experiment, that match an MLflow filter.
 
-    Raises TrackingError, also for a filter that MLflow does not understand.
+    Raises TrackingError, also for a filter that MLflow does not understand, or that chooses by test results.
     """
+    if query:
+        check_filter(query)
     conditions = [f"tags.{tags.STATE} = '{tags.COMPLETE}'", *([query] if query else [])]
     with said_clearly("from" if study_run_id else "filter"):
         if study_run_id:
             return _trials(client, study_run_id, conditions)
-        return _search(client, active_experiment(client), " and ".join(conditions))
+        return _search(client, [active_experiment(client)], " and ".join(conditions))
+
+
+def check_filter(query: str) -> None:
+    """Raise TrackingError if an MLflow filter, which chooses models, reads anything that comes from the test rows."""
+    with said_clearly("filter"):
+        keys = [comparison["key"] for comparison in SearchUtils.parse_search_filter(query)]
+    for key in keys:
+        if key.lower().startswith(tags.OF_TEST) or key == MLFLOW_RUN_NOTE:  # a description may quote test figures
+            raise TrackingError(
+                f"{key} would choose by test results", where="filter",
+                expected=f"params, tags or metrics of validation, such as metrics.{tags.MODEL_VAL_ACCURACY} > 0.9",
+                hint="The test set is for the winner only.",
+            )  # fmt: skip
 
 
 def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
@@ -85,19 +101,41 @@ def used_seeds(client: MlflowClient, data_sha256: str) -> set[int]:
     """Return the seeds of all trials on these data, in every experiment of the store, finished or not."""
     query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = [run for experiment in experiments for run in _search(client, experiment, query)]
+    runs = _search(client, experiments, query)
     return {int(run.tags[tags.SEED]) for run in runs if run.tags.get(tags.SEED, "").isdigit()}
+
+
+def test_openings(client: MlflowClient, data_sha256: str) -> dict[str, str]:
+    """Return what has opened the test set of these data: the task of each study, training or promotion, by its run ID.
+
+    It looks at every experiment of the store. Deleted runs count, because deleting a run makes nobody forget it.
+    """
+    experiments = [found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)]
+    of_data = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
+    # A promotion marks its run before it tests; every other command leaves results of the test rows.
+    marks = (f"metrics.{tags.TEST_ACCURACY} >= 0", f"tags.{tags.TEST_OPENED} != ''")
+    found = [
+        record for mark in marks for record in _search(client, experiments, f"{of_data} and {mark}", view=ViewType.ALL)
+    ]
+    return {study_of(record) or record.run_id: record.tags.get(tags.TASK, "") for record in found}
 
 
 def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:
     """Return the finished runs of the experiment that have this tag, the oldest first."""
-    return _search(client, active_experiment(client), f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'")
+    return _search(client, [active_experiment(client)], f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'")
 
 
-def _search(client: MlflowClient, experiment_id: str, query: str, curves: Sequence[str] = ()) -> list[RunRecord]:
-    records, token = [], None
+def _search(
+    client: MlflowClient,
+    experiments: Sequence[str],
+    query: str,
+    curves: Sequence[str] = (),
+    view: int = ViewType.ACTIVE_ONLY,
+) -> list[RunRecord]:
+    """Return the runs of these experiments that match an MLflow filter, the oldest first."""
+    records, token, order = [], None, ["attributes.start_time ASC"]
     while True:
-        page = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token)
+        page = client.search_runs(list(experiments), query, view, order_by=order, page_token=token)
         for run in page:
             histories = {key: client.get_metric_history(run.info.run_id, key) for key in curves}
             records.append(_record(run, histories))
@@ -139,7 +177,7 @@ def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] =
 def read_arms(client: MlflowClient, study_run_id: str) -> dict[str, RunRecord]:
     """Return an ablation's arm runs by arm name; empty for a search or a study of an older version."""
     query = f"tags.{tags.STUDY_RUN} = '{study_run_id}' and tags.{tags.KIND} = '{tags.ARM_KIND}'"
-    found = _search(client, client.get_run(study_run_id).info.experiment_id, query)
+    found = _search(client, [client.get_run(study_run_id).info.experiment_id], query)
     return {record.tags[tags.ARM]: record for record in found}
 
 
@@ -155,7 +193,7 @@ def _trials(
         # Versions before 0.2.0 marked no trial with its study, and had all of them right below it.
         places = [marked, f"{below} and tags.{tags.STUDY_RUN} IS NULL"]
     queries = [" and ".join([place, *conditions]) for place in places]
-    found = [record for query in queries for record in _search(client, run.info.experiment_id, query, curves)]
+    found = [record for query in queries for record in _search(client, [run.info.experiment_id], query, curves)]
     return sorted(found, key=lambda record: record.started)
 
 

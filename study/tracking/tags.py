@@ -45,12 +45,14 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
 PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and the champion after it
 MODEL_VERSION = "model_version"
+TEST_OPENED = "test_opened"  # on a promotion and its model's version: how often the test set has been opened with this
 
 # --- metrics ------------------------------------------------------------------------------------------
 
 MODEL_VAL_ACCURACY = "model_val_accuracy"  # of the weights that a trial kept; verdicts rest on it
 MODEL_VAL_CROSS_ENTROPY, MODEL_VAL_CROSS_ENTROPY_SE = "model_val_cross_entropy", "model_val_cross_entropy_se"
 MODEL_GENERALIZATION_GAP = "model_generalization_gap"
+OF_TEST = "test_"  # begins the name of every metric and tag that comes from the test rows, and of nothing that selects
 TEST_ACCURACY = "test_accuracy"
 TRAIN_SECONDS = "train_seconds"
 LOW, HIGH = "_low", "_high"  # after a metric's name: the ends of its interval

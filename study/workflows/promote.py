@@ -127,7 +127,7 @@ def run(
 ) -> Promotion:
     """Run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
 
-    The test set is opened once, for the winner. Raises as `run_specs` does, and StudyError for failed trials.
+    The test set is opened for the winner only. Raises as `run_specs` does, and StudyError for failed trials.
     """
     with (
         WorkerPool(min(worker_count, len(race.specs))) as pool,
@@ -176,8 +176,9 @@ def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: De
     content = records.read_model(race.client, decision.run_id)
     if content is None:
         raise StudyError("the winner's trial has no model", where=decision.run_id)
+    opened_before = _open_test_set(race, run)
     test = _test(content, race.dataset)
-    rows = model_card.evidence(decision, race.entrants, test)
+    rows = model_card.evidence(decision, race.entrants, test, opened_before)
     winner = next(one for one in race.entrants if one.name == decision.winner)
     marks = outcome.study.record.tags
     facts = [
@@ -202,7 +203,13 @@ def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: De
         source,
         run.run_id,
         card,
-        own | {"data_sha256": race.dataset.sha256, "dataset": race.dataset.name, "trial": decision.run_id},
+        own
+        | {
+            "data_sha256": race.dataset.sha256,
+            "dataset": race.dataset.name,
+            "trial": decision.run_id,
+            tags.TEST_OPENED: str(len(opened_before) + 1),
+        },
     )
     runs.describe(run, f"**{race.name} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}")
     return Promotion(outcome, decision, version, "", rows)
@@ -217,8 +224,19 @@ def _settings(version: Version) -> dict[str, str]:
     return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
 
 
+def _open_test_set(race: Race, run: Run) -> list[str]:
+    """Write down that this run opens the test set, and return the tasks of those that opened it before.
+
+    It is written down before the test, so that an opening counts even if nothing comes of it.
+    """
+    run.set_tags({tags.TEST_OPENED: "now"})
+    opened = records.test_openings(race.client, race.dataset.sha256)
+    run.set_tags({tags.TEST_OPENED: len(opened)})
+    return [task for run_id, task in opened.items() if run_id != run.run_id]
+
+
 def _test(content: bytes, dataset: Dataset) -> Evaluation:
-    """Evaluate the model of a ``.keras`` file on the test images; this is the only time that they are used."""
+    """Evaluate the model of a ``.keras`` file on the test images; no other step of a promotion uses them."""
     from study.base.backend import from_bytes
     from study.training import loop  # imports TensorFlow
 

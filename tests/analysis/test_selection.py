@@ -182,12 +182,24 @@ def test_the_evidence_sets_fresh_seeds_beside_the_figure_that_was_picked():
             Candidate(TrialConfig.parse({"l2": 0.1})),
         ]
     )
-    rows = dict(model_card.evidence(decision, entrants, TEST))
+    rows = dict(model_card.evidence(decision, entrants, TEST, ["promote"]))
     assert rows["validation accuracy, fresh seeds"] == "98.05 ± 0.64 % (n = 2)"
     assert rows["best candidate before the race"] == "99.1 ± 1.3 % (n = 2)"
     assert rows["lead over the second, a"].endswith("points: not separated")
     # Wilson's interval of 90 in 100.
-    assert rows["test accuracy, measured once"] == "90.00 % (82.56 to 94.48, binomial 95 %)"
+    assert rows["test accuracy"] == "90.00 % (82.56 to 94.48, binomial 95 %)"
+    assert rows["test set"] == "opened for the 2nd time in this store, after 1 promotion"
+
+
+@pytest.mark.parametrize("before, text", [
+    ([], "opened for the 1st time in this store"),
+    (["batch_size", "dropout", "promote", "train", "train"],
+     "opened for the 6th time in this store, after 1 promotion, 2 studies, 2 trainings"),
+    (["promote"] * 10, "opened for the 11th time in this store, after 10 promotions"),
+    (["mine"], "opened for the 2nd time in this store, after 1 study"),
+])  # fmt: skip
+def test_the_card_says_how_often_the_test_set_has_been_opened(before, text):
+    assert model_card.opened(before) == text
 
 
 def test_the_card_has_the_table_by_class_and_the_confusion():
@@ -210,3 +222,23 @@ def test_trials_are_found_by_study_and_by_filter():
     assert {only.run_id, *(found.run_id for found in records.find_trials(client, other, None))} <= everywhere
     with pytest.raises(TrackingError, match="filter: "):
         records.find_trials(client, None, "arm is b")
+
+
+@pytest.mark.parametrize("query", [
+    "metrics.test_accuracy>0.93", "metric.`test_recall_3` > 0.9", 'params.hidden = "64" and metrics."test_loss" < 0.1',
+    "tags.test_opened = '2'", "tags.`mlflow.note.content` LIKE '%test accuracy 98%'",
+])  # fmt: skip
+def test_no_filter_chooses_by_test_results(query):
+    with pytest.raises(TrackingError, match="would choose by test results; expected params, tags or metrics of valid"):
+        records.find_trials(store.connect(), None, query)
+
+
+def test_every_opening_of_a_test_set_counts_even_a_deleted_one():
+    client, data = store.connect(), {"dataset_sha256": 64 * "a"}
+    assert records.test_openings(client, 64 * "a") == {}
+    study = written.write(ARMS, [Trial("a", 1), Trial("b", 1)], **data)
+    promotion = written.write(ARMS, [], task="promote", test_opened="2", **data)
+    written.write(ARMS, [Trial("c", 3, state="diverged")], **data)  # it never came to its test
+    written.write(ARMS, [Trial("a", 1)], dataset_sha256=64 * "b")
+    client.delete_run(study)
+    assert records.test_openings(client, 64 * "a") == {study: "mine", promotion: "promote"}

@@ -115,7 +115,7 @@ def test_the_winner_is_registered_with_its_evidence(story, digits):
     version, run_id = story.crowned, story.first.outcome.study.record.run_id
     assert str(version.version) == story.first.version.number == "1"
     card = version.description
-    assert digits.sha256 in card and "hidden=64" in card and "measured once" in card
+    assert digits.sha256 in card and "hidden=64" in card and "opened for the " in card
     assert version.tags["config.hidden"] == "64" and version.tags["data_sha256"] == digits.sha256
     record = MlflowClient().get_run(run_id)
     assert record.info.status == "FINISHED"
