@@ -26,8 +26,8 @@ OPTIONS = (
     option("name", options.MODEL, "The registered model that gets a new champion."),
     options.WORKERS,
     options.storage(),
-    option("force", "false", "true: promote the winner even if it does not beat the champion, and race even if there "
-           "are no new trials.", Boolean()),
+    option("force", "false", "true: promote the winner even if it does not beat the champion, even if there are no "
+           "new trials. The race keeps its seeds.", Boolean()),
     options.dry_run("true: list the configurations to race with an estimate of the time, and run nothing."),
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ def main(
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
         champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
-        click.echo(f"There are no new trials since run {before}, so {champion} stays. force=true races again.")
+        click.echo(f"There are no new trials since run {before}, so {champion} stays. force=true promotes the winner anyway.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     workers = min(workers, len(race.specs))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,6 +120,18 @@ def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     return tuple(replace(one, name=name) for one, name in zip(candidates, told, strict=True))
 
 
+def race_seed(recorded: int | None, used: Mapping[str, Set[int]], seeds: int) -> int:
+    """Return the first of a race's seeds, which no trial has used; `used` has the seeds of the trials of each task.
+
+    A race keeps the seeds that it has begun with (`recorded`), so that nobody can roll them again. It gets others only
+    if trials that choose candidates have used these since.
+    """
+    choosing = {seed for task, of_task in used.items() if task != TASK for seed in of_task}
+    if recorded is not None and not choosing & set(range(recorded, recorded + seeds)):
+        return recorded
+    return fresh_seed({seed for of_task in used.values() for seed in of_task}, seeds)
+
+
 def fresh_seed(used: Set[int], seeds: int) -> int:
     """Return the first of `seeds` consecutive seeds that are not used."""
     first = 1
@@ -145,8 +157,11 @@ def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
     )
 
 
-def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int) -> str:
-    """Return a hash (16 hex digits) of all that decides a race; an equal one means that nothing is new."""
+def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str, seeds: int | None) -> str:
+    """Return a hash (16 hex digits) of all that decides a race; an equal one means that nothing is new.
+
+    Without a number of `seeds` it is that of the race at any number, which have their first seeds in common.
+    """
     configs = sorted(settings_text(entrant.settings) for entrant in entrants)
     decisive = [configs, data_sha256, validation, seeds, training_code_version()]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]

@@ -97,12 +97,25 @@ def find_running(client: MlflowClient) -> list[RunRecord]:
     return [_record(run, {}) for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
 
 
-def used_seeds(client: MlflowClient, data_sha256: str) -> set[int]:
-    """Return the seeds of all trials on these data, in every experiment of the store, finished or not."""
+def used_seeds(client: MlflowClient, data_sha256: str) -> dict[str, set[int]]:
+    """Return, by task, the seeds of all trials on these data, in every experiment of the store, finished or not."""
     query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = _search(client, experiments, query)
-    return {int(run.tags[tags.SEED]) for run in runs if run.tags.get(tags.SEED, "").isdigit()}
+    used: dict[str, set[int]] = {}
+    for run in _search(client, experiments, query):
+        if run.tags.get(tags.SEED, "").isdigit():
+            used.setdefault(run.tags.get(tags.TASK, ""), set()).add(int(run.tags[tags.SEED]))
+    return used
+
+
+def race_seed(client: MlflowClient, race: str) -> int | None:
+    """Return the first seed of the race with this fingerprint, as its last run recorded it; None for a new race.
+
+    A run that was interrupted, has failed or was deleted counts too: none of that changes a race's seeds.
+    """
+    experiments = [found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)]
+    runs = _search(client, experiments, f"tags.{tags.RACE} = '{race}'", view=ViewType.ALL)
+    return int(runs[-1].tags[tags.RACE_SEED]) if runs else None
 
 
 def test_openings(client: MlflowClient, data_sha256: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 # --- tags: of a few runs only -------------------------------------------------------------------------
 
 CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
+RACE, RACE_SEED = "race", "race_seed"  # a race's fingerprint at any number of seeds, and the first of its seeds
 PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and the champion after it
 MODEL_VERSION = "model_version"
 TEST_OPENED = "test_opened"  # on a promotion and its model's version: how often the test set has been opened with this

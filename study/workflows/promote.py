@@ -30,7 +30,10 @@ from study.workflows.run_ablation import run_specs
 
 @dataclass(frozen=True)
 class Race:
-    """A promotion that is ready to run: the entrants, those with the best trials first, and the champion to beat."""
+    """A promotion that is ready to run: the entrants, those with the best trials first, and the champion to beat.
+
+    `mark` is the fingerprint of all that decides the race; `mark_of_seeds` that without the number of seeds.
+    """
 
     client: store.MlflowClient
     name: str
@@ -41,7 +44,9 @@ class Race:
     ablation: Ablation
     specs: tuple[TrialSpec, ...]
     seeds: int
+    first_seed: int
     mark: str
+    mark_of_seeds: str
 
     @property
     def other_data(self) -> bool:
@@ -91,7 +96,10 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     ablation = selection.race(entrants, seeds)
-    first_seed = selection.fresh_seed(records.used_seeds(client, dataset.sha256), seeds)
+    decisive = candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS]
+    mark_of_seeds = selection.fingerprint(*decisive, seeds=None)
+    recorded = records.race_seed(client, mark_of_seeds)
+    first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), seeds)
     return Race(
         client=client,
         name=name,
@@ -102,7 +110,9 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         ablation=ablation,
         specs=tuple(ablation.trial_specs(seeds, dataset, first_seed)),
         seeds=seeds,
-        mark=selection.fingerprint(candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS], seeds),
+        first_seed=first_seed,
+        mark=selection.fingerprint(*decisive, seeds),
+        mark_of_seeds=mark_of_seeds,
     )
 
 
@@ -127,11 +137,13 @@ def run(
 ) -> Promotion:
     """Run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
 
+    The race's seeds are in its run before its first trial is, so that they stay the same if it is interrupted or fails.
     The test set is opened for the winner only. Raises as `run_specs` does, and StudyError for failed trials.
     """
+    seeds = {tags.RACE: race.mark_of_seeds, tags.RACE_SEED: race.first_seed}
     with (
         WorkerPool(min(worker_count, len(race.specs))) as pool,
-        open_run("promote", params=params, client=race.client) as run,
+        open_run("promote", params=params, marks=seeds, client=race.client) as run,
     ):
         outcome = run_specs(
             run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,

@@ -82,6 +82,16 @@ def test_fresh_seeds_are_the_first_in_a_row_that_were_never_used(used, seeds, fi
     assert selection.fresh_seed(used, seeds) == first
 
 
+@pytest.mark.parametrize("recorded, used, first", [
+    (None, {"mine": {1, 2}, "promote": {3, 4, 5}}, 6),
+    (3, {"mine": {1, 2}, "promote": {3, 4, 5}}, 3),  # the race itself has used them
+    (3, {"mine": {1, 2, 5}, "promote": {3, 4}}, 6),  # a study has used one since, and may have chosen by it
+    (3, {"mine": {1, 2, 6}}, 3),
+])  # fmt: skip
+def test_a_race_keeps_its_seeds_while_nothing_is_chosen_by_them(recorded, used, first):
+    assert selection.race_seed(recorded, used, 3) == first
+
+
 # --- the race ---------------------------------------------------------------------------------------
 
 
@@ -117,6 +127,7 @@ def test_a_race_is_known_again_by_what_decides_it():
     changed = [([one], "5ee", "5000", 6), ([one, other], "abc", "5000", 6), ([one, other], "5ee", "216", 6),
                ([one, other], "5ee", "5000", 7)]  # fmt: skip
     assert len({mark, *(selection.fingerprint(*arguments) for arguments in changed)}) == 5
+    assert selection.fingerprint([one, other], "5ee", "5000", None) not in (mark, None)
 
 
 def raced(**accuracies: list[float]):
