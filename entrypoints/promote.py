@@ -51,7 +51,8 @@ def main(
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
         champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
-        click.echo(f"There are no new trials since run {before}, so {champion} stays. force=true promotes the winner anyway.")
+        stays = f"There are no new trials since run {before}, so {champion} stays."
+        click.echo(f"{stays} force=true promotes the winner anyway.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     workers = min(workers, len(race.specs))
