@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
-from mlflow.entities import Param
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study.base.processes import this_process
-from study.tracking import records, tags
+from study.tracking import limits, records, tags
 from study.tracking.records import RunRecord
 from study.tracking.results import write_results
 from study.tracking.runs import Run, create_child
@@ -55,7 +54,7 @@ def open_arm_runs(run: Run, arms: Mapping[str, Mapping[str, str]]) -> None:
             marks = {tags.KIND: tags.ARM_KIND, tags.ARM: name} | this_process()
             arm = create_child(client, study, name, marks, run.run_id)
             both = study.data.params | dict(params)
-            client.log_batch(arm, params=[Param(key, value) for key, value in both.items()])
+            client.log_batch(arm, params=limits.run_params(both))
 
 
 def close_arm_runs(run: Run, status: str, reason: str | None = None) -> None:
@@ -107,7 +106,7 @@ def _replace(client: MlflowClient, old: RunRecord) -> RunRecord:
     study = client.get_run(old.tags[tags.STUDY_RUN])
     kept = {name: text for name, text in old.tags.items() if not name.startswith((*RESULT_TAGS, "mlflow."))}
     new = create_child(client, study, old.name, kept, study.info.run_id)
-    client.log_batch(new, params=[Param(name, text) for name, text in old.params.items()])
+    client.log_batch(new, params=limits.run_params(old.params))
     for trial in records.read_trials(client, old.run_id):
         client.set_tag(trial.run_id, MLFLOW_PARENT_RUN_ID, new)
     client.delete_run(old.run_id)

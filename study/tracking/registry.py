@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from study.base.errors import TrackingError, first_line
+from study.tracking.limits import MODEL_DESCRIPTION, shortened
 
 CHAMPION, PREVIOUS = "champion", "previous"
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -45,6 +46,7 @@ def crown(
     except MlflowException as failure:
         if failure.error_code != "RESOURCE_ALREADY_EXISTS":
             raise TrackingError(first_line(failure), where=name) from failure
+    description = shortened(description, MODEL_DESCRIPTION)
     made = client.create_model_version(name, source, run_id=run_id, tags=dict(tags), description=description)
     if old:
         client.set_registered_model_alias(name, PREVIOUS, old.number)

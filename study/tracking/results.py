@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric
 
+from study.tracking import limits
 from study.tracking.records import RunRecord
 
 
@@ -29,7 +30,7 @@ def write_results(
     new = {name: value for name, value in metrics.items() if record.metrics.get(name) != value}
     points = [point for name, value in new.items() for point in _points(name, [value], first=0)]
     points += [point for name, values in (curves or {}).items() for point in _points(name, values, first=1)]
-    changed = [RunTag(name, text) for name, text in tags.items() if record.tags.get(name) != text]
+    changed = [tag for tag in limits.run_tags(tags) if record.tags.get(tag.key) != tag.value]
     if points or changed:
         client.log_batch(record.run_id, metrics=points, tags=changed)  # it splits what exceeds MLflow's limit
 

@@ -15,7 +15,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric
 from mlflow.entities import Run as RunEntity
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -30,11 +30,12 @@ from mlflow.utils.mlflow_tags import (
 
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
+from study.tracking import limits
 from study.tracking import tags as names
 from study.tracking.store import active_experiment, connect, said_clearly
 
 SECONDS_BETWEEN_WRITES = 1.0
-METRICS_A_REQUEST = 1_000  # MLflow's limit
+MOST_OF_A_REASON = 1_000  # characters
 
 
 class Run:
@@ -48,14 +49,13 @@ class Run:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, replacing existing ones."""
-        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        self.client.log_batch(self.run_id, tags=limits.run_tags(tags))
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log params that the run does not have yet: `mlflow run` has already written some."""
         there = self.client.get_run(self.run_id).data.params
-        self.client.log_batch(
-            self.run_id, params=[Param(key, value) for key, value in params.items() if key not in there]
-        )
+        new = {key: value for key, value in params.items() if key not in there}
+        self.client.log_batch(self.run_id, params=limits.run_params(new))
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics, now or with the next ones."""
@@ -72,7 +72,7 @@ class Run:
 
     def _write(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:METRICS_A_REQUEST], self._waiting[METRICS_A_REQUEST:]
+            batch, self._waiting = self._waiting[: limits.METRICS_A_REQUEST], self._waiting[limits.METRICS_A_REQUEST :]
             self.client.log_batch(self.run_id, metrics=batch)
         self._last_write = time.monotonic()
 
@@ -130,7 +130,7 @@ class Run:
         try:
             self._write()
             if reason:
-                self.set_tags({names.REASON: reason[:1_000]})
+                self.set_tags({names.REASON: limits.shortened(reason, MOST_OF_A_REASON)})
         finally:  # a full store may still have room for this
             self.client.set_terminated(self.run_id, status)
             self.ended = True
@@ -144,6 +144,7 @@ def begun_run() -> str | None:
 def open_study_run(client: MlflowClient, name: str) -> Run:
     """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one."""
     run_id = begun_run()
+    name = limits.shortened(name, limits.RUN_NAME)
     with said_clearly(mlflow.get_tracking_uri()):
         if not run_id:
             source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
@@ -183,7 +184,7 @@ def start_trial_run(
     study = client.get_run(study_run_id)
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
     run_id = create_child(client, study, name, own, parent or study_run_id)
-    client.log_batch(run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()])
+    client.log_batch(run_id, params=limits.run_params(study.data.params | dict(params)))
     return Run(client, run_id)
 
 
@@ -195,12 +196,14 @@ def create_child(client: MlflowClient, study: RunEntity, name: str, tags: Mappin
         if not names.is_result(key) and (not key.startswith("mlflow.") or key.startswith("mlflow.source."))
     }
     own = {names.STUDY_RUN: study.info.run_id, MLFLOW_PARENT_RUN_ID: parent, MLFLOW_USER: _user()}
-    return client.create_run(study.info.experiment_id, run_name=name, tags=repeated | dict(tags) | own).info.run_id
+    texts = {key: limits.tag_text(key, text) for key, text in (repeated | dict(tags) | own).items()}
+    name = limits.shortened(name, limits.RUN_NAME)
+    return client.create_run(study.info.experiment_id, run_name=name, tags=texts).info.run_id
 
 
 def describe(run: Run, markdown: str) -> None:
     """Make `markdown` the run's description, which the MLflow UI shows first."""
-    run.set_tags({MLFLOW_RUN_NOTE: markdown[:8_000]})
+    run.set_tags({MLFLOW_RUN_NOTE: markdown})
 
 
 def data_tags(dataset: Dataset) -> dict[str, object]:
