@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,14 +51,42 @@ def _studies(number: int) -> str:
     return "1 study" if number == 1 else f"{number} studies"
 
 
-def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:
-    """Return the model's card as Markdown: facts, evidence, and the test images by class and as a confusion matrix."""
-    classes = range(len(test.confusion))
-    images = test.confusion.sum(axis=1)
-    shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
-    rows_of_classes = ((str(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
-    by_class = Table(("class", "test images", *shares), rows_of_classes)
-    matrix = ((str(each), *map(str, test.confusion[each])) for each in classes)
-    confusion = Table(("true \\ predicted", *map(str, classes)), matrix)
-    known = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
-    return "\n\n".join([known, by_class.markdown(), confusion.markdown()])
+@dataclass(frozen=True)
+class ModelCard:
+    """A model's card: facts, evidence, and the test images by class and as a confusion matrix."""
+
+    evidence: Sequence[tuple[str, str]]
+    test: Evaluation
+    facts: Sequence[tuple[str, str]]
+
+    def markdown(self) -> str:
+        """Return the whole card."""
+        return "\n\n".join(self._parts())
+
+    def shortened(self, most: int, file: str) -> str:
+        """Return the card without its largest tables, if it has more than `most` characters; `file` has all of it.
+
+        Facts and evidence stay in any case.
+        """
+        parts = self._parts()
+        text = "\n\n".join(parts)
+        for kept in (2, 1):
+            if len(text) > most:
+                text = "\n\n".join([*parts[:kept], f"The tables are too large for here: see `{file}` of the run."])
+        return text
+
+    def _parts(self) -> list[str]:
+        known = "\n".join(f"- **{name}**: {value}" for name, value in [*self.facts, *self.evidence])
+        return [known, self._by_class().markdown(), self._confusion().markdown()]
+
+    def _by_class(self) -> Table:
+        test, classes = self.test, range(len(self.test.confusion))
+        images = test.confusion.sum(axis=1)
+        shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
+        rows = ((str(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
+        return Table(("class", "test images", *shares), rows)
+
+    def _confusion(self) -> Table:
+        classes = range(len(self.test.confusion))
+        rows = ((str(each), *map(str, self.test.confusion[each])) for each in classes)
+        return Table(("true \\ predicted", *map(str, classes)), rows)

@@ -10,6 +10,7 @@ from study.base.errors import TrackingError, first_line
 from study.tracking.limits import MODEL_DESCRIPTION, shortened
 
 CHAMPION, PREVIOUS = "champion", "previous"
+USUAL = "Crowned by `mlflow run . -e promote`."
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -34,18 +35,21 @@ def champion(client: MlflowClient, name: str) -> Version | None:
     return Version(name, str(found.version), found.run_id or "", dict(found.tags))
 
 
+def make_model(client: MlflowClient, name: str, description: str = USUAL) -> None:
+    """Make the registered model, with this description, unless it exists; raises TrackingError."""
+    try:
+        client.create_registered_model(name, description=shortened(description, MODEL_DESCRIPTION))
+    except MlflowException as failure:
+        if failure.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise TrackingError(first_line(failure), where=name) from failure
+
+
 def crown(
     client: MlflowClient, name: str, source: str, run_id: str, description: str, tags: Mapping[str, str]
 ) -> Version:
     """Register the model at `source` as the next version and make it champion; the old champion becomes previous."""
     old = champion(client, name)
-    try:
-        client.create_registered_model(
-            name, description="Reads handwritten digits; crowned by `mlflow run . -e promote`."
-        )
-    except MlflowException as failure:
-        if failure.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise TrackingError(first_line(failure), where=name) from failure
+    make_model(client, name)
     description = shortened(description, MODEL_DESCRIPTION)
     made = client.create_model_version(name, source, run_id=run_id, tags=dict(tags), description=description)
     if old:

@@ -1,10 +1,8 @@
 """Promotes a champion: gathers the best configurations, races them on fresh seeds, tests and registers the winner."""
 
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
@@ -15,15 +13,11 @@ from study.design.ablation import Ablation, TrialSpec
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
-from study.inference import novelty
-from study.inference.serving import log_model
-from study.reports import ablation_report, model_card
-from study.reports.markdown import plain
-from study.tracking import records, registry, runs, store, tags
+from study.inference.preprocessing import SIDE
+from study.tracking import records, registry, store, tags
 from study.tracking.registry import Version
-from study.tracking.runs import Run
-from study.training.config import HYPERPARAMETERS, TrialConfig, settings_text
-from study.training.metrics import Evaluation, evaluate
+from study.training.config import TrialConfig
+from study.workflows import crowning
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
 
@@ -89,6 +83,11 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
             "the data have changed since the trials were run", where=dataset.spec,
             expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
         )  # fmt: skip
+    if dataset.image_shape != (SIDE, SIDE):
+        raise selection.PromotionError(
+            "a champion of these data could not be served", where=dataset.spec, expected=f"images of {SIDE}×{SIDE}",
+            got="{}×{}".format(*dataset.image_shape), hint="If there are trials on others, name the data: -P data=….",
+        )  # fmt: skip
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
@@ -135,7 +134,7 @@ def run(
     announce: Callable[[str], None] = lambda name: None,
     storage: str = DEFAULT_STORAGE,
 ) -> Promotion:
-    """Run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
+    """Rehearse, run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
 
     The race's seeds are in its run before its first trial is, so that they stay the same if it is interrupted or fails.
     The test set is opened for the winner only. Raises as `run_specs` does, and StudyError for failed trials.
@@ -145,6 +144,7 @@ def run(
         WorkerPool(min(worker_count, len(race.specs))) as pool,
         open_run("promote", params=params, marks=seeds, client=race.client) as run,
     ):
+        reference = crowning.rehearse(race.client, race.name, race.entrants, race.dataset)
         outcome = run_specs(
             run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
             open_test=False,
@@ -159,7 +159,10 @@ def run(
         if reason and not force:
             promotion = Promotion(outcome, decision, None, reason, [])
         else:
-            promotion = _crown(race, run, outcome, decision)
+            version, rows = crowning.crown(
+                run, race.name, race.entrants, outcome.study, decision, race.dataset, reference
+            )
+            promotion = Promotion(outcome, decision, version, "", rows)
         champion = registry.champion(race.client, race.name)
         run.set_tags(
             {tags.PROMOTION: race.mark, tags.CHAMPION_AFTER: f"{race.name} {champion.number if champion else 'none'}"}
@@ -184,72 +187,6 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     return None
 
 
-def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: Decision) -> Promotion:
-    content = records.read_model(race.client, decision.run_id)
-    if content is None:
-        raise StudyError("the winner's trial has no model", where=decision.run_id)
-    opened_before = _open_test_set(race, run)
-    test = _test(content, race.dataset)
-    rows = model_card.evidence(decision, race.entrants, test, opened_before)
-    winner = next(one for one in race.entrants if one.name == decision.winner)
-    marks = outcome.study.record.tags
-    facts = [
-        ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
-        ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
-                 f"{len(race.dataset.validation):,} validated on"),
-        ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
-        ("commit", f"`{marks.get(tags.GIT_COMMIT, 'unknown')}`, training code `{marks[tags.TRAINING_CODE]}`"),
-    ]  # fmt: skip
-    card = model_card.model_card(rows, test, facts)
-    reference = novelty.fit(race.dataset.train.images, race.dataset.train.labels)
-    with tempfile.TemporaryDirectory() as folder:
-        keras_file = Path(folder, "model.keras")
-        keras_file.write_bytes(content)
-        source = log_model.log_digit_model(race.client, run.run_id, keras_file, reference.to_bytes())
-    run.log_files({"model_card.md": card})
-    run.log_summary({"test_accuracy": test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
-    own = {f"config.{name}": text for name, text in winner.config.as_text().items() if name in HYPERPARAMETERS}
-    version = registry.crown(
-        race.client,
-        race.name,
-        source,
-        run.run_id,
-        card,
-        own
-        | {
-            "data_sha256": race.dataset.sha256,
-            "dataset": race.dataset.name,
-            "trial": decision.run_id,
-            tags.TEST_OPENED: str(len(opened_before) + 1),
-        },
-    )
-    runs.describe(run, f"**{race.name} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}")
-    return Promotion(outcome, decision, version, "", rows)
-
-
-def _table(outcome: Outcome[AblationResults]) -> str:
-    return f"{plain(outcome.study.ablation.question)}\n\n{ablation_report.summary(outcome.study)}"
-
-
 def _settings(version: Version) -> dict[str, str]:
     prefix = "config."
     return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
-
-
-def _open_test_set(race: Race, run: Run) -> list[str]:
-    """Write down that this run opens the test set, and return the tasks of those that opened it before.
-
-    It is written down before the test, so that an opening counts even if nothing comes of it.
-    """
-    run.set_tags({tags.TEST_OPENED: "now"})
-    opened = records.test_openings(race.client, race.dataset.sha256)
-    run.set_tags({tags.TEST_OPENED: len(opened)})
-    return [task for run_id, task in opened.items() if run_id != run.run_id]
-
-
-def _test(content: bytes, dataset: Dataset) -> Evaluation:
-    """Evaluate the model of a ``.keras`` file on the test images; no other step of a promotion uses them."""
-    from study.base.backend import from_bytes
-    from study.training import loop  # imports TensorFlow
-
-    return evaluate(loop.logits(from_bytes(content), dataset.test.images), dataset.test.labels)

@@ -8,7 +8,9 @@ from study.analysis.selection import Candidate, PromotionError
 from study.analysis.statistics import estimate
 from study.base.errors import TrackingError
 from study.reports import model_card
+from study.reports.model_card import ModelCard
 from study.tracking import records, store
+from study.tracking.limits import MODEL_DESCRIPTION
 from study.tracking.records import RunRecord
 from study.training.config import TrialConfig
 from study.training.metrics import Evaluation
@@ -214,12 +216,22 @@ def test_the_card_says_how_often_the_test_set_has_been_opened(before, text):
 
 
 def test_the_card_has_the_table_by_class_and_the_confusion():
-    card = model_card.model_card([("test accuracy", "90 %")], TEST, [("data", "mnist")])
+    card = ModelCard([("test accuracy", "90 %")], TEST, [("data", "mnist")]).markdown()
     assert card.startswith("- **data**: mnist\n- **test accuracy**: 90 %\n")
     assert "| 0 | 50 | 100.0 | 83.3 |" in card and "| 1 | 50 | 80.0 | 100.0 |" in card
     assert "| 1 | 10 | 40 |" in card
-    ten = Evaluation(0.1, 0.9, np.full((10, 10), 1_000))
-    assert len(model_card.model_card([("x", "y" * 200)] * 6, ten, [])) < 5_000  # what the registry keeps
+
+
+@pytest.mark.parametrize(
+    "classes, has_classes, has_confusion", [(10, True, True), (47, True, False), (200, False, False)]
+)
+def test_a_card_that_the_registry_cannot_hold_leaves_out_its_largest_tables(classes, has_classes, has_confusion):
+    test = Evaluation(0.1, 0.9, np.full((classes, classes), 1_000))
+    card = ModelCard([("x", "y" * 200)] * 6, test, [])
+    short = card.shortened(MODEL_DESCRIPTION, "model_card.md")
+    assert len(short) <= MODEL_DESCRIPTION and short.startswith("- **x**: yyy")
+    assert ("recall (%)" in short, "predicted" in short) == (has_classes, has_confusion)
+    assert ("see `model_card.md`" in short) == (short != card.markdown()) == (classes > 10)
 
 
 def test_trials_are_found_by_study_and_by_filter():

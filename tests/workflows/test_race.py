@@ -2,16 +2,20 @@
 
 import contextlib
 import hashlib
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from factories import written
 from factories.written import Trial
 
-from study.base.errors import Interrupted, StudyError
+from study.base.errors import DataError, Interrupted, StudyError
+from study.data.dataset import Split
+from study.inference import novelty
 from study.tracking.store import connect
 from study.training.config import TrialConfig
-from study.workflows import promote
+from study.workflows import crowning, promote
 
 ARMS = "question: Why?\narms:\n  list: [{name: a}, {name: b, l2: 0.1}]\n"
 
@@ -58,6 +62,13 @@ def ends(monkeypatch):
     return with_
 
 
+@pytest.fixture
+def unrehearsed(monkeypatch):
+    """Spare a test the seconds of a rehearsal that it has no use for."""
+    monkeypatch.setattr(crowning, "rehearse", lambda *given: b"")
+
+
+@pytest.mark.usefixtures("unrehearsed")
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), StudyError("a trial of the race failed")])
 def test_a_race_that_did_not_finish_goes_on_with_the_same_seeds(own_digits, ends, failure, request):
     write(own_digits, found(0.9, 1))
@@ -77,6 +88,7 @@ def test_a_race_that_did_not_finish_goes_on_with_the_same_seeds(own_digits, ends
     assert prepare().first_seed == 2  # nor does the end of its run
 
 
+@pytest.mark.usefixtures("unrehearsed")
 def test_a_race_gets_other_seeds_once_its_candidates_have_used_them(own_digits, ends):
     write(own_digits, found(0.9, 1))
     ends(KeyboardInterrupt())
@@ -88,3 +100,48 @@ def test_a_race_gets_other_seeds_once_its_candidates_have_used_them(own_digits, 
         run(prepare())
     write(own_digits, found(0.8, 5), task="promote")
     assert prepare().first_seed == 5  # the seeds that were recorded last count
+
+
+def test_a_candidate_is_stored_asked_and_described_before_the_race(own_digits):
+    write(own_digits, found(0.9, 1, hidden="16"))
+    client, race, path = connect(), prepare(), list(sys.path)
+    untouched = replace(own_digits, test=Split(own_digits.test.images[:0], own_digits.test.labels[:0]))
+    reference = crowning.rehearse(client, "rehearsed", race.entrants, untouched)
+    assert novelty.Reference.from_bytes(reference).shape.tolist() == [28, 28]
+    assert client.get_registered_model("rehearsed").latest_versions == []
+    assert sys.path == path
+
+
+@pytest.mark.parametrize("broken, message", [
+    ("model_card.ModelCard.markdown", "the card"),
+    ("log_model.save_digit_model", "the served model"),
+    ("registry.make_model", "the registry"),
+])  # fmt: skip
+def test_nothing_is_trained_if_the_rehearsal_fails(own_digits, ends, monkeypatch, broken, message):
+    def fail(*given, **named):
+        raise StudyError(message)
+
+    write(own_digits, found(0.9, 1, hidden="16"))
+    ends(AssertionError("the race has begun"))
+    monkeypatch.setattr(f"study.workflows.crowning.{broken}", fail)
+    with pytest.raises(StudyError, match=message):
+        run(prepare())
+
+
+def test_too_few_images_for_the_served_model_are_refused_before_the_race(own_digits, ends):
+    labels = np.arange(300) % 100
+    few = Split(np.resize(own_digits.train.images, (300, 28, 28)), labels.astype(np.int32))
+    write(own_digits, found(0.9, 1))
+    ends(AssertionError("the race has begun"))
+    race = replace(prepare(), dataset=replace(own_digits, classes=100, train=few, validation=few))
+    with pytest.raises(DataError, match="too few images to say what is usual among them; expected five of a class"):
+        run(race)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (10, 10), (28, 29)])
+def test_images_that_cannot_be_served_are_refused_at_once(own_digits, monkeypatch, shape):
+    write(own_digits, found(0.9, 1))
+    small = Split(np.zeros((4, *shape), np.uint8), own_digits.train.labels[:4])
+    monkeypatch.setattr(promote, "load_dataset", lambda *given: replace(own_digits, train=small))
+    with pytest.raises(StudyError, match="could not be served; expected images of 28×28, got {}×{}".format(*shape)):
+        prepare()

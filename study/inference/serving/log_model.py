@@ -3,10 +3,14 @@
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow.pyfunc
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -31,6 +35,27 @@ def log_digit_model(
     requirements are given, not inferred, because inferring them would load the model and take half a minute.
     """
     client.get_run(run_id)  # raises MLflow's exception if there is no such run
+    with _parts(keras_file, reference) as parts:
+        logged = Model.log(artifact_path=None, name=name, flavor=mlflow.pyfunc, run_id=run_id, **parts)
+    return logged.model_uri
+
+
+def save_digit_model(folder: Path, keras_file: Path, reference: bytes) -> Path:
+    """Save the served model in a new folder, in no store, as `log_digit_model` would log it; return the folder."""
+    with _parts(keras_file, reference) as parts:
+        mlflow.pyfunc.save_model(folder, **parts)
+    return folder
+
+
+def ask(folder: Path, images: np.ndarray) -> list[int]:
+    """Return the labels that a saved model answers for images (n, 28, 28) of uint8, loaded as a server loads it."""
+    model = mlflow.pyfunc.load_model(str(folder))
+    return [answer["label"] for answer in model.predict([{"pixels": image.tolist()} for image in images])]
+
+
+@contextmanager
+def _parts(keras_file: Path, reference: bytes) -> Iterator[dict[str, Any]]:
+    """Yield what MLflow needs to store the served model; its files are there until the block ends."""
     signature = ModelSignature(inputs=Schema([ColSpec(AnyType())]), outputs=Schema([ColSpec(AnyType())]))
     # With this, MLflow's server passes the request's list on unchanged. Otherwise it makes numpy arrays of it, and
     # answers with numpy's errors.
@@ -45,16 +70,11 @@ def log_digit_model(
             shutil.copyfile(STUDY / module, code / module)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's advice to give an example and type hints
-            logged = Model.log(
-                artifact_path=None,
-                name=name,
-                flavor=mlflow.pyfunc,
-                run_id=run_id,
-                python_model=str(Path(__file__).with_name("digit_model.py")),
-                artifacts={"network": str(network), "reference": str(distribution)},
-                code_paths=[str(code)],
-                model_config={"seen": True},
-                signature=signature,
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            )
-    return logged.model_uri
+            yield {
+                "python_model": str(Path(__file__).with_name("digit_model.py")),
+                "artifacts": {"network": str(network), "reference": str(distribution)},
+                "code_paths": [str(code)],
+                "model_config": {"seen": True},
+                "signature": signature,
+                "pip_requirements": [f"{name}=={version(name)}" for name in REQUIREMENTS],
+            }
