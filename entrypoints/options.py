@@ -10,7 +10,7 @@ from study.training.config import FIELDS, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
 MOST_WORKERS = 1_000
-MODEL = "mnist-mlp"  # the registered model that promote, predict and playground mean by default
+MODEL = "mnist-mlp"  # the registered model that predict and playground mean by default
 CHAMPION = f"models:/{MODEL}@champion"
 
 

@@ -23,7 +23,8 @@ OPTIONS = (
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
     option("seeds", "6", "How many fresh seeds to train each configuration with.", Whole(MOST_SEEDS, auto=6)),
-    option("name", options.MODEL, "The registered model that gets a new champion."),
+    option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
+           f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
     options.WORKERS,
     options.storage(),
     option("force", "false", "true: promote the winner even if it does not beat the champion, even if there are no "
@@ -40,7 +41,7 @@ def main(
     data: str | None,
     top: int,
     seeds: int,
-    name: str,
+    name: str | None,
     workers: int,
     storage: str,
     force: bool,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # imports TensorFlow
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 SYNTHETIC = "synthetic"  # in place of a picture file: asks for drawings of digits
 LARGE, SMALL = 320, 56  # pixels a side of the stored original: of a single picture, of one among many
+MOST_OTHERS = 3  # champions that an error names
 NEIGHBOURS = 8  # how many training images an explanation shows
 
 
@@ -39,7 +40,9 @@ def find_version(client: store.MlflowClient, uri: str) -> Version | None:
     if alias == registry.CHAMPION:
         if version := registry.champion(client, name):
             return version
-        hint = "Crown one: mlflow run . -e promote; or name a trial: -P model=RUN_ID."
+        others = [f"-P model=models:/{other}@{registry.CHAMPION}" for other in registry.champions(client)]
+        others_too = f"Ask another one: {' or '.join(others[:MOST_OTHERS])}; or crown" if others else "Crown"
+        hint = f"{others_too} one: mlflow run . -e promote; or name a trial: -P model=RUN_ID."
         raise TrackingError(f"{name} has no champion", where=uri, hint=hint)
     try:
         there = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)

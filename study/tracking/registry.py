@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from study.base.errors import TrackingError, first_line
 from study.tracking.limits import MODEL_DESCRIPTION, shortened
+from study.tracking.store import said_clearly
 
 CHAMPION, PREVIOUS = "champion", "previous"
 USUAL = "Crowned by `mlflow run . -e promote`."
@@ -33,6 +34,12 @@ def champion(client: MlflowClient, name: str) -> Version | None:
             return None
         raise TrackingError(first_line(failure), where=name) from failure
     return Version(name, str(found.version), found.run_id or "", dict(found.tags))
+
+
+def champions(client: MlflowClient) -> list[str]:
+    """Return the names of the registered models that have a champion."""
+    with said_clearly("registry"):
+        return sorted(model.name for model in client.search_registered_models() if CHAMPION in model.aliases)
 
 
 def make_model(client: MlflowClient, name: str, description: str = USUAL) -> None:

@@ -134,10 +134,14 @@ def _facts(
 
 def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> dict[str, str]:
     own = {f"config.{name}": text for name, text in winner.config.as_text().items() if name in HYPERPARAMETERS}
-    return own | {"data_sha256": dataset.sha256, "dataset": dataset.name, "trial": decision.run_id}
+    data = {"data_sha256": dataset.sha256, tags.DATASET: dataset.name, tags.DATASET_TITLE: dataset.title}
+    if dataset.substitute_for:
+        data[tags.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
+    return own | data | {"trial": decision.run_id}
 
 
 def _model_description(dataset: Dataset) -> str:
+    # The mark of a substitute stays with the model, as its title does with each version.
     return f"Reads images such as those of {plain(dataset.title)}; crowned by `mlflow run . -e promote`."
 
 

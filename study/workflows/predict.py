@@ -52,7 +52,8 @@ class Question:
         """The facts about the network that the page shows."""
         if self.version is None:
             return [("model", self.model)]
-        trained_on = self.version.tags.get("dataset", "not recorded")
+        recorded = self.version.tags
+        trained_on = recorded.get(tags.DATASET_TITLE) or recorded.get(tags.DATASET, "not recorded")
         return [("model", self.model), ("version", self.version.number), ("trained on", trained_on)]
 
     def load_data(self, data: str | None, indices: Sequence[int]) -> Dataset:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
@@ -15,11 +15,14 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.inference.preprocessing import SIDE
 from study.tracking import records, registry, store, tags
+from study.tracking.limits import MODEL_NAME
 from study.tracking.registry import Version
 from study.training.config import TrialConfig
 from study.workflows import crowning
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
+
+FORBIDDEN = r"[/:@]"  # in a registered model's name
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,15 @@ class Promotion:
     rows: list[tuple[str, str]]
 
 
-def prepare(*, name: str, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
+def prepare(*, name: str | None, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
-    `source` is a study's run (None: the whole experiment), `query` an MLflow filter, `spec` a dataset (None: the one
-    that the trials used). Raises PromotionError, TrackingError, DataError.
+    `name` is the registered model (None: it is named after the data), `source` a study's run (None: the whole
+    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used). Raises PromotionError,
+    TrackingError, DataError.
     """
-    if not re.fullmatch(r"[^/:@\s][^/:@]*", name):
-        raise ConfigError(f"name cannot be {shown(name)}", expected="a name without / : @, such as mnist-mlp")
+    if name is not None:
+        _check_name(name)
     client = store.connect()
     trials = [
         trial for trial in records.find_trials(client, source, query) if trial.tags.get(tags.TASK) != selection.TASK
@@ -88,6 +92,10 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
             "a champion of these data could not be served", where=dataset.spec, expected=f"images of {SIDE}×{SIDE}",
             got="{}×{}".format(*dataset.image_shape), hint="If there are trials on others, name the data: -P data=….",
         )  # fmt: skip
+    if spec is None:  # and so nobody has asked for the substitute by its name
+        marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)
+        dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
+    name = name or usual_name(dataset)
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
@@ -113,6 +121,17 @@ def prepare(*, name: str, source: str | None, query: str | None, spec: str | Non
         mark=selection.fingerprint(*decisive, seeds),
         mark_of_seeds=mark_of_seeds,
     )
+
+
+def usual_name(dataset: Dataset) -> str:
+    """Return the name of the registered model for these data: ``mnist-mlp``, ``digits-mlp``."""
+    return f"{re.sub(FORBIDDEN, '-', dataset.name)[: MODEL_NAME - 4]}-mlp"
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > MODEL_NAME or re.search(FORBIDDEN, name):
+        expected = f"a name of at most {MODEL_NAME} characters without / : @, such as mnist-mlp"
+        raise ConfigError(f"name cannot be {shown(name)}", expected=expected)
 
 
 def done_before(race: Race) -> str | None:

@@ -19,6 +19,7 @@ def test_the_first_is_champion_and_the_next_makes_it_previous(client):
     assert registry.champion(client, "digits") is None
     first = registry.crown(client, "digits", source, run_id, "the first", {"config.l2": "0.1"})
     assert registry.champion(client, "digits") == first
+    assert registry.champions(client) == ["digits"]
     assert (first.number, first.run_id, first.tags) == ("1", run_id, {"config.l2": "0.1"})
     second = registry.crown(client, "digits", source, run_id, "the second", {})
     assert registry.champion(client, "digits").number == second.number == "2"
@@ -29,3 +30,4 @@ def test_the_first_is_champion_and_the_next_makes_it_previous(client):
 def test_a_model_without_a_champion_has_none(client):
     client.create_registered_model("nobody")
     assert registry.champion(client, "nobody") is None
+    assert "nobody" not in registry.champions(client)

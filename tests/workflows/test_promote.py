@@ -144,7 +144,7 @@ def test_a_champion_that_is_not_beaten_stays_unless_forced(story):
     assert (story.forced.version.number, story.previous) == ("2", "1")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", " "])
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", " ", "x" * 257])
 def test_a_name_that_the_registry_refuses_is_refused_before_the_race(name):
     with pytest.raises(ConfigError, match="name cannot be"):
         promote.prepare(name=name, source=None, query=None, spec=None, top=1, seeds=1)

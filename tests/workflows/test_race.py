@@ -10,6 +10,7 @@ import pytest
 from factories import written
 from factories.written import Trial
 
+from study.analysis.selection import Decision
 from study.base.errors import DataError, Interrupted, StudyError
 from study.data.dataset import Split
 from study.inference import novelty
@@ -145,3 +146,28 @@ def test_images_that_cannot_be_served_are_refused_at_once(own_digits, monkeypatc
     monkeypatch.setattr(promote, "load_dataset", lambda *given: replace(own_digits, train=small))
     with pytest.raises(StudyError, match="could not be served; expected images of 28×28, got {}×{}".format(*shape)):
         prepare()
+
+
+MARK = "MNIST, which could not be fetched"
+
+
+def test_a_substitute_stays_one(own_digits, digits, monkeypatch):
+    write(own_digits, found(0.9, 1), dataset_substitute_for=MARK)
+    write(own_digits, found(0.8, 2))
+    race = prepare(name=None)
+    assert race.name == "digits-mlp"
+    assert race.dataset.title == "digits (a substitute for MNIST)" and race.dataset.substitute_for == MARK
+    assert prepare(name="mnist-mlp").dataset.substitute_for == MARK
+    assert prepare(spec="digits").dataset.substitute_for is None  # they were asked for
+    decision = Decision(race.entrants[0].name, None, None, race.entrants[0].accuracy, "id", None)
+    marks = crowning._version_tags(race.entrants[0], decision, race.dataset)
+    assert marks["dataset_title"] == race.dataset.title and marks["dataset_substitute_for"] == MARK
+    assert race.dataset.title in crowning._model_description(race.dataset)
+
+
+@pytest.mark.parametrize(
+    "data, name", [("mnist", "mnist-mlp"), ("a/b:c@d e", "a-b-c-d e-mlp"), ("x" * 255, "x" * 252 + "-mlp")]
+)
+def test_a_model_is_named_after_its_data(digits, data, name):
+    assert promote.usual_name(replace(digits, name=data)) == name
+    promote._check_name(name)
