@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from study.base.errors import TrackingError, first_line
 from study.base.paths import sqlite_file
+from study.base.private import private_folder
 
 FAULTS = (MlflowException,)  # MLflow raises these if the store cannot be written
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
@@ -45,7 +46,7 @@ def _alone(uri: str) -> AbstractContextManager:
     if not uri.startswith("sqlite:///"):
         return nullcontext()
     mark = hashlib.sha256(str(sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"keras-study-{os.getuid()}-{mark}.lock"))
+    return FileLock(private_folder() / f"{mark}.lock")
 
 
 def tracking_uri() -> str:

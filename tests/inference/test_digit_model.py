@@ -31,6 +31,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from study.base.backend import keras
+from study.base.packages import pinned
 from study.inference import novelty, preprocessing
 from study.inference.serving import admission, log_model
 from study.inference.serving.digit_model import MOST_ITEMS
@@ -273,8 +274,9 @@ def test_model_records_its_run_its_code_and_exact_versions(uri, store):
     metadata = yaml.safe_load((folder / "MLmodel").read_text())
     client = connect()
     assert client.get_run(metadata["run_id"]).outputs.model_outputs[0].model_id == metadata["model_id"]
-    names = [line.split("==")[0] for line in (folder / "requirements.txt").read_text().splitlines()]
-    assert names == ["mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl"]
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    assert [line.split("==")[0] for line in lines[: len(log_model.REQUIREMENTS)]] == list(log_model.REQUIREMENTS)
+    assert lines == list(pinned(*log_model.REQUIREMENTS)) and len(lines) > 80
     code = folder / "code" / "study"
     assert {str(path.relative_to(code)) for path in code.rglob("*.py")} == set(log_model.MODULES)
     assert not list(folder.rglob("*.pkl"))

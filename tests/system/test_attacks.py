@@ -1,5 +1,6 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
+<<<<<<< HEAD
 import base64
 import json
 import math
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from study.inference.serving.digit_model import DigitModel
 
 BLACK = [[0] * 28] * 28
+=======
+import os
+
+from study.tracking import store
+>>>>>>> 52d6dca (Locks in a private folder; the served model pins all that it needs)
 
 # --- requests to the served model and the playground ------------------------------------------------
 
@@ -208,6 +214,17 @@ def test_a_page_of_another_site_cannot_make_the_playground_work(page):
 
 
 # --- artifacts and the MLflow store -----------------------------------------------------------------
+
+
+def test_a_link_in_the_shared_temporary_folder_leads_no_lock_elsewhere(tmp_path, monkeypatch):
+    shared, victim = tmp_path / "tmp", tmp_path / "victim"
+    shared.mkdir()
+    victim.mkdir(mode=0o700)
+    (shared / f"keras-study-{os.getuid()}").symlink_to(victim)  # the name can be foreseen
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(shared))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with store._alone(f"sqlite:///{tmp_path}/mlflow.db"):
+        assert not list(victim.iterdir())
 
 
 # --- files that a person names ----------------------------------------------------------------------

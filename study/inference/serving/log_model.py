@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
+from study.base.packages import pinned
+
 STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
@@ -23,6 +24,7 @@ MODULES = (
     "inference/picture_headers.py", "inference/preprocessing.py", "inference/novelty.py",
     "inference/serving/__init__.py", "inference/serving/admission.py",
 )  # fmt: skip
+# What the served model imports; all that these need is pinned too, so that a server answers the same in a year.
 REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
 
 
@@ -76,5 +78,5 @@ def _parts(keras_file: Path, reference: bytes) -> Iterator[dict[str, Any]]:
                 "code_paths": [str(code)],
                 "model_config": {"seen": True},
                 "signature": signature,
-                "pip_requirements": [f"{name}=={version(name)}" for name in REQUIREMENTS],
+                "pip_requirements": list(pinned(*REQUIREMENTS)),
             }
