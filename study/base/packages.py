@@ -17,7 +17,7 @@ def pinned(*names: str) -> tuple[str, ...]:
     return tuple(found[canonicalize_name(name)] for name in (*names, *needed))
 
 
-def _pin(name: str, extras: frozenset[str], found: dict[str, str], seen: set) -> None:
+def _pin(name: str, extras: frozenset[str], found: dict[str, str], seen: set[tuple[str, frozenset[str]]]) -> None:
     key = canonicalize_name(name)
     if (key, extras) in seen:
         return

@@ -1,11 +1,20 @@
 """Which process writes a run or trains a trial, and whether it is still alive."""
 
 import contextlib
+import json
 import os
+import re
 import socket
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
+
+from study.base.private import private_folder
+
+RUN_VARIABLE = "MLFLOW_RUN_ID"  # `mlflow run` sets it for its program
+DAYS_OF_A_CLAIM = 30
 
 
 def this_process() -> dict[str, str]:
@@ -52,6 +61,53 @@ class ParentWatch:
         """Raise KeyboardInterrupt where the parent has ended."""
         if os.getppid() != self._parent:
             raise KeyboardInterrupt
+
+
+# --- claims -----------------------------------------------------------------------------------------
+
+
+def claim_run() -> None:
+    """Note on this machine that this process writes the run that `mlflow run` made for it, if any.
+
+    It takes seconds until MLflow is imported and the run itself says so, and a program may be killed before.
+    """
+    with contextlib.suppress(Exception):  # without a claim the run is only known as lost later
+        if run_id := os.environ.get(RUN_VARIABLE):
+            path = _claim(run_id)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            for old in path.parent.iterdir():
+                if time.time() - old.stat().st_mtime > DAYS_OF_A_CLAIM * 86_400:
+                    old.unlink()
+            path.write_text(json.dumps(this_process()))
+
+
+def claimant(run_id: str) -> dict[str, str] | None:
+    """Return the process on this machine that has claimed a run, identified as by `this_process`, or None."""
+    with contextlib.suppress(Exception):
+        return dict(json.loads(_claim(run_id).read_text()))
+    return None
+
+
+def may_begin(run_id: str, made: float) -> bool:
+    """Return whether a process on this machine may still begin a run that `mlflow run` made (in seconds since 1970).
+
+    Such a process has the run's ID in its environment, or is an `mlflow run` that is making an environment first.
+    """
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            starts_runs = "run" in words and "mlflow" in map(os.path.basename, words)
+            if starts_runs and process.create_time() <= made + 1:
+                return True
+            if process.environ().get(RUN_VARIABLE) == run_id:
+                return True
+    return False
+
+
+def _claim(run_id: str) -> Path:
+    if not re.fullmatch(r"\w+", run_id):
+        raise ValueError(run_id)
+    return private_folder() / "claims" / run_id
 
 
 def _machine() -> str:

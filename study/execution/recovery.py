@@ -10,6 +10,7 @@
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
 | any process with an open run | the next command on that machine | its start | the run ends KILLED |
+| `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 
@@ -17,11 +18,13 @@ A trial that fails through its own fault (it diverges, or its code raises) is ne
 """
 
 import contextlib
+import time
 from datetime import datetime, timedelta
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.base import processes
 from study.base.processes import is_gone
 from study.execution import optuna_internals
 from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, slot_of, tries_before, tries_counted
@@ -29,6 +32,7 @@ from study.execution.storage import GRACE_SECONDS
 from study.tracking import records, runs, store, tags
 
 RETRIES = 2  # of a trial whose workers died
+NEVER_BEGUN_SECONDS = 600  # after which nobody begins a run that `mlflow run` has made
 LOOK_SECONDS = 5  # between two looks for workers that have ended
 
 # --- trials -----------------------------------------------------------------------------------------
@@ -100,15 +104,26 @@ def _is_long_ago(moment: datetime | None) -> bool:
 def end_lost_runs(client: store.MlflowClient) -> list[str]:
     """End, as KILLED, the runs whose processes on this machine died without ending them; return the runs' names.
 
-    Runs of other machines are left alone: this process cannot tell whether theirs are alive.
+    Runs of other machines are left alone: this process cannot tell whether theirs are alive. A run that `mlflow run`
+    made says nothing of its process at first; then what its program has noted on this machine counts.
     """
     ended = []
     for record in records.find_running(client):
-        if is_gone(record.tags):
+        if _is_lost(record):
             with contextlib.suppress(Exception):  # another program may be ending the same run
                 runs.Run(client, record.run_id).end("KILLED", "its process ended without a word")
                 ended.append(record.name)
     return ended
+
+
+def _is_lost(record: records.RunRecord) -> bool:
+    if "process_started" in record.tags:
+        return is_gone(record.tags)
+    if owner := processes.claimant(record.run_id):
+        return is_gone(owner)
+    old = time.time() - record.started > NEVER_BEGUN_SECONDS
+    own = record.run_id == runs.begun_run()
+    return old and not own and runs.is_made_here(record) and not processes.may_begin(record.run_id, record.started)
 
 
 def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna.Study) -> None:

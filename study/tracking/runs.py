@@ -22,18 +22,22 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
+    MLFLOW_PROJECT_ENTRY_POINT,
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
     MLFLOW_USER,
 )
 
+from study.base.paths import SQLITE
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import limits
 from study.tracking import tags as names
+from study.tracking.records import RunRecord
 from study.tracking.store import active_experiment, connect, said_clearly
 
+PROJECT = Path(__file__).resolve().parents[2]
 SECONDS_BETWEEN_WRITES = 1.0
 MOST_OF_A_REASON = 1_000  # characters
 
@@ -139,6 +143,18 @@ class Run:
 def begun_run() -> str | None:
     """Return the ID of the run that `mlflow run` made for this process, or None."""
     return os.environ.get("MLFLOW_RUN_ID") or None
+
+
+def is_made_here(record: RunRecord) -> bool:
+    """Return whether this person's `mlflow run` of this very project made a run, which no program has begun to write.
+
+    Only in a SQLite store, because a server has runs of several machines, and such a run does not say of which.
+    """
+    marks = record.tags
+    by_project = MLFLOW_PROJECT_ENTRY_POINT in marks and marks.get(MLFLOW_USER) == _user()
+    this_project = Path(marks.get(MLFLOW_SOURCE_NAME, "")).absolute() == PROJECT
+    begun = "process_started" in marks or names.KIND in marks
+    return mlflow.get_tracking_uri().startswith(SQLITE) and by_project and this_project and not begun
 
 
 def open_study_run(client: MlflowClient, name: str) -> Run:

@@ -1,14 +1,21 @@
+import getpass
 import json
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
+from conftest import ROOT
 
 from study.base import processes
 from study.execution import recovery
-from study.tracking import store
+from study.tracking import records, runs
 from study.tracking.runs import open_study_run
+from study.tracking.store import connect
+
+ME = processes.this_process()
 
 
 def test_this_process_lives():
@@ -20,6 +27,7 @@ def test_a_process_that_has_ended_is_gone():
     told = subprocess.check_output(
         [sys.executable, "-c", "import json; from study.base.processes import *; print(json.dumps(this_process()))"],
         text=True,
+        cwd=ROOT,
     )
     assert processes.is_gone(json.loads(told))
 
@@ -33,8 +41,85 @@ def test_a_process_is_told_from_others(change, gone):
     assert processes.is_gone(processes.this_process() | change) == gone
 
 
-def test_runs_of_lost_processes_are_ended_and_others_left_alone(new_store):
-    client = store.connect()
+@pytest.fixture
+def in_project(monkeypatch, tmp_path):
+    """A private folder of the test's own, in which `mlflow run` has made the run abc."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
+    return tmp_path
+
+
+def test_a_claim_is_there_for_others_to_read_and_old_ones_go(in_project):
+    assert processes.claimant("abc") is None
+    processes.claim_run()
+    assert processes.claimant("abc") == processes.this_process()
+    (claim,) = in_project.rglob("abc")
+    os.utime(claim.rename(claim.with_name("old")), (0, 0))
+    processes.claim_run()
+    assert [path.name for path in claim.parent.iterdir()] == ["abc"]
+
+
+def test_no_claim_leaves_its_folder(in_project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "../../abc")
+    processes.claim_run()
+    assert processes.claimant("../../abc") is None and not list(in_project.rglob("abc"))
+
+
+def test_a_program_claims_its_run_before_it_imports_mlflow(in_project):
+    words = "import sys; sys.argv[0] = '-m'; import entrypoints; sys.exit('mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True, cwd=ROOT, env=os.environ | {"TMPDIR": str(in_project)})
+    assert processes.is_gone(processes.claimant("abc"))
+
+
+def test_who_may_begin_a_run_is_left_to_do_so(monkeypatch):
+    waits = [sys.executable, "-c", "input()"]
+    assert not processes.may_begin("abc", 0.0)
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, env=os.environ | {"MLFLOW_RUN_ID": "abc"}):
+        assert processes.may_begin("abc", 0.0) and not processes.may_begin("other", 0.0)
+    with subprocess.Popen([*waits, "/usr/bin/mlflow", "run", "."], stdin=subprocess.PIPE) as program:
+        monkeypatch.setattr(psutil, "process_iter", lambda: [psutil.Process(program.pid)])  # others may be at work here
+        made = psutil.Process(program.pid).create_time()
+        assert processes.may_begin("abc", made + 5) and not processes.may_begin("abc", made - 5)
+
+
+def test_runs_of_mlflow_run_that_nobody_began_are_ended(store, in_project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    monkeypatch.setattr(processes, "may_begin", lambda run_id, made: run_id == made_runs["alive"])
+    client, now = connect(), int(1000 * time.time())
+    made = {"mlflow.project.entryPoint": "ablation", "mlflow.source.name": str(ROOT), "mlflow.user": getpass.getuser()}
+    told = {
+        "lost": made,
+        "alive": made,
+        "young": made,
+        "claimed": made,
+        "of another project": made | {"mlflow.source.name": "/elsewhere"},
+        "of another person": made | {"mlflow.user": "somebody"},
+        "of a script": {},
+    }
+    made_runs = {
+        name: client.create_run("0", now if name == "young" else now - 700_000, tags, run_name=name).info.run_id
+        for name, tags in told.items()
+    }
+    monkeypatch.setenv("MLFLOW_RUN_ID", made_runs["claimed"])
+    processes.claim_run()
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert recovery.end_lost_runs(client) == ["lost"]
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: "http://server")  # which has runs of other machines as well
+    assert not any(map(runs.is_made_here, records.find_running(client)))
+    for run_id in made_runs.values():
+        client.set_terminated(run_id)
+
+
+def test_a_claim_whose_process_has_died_ends_the_run(store, in_project, monkeypatch):
+    run = connect().create_run("0", run_name="mine")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    monkeypatch.setattr(processes, "this_process", lambda: ME | {"process_started": "1.00"})
+    processes.claim_run()
+    assert recovery.end_lost_runs(connect()) == ["mine"]
+
+
+def test_runs_of_lost_processes_are_ended_and_others_left_alone(store):
+    client = connect()
     me = processes.this_process()
     told = {
         "mine": me,
@@ -42,10 +127,10 @@ def test_runs_of_lost_processes_are_ended_and_others_left_alone(new_store):
         "elsewhere": me | {"machine": "elsewhere", "process_started": "1.00"},
         "untold": {},
     }
-    runs = {}
+    there = {}
     for name, tags in told.items():
-        runs[name] = open_study_run(client, name)
-        runs[name].set_tags(tags)
+        there[name] = open_study_run(client, name)
+        there[name].set_tags(tags)
     assert recovery.end_lost_runs(client) == ["lost"]
-    states = {name: client.get_run(run.run_id).info.status for name, run in runs.items()}
+    states = {name: client.get_run(run.run_id).info.status for name, run in there.items()}
     assert states == {"mine": "RUNNING", "lost": "KILLED", "elsewhere": "RUNNING", "untold": "RUNNING"}
