@@ -1,9 +1,11 @@
+import contextlib
 import getpass
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -71,14 +73,25 @@ def test_a_program_claims_its_run_before_it_imports_mlflow(in_project):
     assert processes.is_gone(processes.claimant("abc"))
 
 
+@contextlib.contextmanager
+def waiting(*words: str, **environment: str) -> Iterator[psutil.Process]:
+    """A process with these words on its command line; it has begun when the block does, and ends with it."""
+    command = [sys.executable, "-c", "print(flush=True); input()", *words]
+    program = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | environment
+    )
+    with program:
+        assert program.stdout and program.stdout.readline()
+        yield psutil.Process(program.pid)
+
+
 def test_who_may_begin_a_run_is_left_to_do_so(monkeypatch):
-    waits = [sys.executable, "-c", "input()"]
-    assert not processes.may_begin("abc", 0.0)
-    with subprocess.Popen(waits, stdin=subprocess.PIPE, env=os.environ | {"MLFLOW_RUN_ID": "abc"}):
+    with waiting(MLFLOW_RUN_ID="abc") as program:
+        monkeypatch.setattr(psutil, "process_iter", lambda: [program])  # others may be at work on this machine
         assert processes.may_begin("abc", 0.0) and not processes.may_begin("other", 0.0)
-    with subprocess.Popen([*waits, "/usr/bin/mlflow", "run", "."], stdin=subprocess.PIPE) as program:
-        monkeypatch.setattr(psutil, "process_iter", lambda: [psutil.Process(program.pid)])  # others may be at work here
-        made = psutil.Process(program.pid).create_time()
+    assert not processes.may_begin("abc", 0.0)
+    with waiting("/usr/bin/mlflow", "run", ".") as program:
+        made = program.create_time()
         assert processes.may_begin("abc", made + 5) and not processes.may_begin("abc", made - 5)
 
 
