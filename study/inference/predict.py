@@ -12,7 +12,7 @@ from study.analysis.explanations import Explanation, Reading
 from study.base.errors import ConfigError, DataError, TrackingError, first_line
 from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty, preprocessing, synthetic_digits
-from study.tracking import records, registry, store
+from study.tracking import records, registry, store, tags
 from study.tracking.registry import Version
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -60,13 +60,13 @@ def load_data(client: store.MlflowClient, uri: str, version: Version | None, spe
     if spec:
         return load_dataset(spec)
     if version:
-        run_id = version.tags.get("trial", version.run_id)
+        run_id = version.tags.get(tags.VERSION_TRIAL, version.run_id)
     else:
         run_id = uri if ":/" not in uri else uri.partition("runs:/")[2].partition("/")[0]
     record = records.read_run(client, run_id) if run_id else None
-    params, tags = (record.params, record.tags) if record else ({}, {})
+    params, marks = (record.params, record.tags) if record else ({}, {})
     dataset = load_dataset(params.get("data", "auto"), params.get("validation", "auto"))
-    wanted = (version.tags.get("data_sha256") if version else None) or tags.get("dataset_sha256")
+    wanted = (version.tags.get(tags.VERSION_DATA_SHA256) if version else None) or marks.get(tags.DATASET_SHA256)
     if wanted and dataset.sha256 != wanted:
         raise DataError(
             "not the data that the model was trained on", where=dataset.spec, expected=f"SHA-256 {wanted[:12]}…",

@@ -48,6 +48,12 @@ PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's finge
 MODEL_VERSION = "model_version"
 TEST_OPENED = "test_opened"  # on a promotion and its model's version: how often the test set has been opened with this
 
+# --- tags: of a registered version, beside those of its data ------------------------------------------
+
+VERSION_CONFIG = "config."  # begins the name of each of its hyperparameters
+VERSION_DATA_SHA256 = "data_sha256"
+VERSION_TRIAL = "trial"  # the ID of the run that trained it
+
 # --- metrics ------------------------------------------------------------------------------------------
 
 MODEL_VAL_ACCURACY = "model_val_accuracy"  # of the weights that a trial kept; verdicts rest on it

@@ -133,11 +133,15 @@ def _facts(
 
 
 def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> dict[str, str]:
-    own = {f"config.{name}": text for name, text in winner.config.as_text().items() if name in HYPERPARAMETERS}
-    data = {"data_sha256": dataset.sha256, tags.DATASET: dataset.name, tags.DATASET_TITLE: dataset.title}
+    own = {
+        f"{tags.VERSION_CONFIG}{name}": text
+        for name, text in winner.config.as_text().items()
+        if name in HYPERPARAMETERS
+    }
+    data = {tags.VERSION_DATA_SHA256: dataset.sha256, tags.DATASET: dataset.name, tags.DATASET_TITLE: dataset.title}
     if dataset.substitute_for:
         data[tags.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
-    return own | data | {"trial": decision.run_id}
+    return own | data | {tags.VERSION_TRIAL: decision.run_id}
 
 
 def _model_description(dataset: Dataset) -> str:

@@ -98,7 +98,7 @@ def prepare(*, name: str | None, source: str | None, query: str | None, spec: st
     name = name or usual_name(dataset)
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
-    if incumbent and incumbent.tags.get("data_sha256") == dataset.sha256:
+    if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256:
         defending = TrialConfig.parse(_settings(incumbent))
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
@@ -207,5 +207,5 @@ def _why_not(race: Race, decision: Decision) -> str | None:
 
 
 def _settings(version: Version) -> dict[str, str]:
-    prefix = "config."
+    prefix = tags.VERSION_CONFIG
     return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
