@@ -1,9 +1,9 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
-<<<<<<< HEAD
 import base64
 import json
 import math
+import os
 import re
 import threading
 import time
@@ -23,16 +23,12 @@ from mlflow.exceptions import MlflowException
 from study.inference import novelty, preprocessing
 from study.inference.playground import app
 from study.inference.serving import admission
+from study.tracking import store
 
 if TYPE_CHECKING:
     from study.inference.serving.digit_model import DigitModel
 
 BLACK = [[0] * 28] * 28
-=======
-import os
-
-from study.tracking import store
->>>>>>> 52d6dca (Locks in a private folder; the served model pins all that it needs)
 
 # --- requests to the served model and the playground ------------------------------------------------
 
