@@ -97,7 +97,7 @@ def _picture(studies: list) -> str:
         (_label(study.ablation.task, one.arm), one.effect, ablation_report.TINTS[one.kind])
         for study in studies
         for one in study.verdicts
-        if one.kind != verdicts.Kind.UNTESTED
+        if one.effect and one.kind != verdicts.Kind.UNTESTED
     ]
     title = (
         "What each arm changes against its task's baseline: green helps, orange hurts, blue no effect, grey undecided"

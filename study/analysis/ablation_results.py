@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from study.analysis.prediction_flips import Ledger, ledger
 from study.analysis.statistics import Estimate, estimate, interaction, main_effect
-from study.analysis.verdicts import Verdict, judge
+from study.analysis.verdicts import Loss, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
 from study.tracking import records, store, tags
@@ -19,6 +19,7 @@ from study.tracking.records import RunRecord
 from study.training.config import value_text
 
 COMPARE = ("baseline", "pairs")
+THIS_ARM, BASELINE, OTHER_ARM = "this arm", "the baseline", "the other arm"  # the sides of a comparison
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,39 @@ class AblationResults:
         }
         return dict(sorted(by_seed.items()))
 
+    def lost(self, arm: str) -> dict[int, str]:
+        """Return the arm's seeds that were lost, each with how: ``diverged`` or ``failed``.
+
+        A seed whose last try was killed, or is still running, is missing, not lost.
+        """
+        finished = self.finished(arm)
+        last = {int(trial.tags[tags.SEED]): trial for trial in self.trials if trial.tags[tags.ARM] == arm}
+        return {
+            seed: tags.DIVERGED if trial.tags.get(tags.STATE) == tags.DIVERGED else "failed"
+            for seed, trial in sorted(last.items())
+            if seed not in finished and trial.status == "FAILED"
+        }
+
+    def losses(self, arm: str, against: str) -> list[Loss]:
+        """Return what each side of a comparison lost of the seeds that the other side finished."""
+        other_side = OTHER_ARM if self.pairs else BASELINE
+        sides = ((THIS_ARM, arm, against), (other_side, against, arm))
+        found = (self._loss(side, one, self.finished(other).keys()) for side, one, other in sides)
+        return [loss for loss in found if loss]
+
+    @cached_property
+    def unstable(self) -> dict[str, Loss]:
+        """The arms that lost seeds which another arm finished: what is known of them is that of the other seeds."""
+        finished = set().union(*(self.finished(arm.name) for arm in self.ablation.arms))
+        found = {arm.name: self._loss(THIS_ARM, arm.name, finished) for arm in self.ablation.arms}
+        return {arm: loss for arm, loss in found.items() if loss}
+
+    def _loss(self, side: str, arm: str, wanted: Set[int]) -> Loss | None:
+        """Return what an arm lost of the wanted seeds; None if nothing."""
+        how = {seed: how for seed, how in self.lost(arm).items() if seed in wanted}
+        seeds = len(how) + len(self.finished(arm).keys() & wanted)
+        return Loss(side, len(how), seeds, " or ".join(sorted(set(how.values())))) if how else None
+
     def values(self, measure: Measure, arm: str) -> dict[int, float]:
         """Return a measure of the arm's completed trials, by seed; trials without it are left out."""
         return {
@@ -95,6 +129,11 @@ class AblationResults:
         """Return by how much a measure of `arm` exceeds that of `against`, for each seed that both have: (n,)."""
         one, other = self.values(measure, arm), self.values(measure, against)
         return np.array([one[seed] - other[seed] for seed in one if seed in other])
+
+    def difference(self, measure: Measure, arm: str, against: str) -> Estimate | None:
+        """Return the mean of these differences; None without any, or if one of the two lost seeds."""
+        differences = self.differences(measure, arm, against)
+        return estimate(differences) if len(differences) and not self.losses(arm, against) else None
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -118,15 +157,21 @@ class AblationResults:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """The verdict on every comparison, by the validation accuracy of the models that were kept."""
-        return judge({pair: self.differences(DECIDES, *pair) for pair in self.comparisons})
+        pairs = self.comparisons
+        return judge(
+            {pair: self.differences(DECIDES, *pair) for pair in pairs}, {pair: self.losses(*pair) for pair in pairs}
+        )
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """Main effects and interactions of a grid over several fields, over the seeds that every arm has."""
+        """Main effects and interactions of a grid over several fields, over the seeds that every arm has.
+
+        There are none if an arm is unstable: every effect is a mean over all arms.
+        """
         factors = self.ablation.factors
         by_arm = [self.values(DECIDES, arm.name) for arm in self.ablation.arms]
         seeds = sorted(set.intersection(*map(set, by_arm)))
-        if len(factors) < 2 or not seeds:
+        if len(factors) < 2 or not seeds or self.unstable:
             return []
         shape = (len(seeds), *map(len, factors.values()))
         values = np.array([[arm[seed] for arm in by_arm] for seed in seeds]).reshape(shape)
@@ -182,10 +227,14 @@ class AblationResults:
 
     @cached_property
     def ledger(self) -> Ledger | None:
-        """The prediction flips of the comparisons; None if the predictions or the labels are missing."""
+        """The prediction flips of the comparisons; None if the predictions or the labels are missing.
+
+        A comparison of which one arm lost seeds has none: the majority of the others is not the arm's.
+        """
         if not self.test_set or not self.predictions:
             return None
-        return ledger(self.predictions, self.test_set[0], self.comparisons)
+        stable = [pair for pair in self.comparisons if not self.losses(*pair)]
+        return ledger(self.predictions, self.test_set[0], stable)
 
 
 def padded(rows: list[list[float]]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from study.analysis.ablation_results import ACCURACY, MEASURES, AblationResults, Arm
 from study.analysis.search_results import SearchResults
 from study.analysis.statistics import Estimate, estimate
-from study.analysis.verdicts import Verdict
+from study.analysis.verdicts import Kind, Loss, Verdict
 from study.tracking import tags
 from study.tracking.arm_runs import ArmSummary
 from study.tracking.artifacts import ARM_CURVES
@@ -58,6 +58,8 @@ def _in_a_line(study: AblationResults) -> str:
     by_kind: dict[str, list[str]] = {}
     for verdict in study.verdicts:
         name = f"{verdict.arm} vs {verdict.against}" if study.pairs else verdict.arm
+        if verdict.kind == Kind.UNSTABLE:
+            name += f" ({verdict.about})"
         by_kind.setdefault(str(verdict.kind), []).append(name)
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())[:MOST_CHARACTERS]
 
@@ -86,17 +88,24 @@ def _summarize_arm(study: AblationResults, arm: Arm) -> ArmSummary:
         metrics=metrics,
         curves=_mean_curves(list(finished.values())),
         trials=[trial.run_id for trial in finished.values()],
-        verdict=BASELINE if is_reference else str(only.kind) if only else None,
-        description=_description(arm, about, is_reference),
+        verdict=BASELINE if is_reference else _told(only) if only else None,
+        description=_description(arm, about, is_reference, study.unstable.get(arm.name)),
         status="FAILED" if reason else "FINISHED",
         reason=reason or None,
     )
 
 
-def _description(arm: Arm, about: Sequence[Verdict], is_reference: bool) -> str:
+def _told(verdict: Verdict) -> str:
+    """Return a verdict's kind; whose seeds were lost is said as well, as that may be the baseline."""
+    return verdict.sentence if verdict.kind == Kind.UNSTABLE else str(verdict.kind)
+
+
+def _description(arm: Arm, about: Sequence[Verdict], is_reference: bool, loss: Loss | None) -> str:
     lines = [f"**{verdict.sentence}** (against {verdict.against})" for verdict in about]
     if is_reference:
         lines.append("**The baseline**, which the other arms are compared with.")
+    if loss:
+        lines.append(f"**Unstable**: {loss.words}. Its numbers are those of the seeds that finished.")
     seeds = "1 seed" if arm.trials == 1 else f"{arm.trials} seeds"
     lines.append(
         f"Curves are the mean over {seeds}; `_low` and `_high` are the ends of its 95 % interval (Student's t)."

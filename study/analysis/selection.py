@@ -9,6 +9,7 @@ import numpy as np
 
 from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
+from study.analysis.verdicts import Loss
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
 from study.tracking import tags
@@ -47,7 +48,7 @@ class Decision:
 
     `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
     entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
-    to the present champion's configuration, None if that did not run.
+    to the present champion's configuration, None if that did not run or has `champion_lost` seeds.
     """
 
     winner: str
@@ -56,6 +57,7 @@ class Decision:
     accuracy: Estimate
     run_id: str
     over_champion: Estimate | None
+    champion_lost: Loss | None = None
 
     @property
     def separated(self) -> bool:
@@ -171,12 +173,17 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
     """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
 
     An arm that lost seeds which others finished cannot win: its mean covers the survivors only. Raises
-    PromotionError if no arm has finished.
+    PromotionError if no arm has finished, or if none has finished all that others have.
     """
     most = max(arm.trials for arm in study.arms)
     if not most:
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
-    finished = [arm for arm in study.arms if arm.trials == most]
+    finished = [arm for arm in study.arms if arm.trials == most and arm.name not in study.unstable]
+    if not finished:
+        lost = ", ".join(f"{arm}: {loss.words}" for arm, loss in study.unstable.items())
+        raise PromotionError(
+            "every configuration lost seeds that another one finished", where=study.record.run_id, got=lost
+        )
     # Of equal means the first named wins, so that a race run again ends the same.
     ranked = sorted(finished, key=lambda arm: -_mean(arm.values[ACCURACY.metric]))
     winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
@@ -190,14 +197,14 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
         accuracy=accuracy,
         run_id=best.run_id,
         over_champion=_difference(study, winner, champion) if champion != winner else None,
+        champion_lost=study.unstable.get(champion) if champion else None,
     )
 
 
 def _difference(study: AblationResults, arm: str, against: str | None) -> Estimate | None:
     if against is None:
         return None
-    differences = study.differences(ACCURACY, arm, against)
-    return estimate(differences) if len(differences) else None
+    return study.difference(ACCURACY, arm, against)
 
 
 def _mean(accuracy: Estimate | None) -> float:

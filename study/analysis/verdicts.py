@@ -4,12 +4,13 @@ Differences are in percentage points of accuracy, so that more is better.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from study.analysis.formatting import count
 from study.analysis.statistics import LEVEL, Estimate, estimate, holm, least_values, sign_flip, values_for
 
 RESOLUTION = 0.1  # points; a smaller difference is below what 10,000 test images can tell (binomial error 0.14)
@@ -22,14 +23,34 @@ class Kind(StrEnum):
     HURTS = "hurts"
     NO_EFFECT = "no effect"
     UNDECIDED = "undecided"
+    UNSTABLE = "unstable"
     UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The seeds that one side of a comparison lost, of those that the other side finished.
+
+    `side` is that side in words, `seeds` how many of its trials have ended, `how` what became of the lost ones:
+    ``diverged`` or ``failed``.
+    """
+
+    side: str
+    lost: int
+    seeds: int
+    how: str
+
+    @property
+    def words(self) -> str:
+        """The loss in words: ``8 of 16 seeds diverged in this arm``."""
+        return f"{self.lost} of {count(self.seeds, 'seed')} {self.how} in {self.side}"
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What `arm` does against the arm `against`: the mean difference in points, its corrected p, and a sentence.
 
-    `effect` is None if the two have no seed in common; `p` is None if there was no test.
+    `effect` is None if the two have no seed in common, or if one lost seeds; `p` is None if there was no test.
     """
 
     arm: str
@@ -39,23 +60,43 @@ class Verdict:
     kind: Kind
     sentence: str
 
+    @property
+    def about(self) -> str:
+        """The sentence without the kind with which it begins."""
+        return self.sentence.removeprefix(f"{self.kind}: ")
 
-def judge(differences: Mapping[tuple[str, str], np.ndarray]) -> list[Verdict]:
+
+def judge(
+    differences: Mapping[tuple[str, str], np.ndarray], losses: Mapping[tuple[str, str], Sequence[Loss]] | None = None
+) -> list[Verdict]:
     """Return a verdict for each (arm, against) with its differences by seed (n,), in points.
 
-    An effect is claimed where the sign-flip test, corrected by Holm for the number of comparisons, has p ≤ 0.05 and
-    the 95 % interval excludes zero. Where so few seeds cannot have so small a p, no test is made.
+    Where one of the two has `losses`, the differences are those of the seeds that survived, and say nothing of the
+    arm: it is unstable, whatever they are. Otherwise an effect is claimed where the sign-flip test, corrected by Holm
+    for the number of comparisons, has p ≤ 0.05 and the 95 % interval excludes zero. Where so few seeds cannot have so
+    small a p, no test is made.
     """
-    comparisons = len(differences)
+    comparisons, losses = len(differences), losses or {}
     enough = least_values(comparisons) if comparisons else 0
-    tested = {pair: sign_flip(values) for pair, values in differences.items() if len(values) >= enough}
+    tested = {
+        pair: sign_flip(values)
+        for pair, values in differences.items()
+        if len(values) >= enough and not losses.get(pair)
+    }
     # The comparisons that could not be tested count too: they were wanted.
     corrected = holm([*tested.values(), *[1.0] * (comparisons - len(tested))])
     p_values = dict(zip(tested, corrected, strict=False))
     return [
-        _verdict(pair, np.asarray(values, dtype=np.float64), p_values.get(pair), comparisons)
+        _unstable(pair, lost)
+        if (lost := losses.get(pair))
+        else _verdict(pair, np.asarray(values, dtype=np.float64), p_values.get(pair), comparisons)
         for pair, values in differences.items()
     ]
+
+
+def _unstable(pair: tuple[str, str], losses: Sequence[Loss]) -> Verdict:
+    sentence = f"{Kind.UNSTABLE}: {', '.join(loss.words for loss in losses)}"
+    return Verdict(*pair, None, None, Kind.UNSTABLE, sentence)
 
 
 def _verdict(pair: tuple[str, str], values: np.ndarray, p: float | None, comparisons: int) -> Verdict:

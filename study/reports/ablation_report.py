@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
-from study.analysis.verdicts import RESOLUTION, Kind
+from study.analysis.verdicts import RESOLUTION, Kind, Verdict
 from study.design.ablation import Arm as ArmSettings
 from study.reports import ablation_tables, mlflow_runs, study_report
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import panels, style
-from study.reports.sections import predictions, registry
+from study.reports.sections import by_arm, predictions, registry
 from study.reports.table import Table
 from study.tracking import tags as names
 from study.tracking.artifacts import CURVES
@@ -18,11 +18,11 @@ from study.training.config import HYPERPARAMETERS, value_text
 
 TINTS = {
     Kind.HELPS: style.COLOURS[2], Kind.HURTS: style.COLOURS[1], Kind.NO_EFFECT: style.COLOURS[0],
-    Kind.UNDECIDED: "#8b949e", Kind.UNTESTED: "#8b949e",
+    Kind.UNDECIDED: "#8b949e", Kind.UNSTABLE: "#8b949e", Kind.UNTESTED: "#8b949e",
 }  # fmt: skip
 KINDS = {
     Kind.HELPS: "helps", Kind.HURTS: "hurts", Kind.NO_EFFECT: "no effect to speak of", Kind.UNDECIDED: "undecided",
-    Kind.UNTESTED: "not tested",
+    Kind.UNSTABLE: "unstable", Kind.UNTESTED: "not tested",
 }  # fmt: skip
 FEW = 4  # untested arms, up to which each is named
 
@@ -84,7 +84,7 @@ def in_short(study: AblationResults) -> str:
     for kind, words in KINDS.items():
         of_kind = [verdict for verdict in study.verdicts if verdict.kind == kind]
         arms = [verdict.arm + (f" against {verdict.against}" if study.pairs else "") for verdict in of_kind]
-        sizes = [f" ({ablation_tables.signed(verdict.effect)})" if verdict.effect else "" for verdict in of_kind]
+        sizes = [f" ({about})" if (about := _size(verdict)) else "" for verdict in of_kind]
         if kind == Kind.UNTESTED and len(of_kind) > FEW:
             parts.append(f"{words}: {len(of_kind)} arms")
         elif of_kind:
@@ -92,6 +92,13 @@ def in_short(study: AblationResults) -> str:
     unit = "n points of validation accuracy"
     start = f"I{unit}" if study.pairs else f"Against {plain(study.ablation.reference.name)}, i{unit}"
     return f"{start}: {'; '.join(parts)}."
+
+
+def _size(verdict: Verdict) -> str:
+    """Return a verdict's difference, or what was lost where there can be none."""
+    if verdict.kind == Kind.UNSTABLE:
+        return verdict.about
+    return ablation_tables.signed(verdict.effect) if verdict.effect else ""
 
 
 def _plan(document: Document, study: AblationResults) -> None:
@@ -127,6 +134,7 @@ def _arms(document: Document, study: AblationResults) -> None:
     document.heading("Arms")
     document.table(ablation_tables.arms_table(study.arms))
     document.text(ablation_tables.NOTE)
+    by_arm.tell_of_unstable(document, study)
 
 
 def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:
@@ -146,6 +154,8 @@ def _verdicts(document: Document, study: AblationResults, pictures: bool = True)
         document.heading("Main effects and interactions", 3)
         document.table(ablation_tables.effects_table(study))
         document.text(ablation_tables.EFFECT_NOTE)
+    elif len(study.ablation.factors) > 1 and study.unstable:
+        document.text("No main effects or interactions: they are means over all arms, of which some lost seeds.")
 
 
 def _curves(document: Document, study: AblationResults) -> None:

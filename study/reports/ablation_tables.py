@@ -17,14 +17,15 @@ VERDICT_NOTE = (
     "Differences of the validation accuracy, paired by seed: mean and 95 % interval (Student's t). p: exact sign-flip "
     "test (random flips above 20 seeds) with Holm's correction for the number of comparisons. An effect is claimed if "
     "p ≤ 0.05 and the interval excludes zero, no effect only if the half-width is at most "
-    f"{RESOLUTION} points. The seeds vary the initial weights, the order of the rows and dropout; the split and the "
-    "images stay the same."
+    f"{RESOLUTION} points. An arm that lost seeds which the other finished is unstable, whatever the rest show. The "
+    "seeds vary the initial weights, the order of the rows and dropout; the split and the images stay the same."
 )
 EFFECT_NOTE = (
     "A main effect is the change from the baseline's level, averaged over the other factors. An interaction is by how "
     "much one factor changes the other's effect. Means over the seeds with 95 % intervals, not tested."
 )
-MARKS = {Kind.HELPS: "▲", Kind.HURTS: "▼", Kind.NO_EFFECT: "≈", Kind.UNDECIDED: "?", Kind.UNTESTED: "·"}
+MARKS = {Kind.HELPS: "▲", Kind.HURTS: "▼", Kind.NO_EFFECT: "≈", Kind.UNDECIDED: "?", Kind.UNSTABLE: "↯",
+         Kind.UNTESTED: "·"}  # fmt: skip
 signed = partial(show, signed=True)
 
 
@@ -49,6 +50,14 @@ def _trials_text(numbers: tuple[int, int]) -> str:
 
 def _in_own_unit(scale: float, value: Estimate | None) -> tuple[object, object]:
     return (value.mean / scale, value.half_width / scale) if value else ("", "")
+
+
+def unstable_note(study: AblationResults) -> str | None:
+    """Return which arms lost seeds that another finished, and what that makes of their numbers; None if none did."""
+    if not study.unstable:
+        return None
+    lost = (f"{arm} ({loss.lost} of {loss.seeds} {loss.how})" for arm, loss in study.unstable.items())
+    return f"Lost seeds: {', '.join(lost)}. The numbers of such an arm are those of the seeds that finished."
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> Table:

@@ -201,6 +201,8 @@ def _why_not(race: Race, decision: Decision) -> str | None:
         return f"{who} was trained on other data, so that the two cannot be compared"
     if decision.winner == race.incumbent_arm:
         return f"{who} has the configuration that won"
+    if lost := decision.champion_lost:
+        return f"the two cannot be compared, as {who} lost seeds ({lost.lost} of {lost.seeds} {lost.how})"
     if decision.over_champion is None or not decision.over_champion.low > 0:
         return f"the winner is not better than {who} beyond the interval"
     return None

@@ -62,7 +62,7 @@ def test_curves_are_as_long_as_the_longest_and_end_where_a_trial_does(study):
 
 def test_verdicts_compare_with_the_baseline_or_each_with_each(study):
     assert [(one.arm, one.against, one.kind) for one in study.verdicts] == [
-        ("more", "plain", Kind.UNTESTED), ("most", "plain", Kind.UNTESTED),
+        ("more", "plain", Kind.UNTESTED), ("most", "plain", Kind.UNSTABLE),
     ]  # fmt: skip
     pairs = written.read(study.record.run_id, "pairs")
     assert [(one.arm, one.against) for one in pairs.verdicts] == [
@@ -75,6 +75,49 @@ def test_verdicts_compare_with_the_baseline_or_each_with_each(study):
 def test_what_is_compared_is_what_the_study_was_asked_for():
     run_id = written.write(LIST, [], params={"compare": "pairs"})
     assert written.read(run_id).pairs and not written.read(run_id, "baseline").pairs
+
+
+def half_lost(arm: str, how: str = "diverged") -> list[Trial]:
+    """Sixteen seeds of `plain` and `more`, which is better in each; `arm` has lost every other one."""
+    trials = [
+        Trial(name, seed, (accuracy + seed / 10_000,), state=how if name == arm and seed % 2 else "complete")
+        for name, accuracy in (("plain", 0.95), ("more", 0.96))
+        for seed in range(16)
+    ]
+    return [*trials, *(Trial("most", seed, (0.95,)) for seed in range(16))]
+
+
+@pytest.mark.parametrize("arm, how, more, most", [
+    ("more", "diverged", "unstable: 8 of 16 seeds diverged in this arm", None),
+    ("more", "failed", "unstable: 8 of 16 seeds failed in this arm", None),
+    ("plain", "diverged", "unstable: 8 of 16 seeds diverged in the baseline",
+     "unstable: 8 of 16 seeds diverged in the baseline"),
+])  # fmt: skip
+def test_an_arm_that_lost_seeds_which_the_other_finished_is_unstable(arm, how, more, most):
+    study = written.read(written.write(LIST, half_lost(arm, how)))
+    one, other = study.verdicts
+    assert (one.kind, one.sentence, one.effect, one.p) == (Kind.UNSTABLE, more, None, None)
+    assert (other.sentence if other.kind == Kind.UNSTABLE else None) == most
+    assert list(study.unstable) == [arm]
+    assert study.difference(ACCURACY, "more", "plain") is None
+
+
+def test_pairs_name_the_side_that_lost_seeds():
+    study = written.read(written.write(LIST, half_lost("more"), params={"compare": "pairs"}))
+    sentences = {(one.arm, one.against): one.sentence for one in study.verdicts}
+    assert sentences["more", "plain"] == "unstable: 8 of 16 seeds diverged in this arm"
+    assert sentences["most", "more"] == "unstable: 8 of 16 seeds diverged in the other arm"
+    assert not sentences["most", "plain"].startswith("unstable")
+
+
+def test_seeds_that_are_missing_or_that_both_lost_make_nothing_unstable():
+    trials = [Trial(arm, seed, (0.9,)) for arm in ("plain", "more") for seed in range(4)]
+    trials += [Trial(arm, 5, (0.1,), state="diverged") for arm in ("plain", "more")]
+    trials += [Trial("plain", 6), Trial("more", 6, state="running"), Trial("plain", 7)]
+    trials += [Trial("plain", 8), Trial("more", 8, state="failed"), Trial("more", 8)]  # a second try finished
+    study = written.read(written.write(LIST, trials))
+    assert study.losses("more", "plain") == [] and study.unstable == {}
+    assert study.lost("more") == {5: "diverged"}
 
 
 def test_seven_seeds_with_one_sign_are_an_effect():
@@ -108,6 +151,14 @@ def test_effects_of_a_grid_are_contrasts_with_the_baselines_level():
     ]  # fmt: skip
     assert [effect.points.mean for effect in effects] == pytest.approx([2 + 4 / 3, 1, 3 + 2, 0, 4])
     assert [effect.points.half_width for effect in effects] == pytest.approx([0] * 5, abs=1e-9)
+
+
+def test_a_grid_of_which_an_arm_lost_seeds_has_no_effects():
+    arms = [f"l2={l2} batch_norm={norm}" for l2 in (0.0, 0.01) for norm in ("none", "after", "before")]
+    trials = [Trial(arm, seed) for arm in arms for seed in (1, 2)]
+    assert written.read(written.write(GRID, trials)).effects
+    trials[-1] = Trial(arms[-1], 2, (0.1,), state="diverged")
+    assert written.read(written.write(GRID, trials)).effects == []
 
 
 def test_a_grid_of_which_an_arm_is_missing_has_no_effects():

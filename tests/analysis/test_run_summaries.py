@@ -58,8 +58,10 @@ def test_a_studys_run_can_be_compared_by_its_arms_and_differences(study):
     })  # fmt: skip
     assert summary.tags == {
         "kind": "study",
-        "verdict": f"not tested: {OTHER}, thrown, broken",
-        **{f"verdict.{name}": "not tested" for name in (KEY, "thrown", "broken")},
+        "verdict": f"not tested: {OTHER}; unstable: thrown (1 of 1 seed diverged in this arm), "
+        "broken (1 of 1 seed failed in this arm)",
+        f"verdict.{KEY}": "not tested",
+        **{f"verdict.{name}": "unstable" for name in ("thrown", "broken")},
     }
 
 
@@ -104,10 +106,18 @@ def test_an_arm_says_how_it_ended(arms):
     assert ended == {
         "plain": ("FINISHED", None, "baseline"),
         OTHER: ("FINISHED", None, "not tested"),
-        "thrown": ("FAILED", "no trial finished", "not tested"),
-        "broken": ("FAILED", "broken · seed 1: failed", "not tested"),
+        "thrown": ("FAILED", "no trial finished", "unstable: 1 of 1 seed diverged in this arm"),
+        "broken": ("FAILED", "broken · seed 1: failed", "unstable: 1 of 1 seed failed in this arm"),
     }
     assert "**not tested" in arms[OTHER].description and "baseline" in arms["plain"].description
+
+
+def test_a_baseline_that_lost_seeds_is_named_in_every_arm_and_in_its_own():
+    trials = [Trial("plain", 1, (0.1,), state="diverged"), Trial("plain", 2), Trial(OTHER, 1), Trial(OTHER, 2)]
+    arms = summarize_arms(written.read(written.write(YAML, trials)))
+    assert arms[OTHER].verdict == "unstable: 1 of 2 seeds diverged in the baseline"
+    assert "**Unstable**: 1 of 2 seeds diverged" in arms["plain"].description
+    assert "difference" not in arms[OTHER].metrics
 
 
 def test_a_search_shows_its_best_and_its_counts():

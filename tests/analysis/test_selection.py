@@ -170,6 +170,28 @@ def test_an_arm_that_has_lost_a_seed_cannot_win():
     assert (decision.winner, decision.second) == ("a", "c")
 
 
+def lossy(**lost: tuple[int, ...]):
+    """A race over seeds 1 to 3 in which `b` is ahead; each arm's lost seeds diverged."""
+    trials = [
+        Trial(arm, seed, (accuracy,), state="diverged" if seed in lost.get(arm, ()) else "complete")
+        for arm, accuracy in (("a", 0.96), ("b", 0.98))
+        for seed in (1, 2, 3)
+    ]
+    return written.read(written.write(ARMS, trials))
+
+
+def test_arms_that_lost_different_seeds_cannot_win_either():
+    with pytest.raises(PromotionError, match="every configuration lost seeds that another one finished; got a: 1 of"):
+        selection.decide(lossy(a=(1,), b=(2,)), None)
+
+
+def test_a_champion_that_lost_seeds_is_not_compared_by_those_it_has_left():
+    decision = selection.decide(lossy(a=(1,)), champion="a")
+    assert (decision.winner, decision.over_champion, decision.champion_lost.words) == (
+        "b", None, "1 of 3 seeds diverged in this arm",
+    )  # fmt: skip
+
+
 def test_a_single_entrant_wins_and_leads_nobody():
     decision = selection.decide(raced(a=[0.97]), champion=None)
     assert (decision.winner, decision.second, decision.lead, decision.separated) == ("a", None, None, False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from study.analysis.statistics import estimate, half_width
-from study.analysis.verdicts import Kind, Verdict, judge
+from study.analysis.verdicts import Kind, Loss, Verdict, judge
 
 PAIR = ("wide", "narrow")
 SEVEN = np.array([-3, -2, -1, 0, 1, 2, 3]) / math.sqrt(28 / 6)  # mean 0, sd 1
@@ -129,6 +129,30 @@ def test_comparisons_that_could_not_be_tested_count_for_holm():
 
 def test_nothing_to_compare_gives_no_verdicts():
     assert judge({}) == []
+
+
+# --- lost seeds -------------------------------------------------------------------------------------
+
+EIGHT = np.array([0.35, 0.4, 0.45, 0.5, 0.3, 0.42, 0.41, 0.43])  # p = 2/256: an effect, if these were all
+
+
+@pytest.mark.parametrize("losses, sentence", [
+    ([Loss("this arm", 8, 16, "diverged")], "unstable: 8 of 16 seeds diverged in this arm"),
+    ([Loss("the baseline", 1, 1, "failed")], "unstable: 1 of 1 seed failed in the baseline"),
+    ([Loss("this arm", 2, 9, "diverged or failed"), Loss("the other arm", 1, 9, "diverged")],
+     "unstable: 2 of 9 seeds diverged or failed in this arm, 1 of 9 seeds diverged in the other arm"),
+])  # fmt: skip
+def test_survivors_decide_nothing(losses, sentence):
+    assert judge({PAIR: EIGHT})[0].kind == Kind.HELPS
+    for differences in (EIGHT, EIGHT[:2], EIGHT[:0]):
+        assert judge({PAIR: differences}, {PAIR: losses}) == [Verdict(*PAIR, None, None, Kind.UNSTABLE, sentence)]
+
+
+def test_an_unstable_comparison_counts_for_holm_and_changes_no_other():
+    losses = {("lost", "narrow"): [Loss("this arm", 1, 8, "diverged")], PAIR: []}
+    kept, lost = judge({PAIR: EIGHT, ("lost", "narrow"): EIGHT}, losses)
+    assert (kept.kind, lost.kind) == (Kind.HELPS, Kind.UNSTABLE)
+    assert kept.p == pytest.approx(2 * 2 / 256)
 
 
 # --- too few seeds ----------------------------------------------------------------------------------

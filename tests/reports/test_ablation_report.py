@@ -59,7 +59,7 @@ def test_the_table_of_arms(study):
 def test_the_table_of_verdicts(study):
     assert verdicts_table(study.verdicts).cells() == [
         ("l2 | 0.1", "plain", "−2.080 ± 0.040", "0.0312", "▼ hurts by 2.08 ± 0.04 points"),
-        ("thrown", "plain", "–", "–", "· not tested: no seed finished in both arms"),
+        ("thrown", "plain", "–", "–", "↯ unstable: 7 of 7 seeds diverged in this arm"),
     ]
 
 
@@ -74,12 +74,18 @@ def test_the_csv_files_have_every_digit(study):
 
 def test_in_short_the_verdicts_stand_by_their_kind(study):
     expected = (
-        "Against plain, in points of validation accuracy: hurts: l2 \\| 0.1 (−2.080 ± 0.040); not tested: thrown."
+        "Against plain, in points of validation accuracy: hurts: l2 \\| 0.1 (−2.080 ± 0.040); "
+        "unstable: thrown (7 of 7 seeds diverged in this arm)."
     )
     assert ablation_report.in_short(study) == expected
     pairs = ablation_report.in_short(written.read(study.record.run_id, "pairs"))
     assert pairs.startswith("In points of validation accuracy: ")
     assert "thrown against plain" in pairs and "thrown against l2 \\| 0.1" in pairs
+
+
+def test_the_arms_that_lost_seeds_are_named_below_the_table(study, files):
+    note = "Lost seeds: thrown (7 of 7 diverged). The numbers of such an arm are those of the seeds that finished."
+    assert note in files["report.md"] and note in files["report.html"]
 
 
 # --- the document -----------------------------------------------------------------------------------

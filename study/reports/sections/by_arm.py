@@ -4,7 +4,9 @@ import numpy as np
 
 from study.analysis.ablation_results import AblationResults, Measure
 from study.analysis.statistics import Estimate, estimate
-from study.reports.ablation_tables import signed
+from study.reports.ablation_tables import signed, unstable_note
+from study.reports.document import Document
+from study.reports.markdown import plain
 from study.reports.table import Column, Table
 from study.tracking.records import RunRecord
 
@@ -26,11 +28,16 @@ def over_seeds(study: AblationResults, measure: Measure, arm: str) -> Estimate |
     return estimate(np.array(values)) if values else None
 
 
+def tell_of_unstable(document: Document, study: AblationResults) -> None:
+    """Say which arms lost seeds, if any."""
+    if note := unstable_note(study):
+        document.text(plain(note))
+
+
 def difference_table(study: AblationResults, measure: Measure) -> Table:
-    """Return the differences of a measure, paired by seed."""
+    """Return the differences of a measure, paired by seed; none where an arm lost seeds."""
     rows = []
     for arm, against in study.comparisons:
-        differences = study.differences(measure, arm, against)
-        rows.append((arm, against, estimate(differences) if len(differences) else None))
+        rows.append((arm, against, study.difference(measure, arm, against)))
     difference = Column(f"difference of the {measure.title} ({measure.unit})", text=signed)
     return Table(("arm", "against", difference), rows, words=("against",))

@@ -1,7 +1,6 @@
 """The gap between training and validation, by epoch and by size, and the time that early stopping saves."""
 
 from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
-from study.analysis.statistics import estimate
 from study.reports.document import Document
 from study.reports.plots import panels
 from study.reports.sections import by_arm
@@ -63,9 +62,9 @@ def stopping(document: Document, study: AblationResults) -> None:
     rows = []
     for arm in study.arms:
         if arm.trials:
-            saved = study.differences(seconds, study.ablation.reference.name, arm.name)
+            saved = study.difference(seconds, study.ablation.reference.name, arm.name)
             numbers = [by_arm.over_seeds(study, measure, arm.name) for measure in (ended, kept)]
-            rows.append((arm.name, *numbers, estimate(saved) if len(saved) else None))
+            rows.append((arm.name, *numbers, saved))
     document.table(Table(("arm", "epochs trained", "epoch of the kept model", "seconds saved per trial"), rows))
     document.figures(
         {

@@ -37,6 +37,7 @@ def heat_maps(document: Document, study: AblationResults) -> None:
             if np.isfinite(part).any():
                 drawn[name] = images.heat(part, labels[0], labels[1], title)
     document.figures(drawn)
+    by_arm.tell_of_unstable(document, study)
 
 
 def interaction(document: Document, study: AblationResults) -> None:
@@ -51,3 +52,4 @@ def interaction(document: Document, study: AblationResults) -> None:
     places = [f"{second}={value_text(other)}" for other in others]
     figure = panels.crossed(lines, places, f"{first} and {second}", "val accuracy (%)")
     document.figures({"interaction": figure})
+    by_arm.tell_of_unstable(document, study)

@@ -16,7 +16,10 @@ SMALLEST = 8  # pixels: a side below which images are not worth showing
 
 
 def confusions(document: Document, study: AblationResults) -> None:
-    finished = [(arm.values[ACCURACY.metric], arm.name) for arm in study.arms if arm.name in study.predictions]
+    there = [arm for arm in study.arms if arm.name in study.predictions]
+    # The mean of the seeds that an unstable arm has left is no reason to call it the best.
+    stable = [arm for arm in there if arm.name not in study.unstable] or there
+    finished = [(arm.values[ACCURACY.metric], arm.name) for arm in stable]
     ranked = [name for value, name in sorted(finished, key=lambda one: one[0].mean if one[0] else 0)]
     if not ranked or not study.test_set:
         return
