@@ -53,7 +53,9 @@ def _conclude(trained: Trained) -> None:
     result, metrics = trained.result, trained.record.metrics
     lowest = ""
     if result.model_epoch != result.best_epoch:
-        lowest = f". val_loss was lowest in epoch {result.best_epoch}; with patience= the model would be that one"
+        stopped = trained.record.params["patience"] != "none"
+        why = "by no more than min_delta" if stopped else "with patience= the model would be that one"
+        lowest = f". val_loss was lowest in epoch {result.best_epoch}{', ' if stopped else '; '}{why}"
     click.echo(f"Kept: epoch {result.model_epoch} of {len(result.epochs)}{lowest}")
     click.echo(f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test")
     click.echo(f"Model: {trained.model_uri}")

@@ -8,13 +8,14 @@ import numpy as np
 class EarlyStopping:
     """Keras's EarlyStopping on val_loss with restore_best_weights, without its printing.
 
-    With `patience` None it never stops and only remembers which epoch was the best.
+    `kept_epoch` is the last one that was better by more than `min_delta`. Its weights are restored, though another may
+    have a lower val_loss. With `patience` None it never stops and keeps nothing.
     """
 
     def __init__(self, patience: int | None, min_delta: float):
         self.patience, self.min_delta = patience, min_delta
-        self.best_epoch, self.stop = 0, False
-        self.best_weights: list[np.ndarray] | None = None
+        self.kept_epoch, self.stop = 0, False
+        self.kept_weights: list[np.ndarray] | None = None
         self._best, self._wait = np.inf, 0
 
     def update(self, epoch: int, val_loss: float, weights: Callable[[], list[np.ndarray]]) -> None:
@@ -22,16 +23,16 @@ class EarlyStopping:
 
         `weights` returns the weights at its end. It is called only if they are kept.
         """
+        if self.patience is None:
+            return
         self._wait += 1
         improved = val_loss < self._best - self.min_delta
         if improved:
             self._best, self._wait = val_loss, 0
-        if improved or self.best_epoch == 0:
-            self.best_epoch = epoch
-            if self.patience is not None:
-                self.best_weights = weights()
+        if improved or self.kept_epoch == 0:
+            self.kept_epoch, self.kept_weights = epoch, weights()
         # Keras never stops at the first epoch nor at a better one, not even with a patience of 0.
-        self.stop = self.patience is not None and not improved and self._wait >= self.patience and epoch > 1
+        self.stop = not improved and self._wait >= self.patience and epoch > 1
 
 
 class Plateau:

@@ -6,7 +6,7 @@ happens once an epoch (validation, early stopping, pruning) is ordinary Python.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,9 +49,10 @@ class TrialResult:
     """The outcome of training.
 
     `state` is ``complete``, ``pruned`` (`on_epoch` asked to stop) or ``diverged`` (a loss was not finite), with the
-    `reason` in words if it is not complete. `weights` (in the order of `model.get_weights()`) are those of the epoch
-    `model_epoch`: the one with the lowest val_loss, `best_epoch`, under early stopping, otherwise the last.
-    `compile_seconds` is the time before the first epoch; `train_seconds` that of the epochs.
+    `reason` in words if it is not complete. `best_epoch` has the lowest val_loss. `weights` (in the order of
+    `model.get_weights()`) are those of the epoch `model_epoch`: the last, or under early stopping the last that was
+    better than all before by more than `min_delta`; where that is 0, it is `best_epoch`. `compile_seconds` is the time
+    before the first epoch; `train_seconds` that of the epochs.
     """
 
     state: str
@@ -96,12 +97,17 @@ def train(
         state=state,
         reason=reason,
         epochs=tuple(epochs),
-        best_epoch=stopping.best_epoch,
-        model_epoch=stopping.best_epoch if stopping.best_weights else len(epochs),
-        weights=stopping.best_weights or program.model.get_weights(),
+        best_epoch=_best(epochs).number,
+        model_epoch=stopping.kept_epoch or len(epochs),
+        weights=stopping.kept_weights or program.model.get_weights(),
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
     )
+
+
+def _best(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the epoch with the lowest val_loss, of equal ones the first; one that is not a number is never lower."""
+    return min(epochs, key=lambda epoch: np.inf if np.isnan(epoch.val_loss) else epoch.val_loss)
 
 
 def _take_epoch(

@@ -46,8 +46,8 @@ def looks(steps_and_losses: Sequence[tuple[int, float]], patience: int | None, m
 ])  # fmt: skip
 def test_early_stopping_by_hand(losses, patience, min_delta, seen, best):
     rule, epochs = watch(losses, patience, min_delta)
-    assert (epochs, rule.best_epoch) == (seen, best)
-    assert [weights.tolist() for weights in rule.best_weights] == [[best]]
+    assert (epochs, rule.kept_epoch) == (seen, best)
+    assert [weights.tolist() for weights in rule.kept_weights] == [[best]]
 
 
 def test_early_stopping_says_whether_it_stopped():
@@ -58,7 +58,7 @@ def test_early_stopping_says_whether_it_stopped():
 
 def test_without_patience_it_never_stops_and_keeps_no_weights():
     rule, epochs = watch([1, 0.5, *range(2, 50)], None)
-    assert (epochs, rule.stop, rule.best_epoch, rule.best_weights) == (50, False, 2, None)
+    assert (epochs, rule.stop, rule.kept_epoch, rule.kept_weights) == (50, False, 0, None)
 
 
 def test_weights_are_asked_for_only_where_they_are_kept():
@@ -79,8 +79,8 @@ def test_weights_are_asked_for_only_where_they_are_kept():
 def test_a_loss_that_is_not_a_number_is_no_improvement(losses, seen, best):
     # A first epoch that is NaN counts as waited for, as in Keras: the second is the last of a patience of 2.
     rule, epochs = watch(losses, 2)
-    assert (epochs, rule.best_epoch) == (seen, best)
-    assert rule.best_weights[0].tolist() == [best]
+    assert (epochs, rule.kept_epoch) == (seen, best)
+    assert rule.kept_weights[0].tolist() == [best]
 
 
 # --- by steps ---------------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_early_stopping_stops_and_restores_where_keras_does(patience, min_delta)
         assert ours.stop == model.stop_training
         if ours.stop:
             break
-    assert ours.best_epoch == keras_own.best_epoch + 1
+    assert ours.kept_epoch == keras_own.best_epoch + 1
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch(few_digits):
@@ -266,6 +266,16 @@ def test_without_patience_the_last_epoch_is_the_model(few_digits):
     )
     assert result.model_epoch == len(result.epochs) == 12
     assert result.best_epoch == min(result.epochs, key=lambda epoch: epoch.val_loss).number
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+def test_the_best_epoch_is_the_lowest_whatever_min_delta_says(few_digits, patience):
+    # Every epoch is better than the one before it, and none by as much as min_delta.
+    config = {"hidden": "16", "batch_size": 26, "epochs": 4, "min_delta": 10.0, "patience": patience}
+    result = train(TrialConfig.parse(config), few_digits)
+    losses = [epoch.val_loss for epoch in result.epochs]
+    assert result.best_epoch == 1 + int(np.argmin(losses)) == 4
+    assert result.model_epoch == (1 if patience else 4)
 
 
 def test_from_zeros_the_kernels_never_leave_zero_and_one_class_is_predicted(few_digits):
