@@ -97,7 +97,9 @@ def takes(field: FieldInfo) -> str:
         if hasattr(mark, bound)
     ]
     words = " ".join([KINDS[kind], " and ".join(bounds)]).strip()
-    return f"{words}, or `none`" if type(None) in get_args(field.annotation) else words
+    special = ["none" for part in get_args(field.annotation) if part is type(None)]
+    special += [word for part in get_args(field.annotation) for word in get_args(part)]
+    return ", or ".join([words, *(f"`{word}`" for word in special)])
 
 
 def config_page() -> str:

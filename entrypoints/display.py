@@ -136,7 +136,7 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
     console.print()
     print_table(console, ablation_tables.arms_table(study.arms))
     console.print(ablation_tables.NOTE, style="dim", highlight=False)
-    if note := ablation_tables.unstable_note(study):
+    for note in filter(None, (ablation_tables.unstable_note(study), ablation_tables.same_note(study))):
         console.print(note, markup=False, highlight=False)
     console.print()
     if verdicts:

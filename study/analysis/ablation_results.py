@@ -117,6 +117,24 @@ class AblationResults:
         seeds = len(how) + len(self.finished(arm).keys() & wanted)
         return Loss(side, len(how), seeds, " or ".join(sorted(set(how.values())))) if how else None
 
+    @cached_property
+    def same(self) -> list[list[str]]:
+        """The groups of arms that trained the same: all epochs have the same losses with each seed that both have."""
+        groups: list[list[str]] = []
+        for arm in self.ablation.arms:
+            group = next((group for group in groups if self._same_losses(group[0], arm.name)), None)
+            if group:
+                group.append(arm.name)
+            else:
+                groups.append([arm.name])
+        return [group for group in groups if len(group) > 1]
+
+    def _same_losses(self, one: str, other: str) -> bool:
+        ones, others = self.finished(one), self.finished(other)
+        return bool(seeds := ones.keys() & others.keys()) and all(
+            ones[seed].curves[name] == others[seed].curves[name] for seed in seeds for name in ("loss", "val_loss")
+        )
+
     def values(self, measure: Measure, arm: str) -> dict[int, float]:
         """Return a measure of the arm's completed trials, by seed; trials without it are left out."""
         return {

@@ -97,7 +97,7 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     for trial in trials:
         settings = {name: trial.params[name] for name in FIELDS if name in trial.params}
         config = TrialConfig.parse(settings, where=trial.run_id)
-        configuration = TrialConfig(network=config.network, training=config.training)
+        configuration = TrialConfig(network=config.network, training=config.training).canonical()
         # By seed, because the same trial run again in another study says nothing new.
         by_config.setdefault(configuration, {})[config.seed] = trial
     ranked = [

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from pydantic import Field
 from study.base import yaml_file
 from study.base.errors import ConfigError, StudyError, nearest, shown
 from study.design.dimensions import MOST_POINTS, Choices, Dimension, Range, Suggests
-from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, Value, value_text
+from study.training.config import FIELDS, HYPERPARAMETERS, WITHOUT_EFFECT, TrialConfig, Value, value_text
 
 SPACES = Path(__file__).parent / "spaces"
 # A search varies hyperparameters only. Epochs, data, split and seed have parameters of their own.
@@ -41,7 +41,7 @@ class SearchSpace:
 
     def first(self) -> dict[str, object]:
         """Return the values to draw for the baseline, by field."""
-        settings = {dimension.field: self.baseline.get(dimension.field) for dimension in self.dimensions}
+        settings = {dimension.field: _start(dimension, self.baseline) for dimension in self.dimensions}
         return {
             dimension.field: dimension.drawn(settings[dimension.field])
             for dimension in self.dimensions
@@ -79,7 +79,7 @@ class SearchSpace:
     def check_baseline(self, where: Callable[[str], str]) -> None:
         """Raise SpaceError if the baseline is not a point of the space."""
         for dimension in self.dimensions:
-            value = self.baseline.get(dimension.field)
+            value = _start(dimension, self.baseline)
             applies = dimension.field in self.first()
             if applies and not dimension.contains(value):
                 raise SpaceError(
@@ -94,6 +94,12 @@ class SearchSpace:
         """Return the space as the text of a YAML file that `parse` reads back."""
         fields = {dimension.field: dimension.as_plain() for dimension in self.dimensions}
         return yaml_file.write({"baseline": self.baseline.changes(), "fields": fields})
+
+
+def _start(dimension: Dimension, baseline: TrialConfig) -> Value:
+    """Return the baseline's value of a dimension; what an ``auto`` stands for, unless that is a choice itself."""
+    value = baseline.get(dimension.field)
+    return value if dimension.contains(value) else baseline.effective(dimension.field)
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -142,7 +148,7 @@ def parse_space(text: str, name: str, path: object) -> SearchSpace:
     dimensions: list[Dimension] = []
     for key, content in file.fields.items():
         dimensions.append(_dimension(key, content, baseline, dimensions, _below(at, "fields", key)))
-    space = SearchSpace(name, baseline, tuple(dimensions))
+    space = SearchSpace(name, baseline, tuple(_where_used(dimensions, baseline, lambda name: at("fields", name))))
     space.check_baseline(lambda name: at("fields", name))
     return space
 
@@ -170,6 +176,45 @@ def _dimension(name: str, content: object, baseline: TrialConfig, before: list[D
             baseline.replace({name: 0.0}, where=at("zero_below"))
         return dimension
     raise SpaceError(f"{name} needs either a range or choices", where=at())
+
+
+def _where_used(dimensions: list[Dimension], baseline: TrialConfig, where: Callable[[str], str]) -> list[Dimension]:
+    """Return the dimensions, each searched only where the others leave it an effect.
+
+    Raises SpaceError for one that never has any.
+    """
+    choices = {each.field: each.values or () for each in dimensions}
+    found = []
+    for dimension in dimensions:
+        for other, without in WITHOUT_EFFECT.get(dimension.field, {}).items():
+            allowed = dimension.when.get(other) or choices.get(other) or (baseline.get(other),)
+            used = tuple(value for value in allowed if value not in without)
+            if not used:
+                raise SpaceError(
+                    f"{dimension.field} has no effect when {other} is {' or '.join(map(value_text, allowed))}",
+                    where=where(dimension.field), hint=f"Leave it out, or let {other} be another.",
+                )  # fmt: skip
+            if len(used) < len(allowed) and other in choices:
+                dimension = replace(dimension, when={**dimension.when, other: used})
+        found.append(dimension)
+    return _ordered(found, where)
+
+
+def _ordered(dimensions: list[Dimension], where: Callable[[str], str]) -> list[Dimension]:
+    """Return the dimensions in their order, except that none stands before a field that its conditions name."""
+    ordered: list[Dimension] = []
+    waiting = list(dimensions)
+    while waiting:
+        placed = {dimension.field for dimension in ordered}
+        ready = next((each for each in waiting if placed.issuperset(each.when)), None)
+        if ready is None:
+            fields = " and ".join(dimension.field for dimension in waiting)
+            raise SpaceError(
+                f"{fields} are each searched under a condition on the other", where=where(waiting[0].field)
+            )
+        ordered.append(ready)
+        waiting.remove(ready)
+    return ordered
 
 
 def _choices(name: str, entry: _Entry, values: list[Value], when: Mapping[str, tuple[Value, ...]], at: At) -> Choices:

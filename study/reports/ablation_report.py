@@ -135,6 +135,7 @@ def _arms(document: Document, study: AblationResults) -> None:
     document.table(ablation_tables.arms_table(study.arms))
     document.text(ablation_tables.NOTE)
     by_arm.tell_of_unstable(document, study)
+    by_arm.tell_of_same(document, study)
 
 
 def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:

@@ -60,6 +60,14 @@ def unstable_note(study: AblationResults) -> str | None:
     return f"Lost seeds: {', '.join(lost)}. The numbers of such an arm are those of the seeds that finished."
 
 
+def same_note(study: AblationResults) -> str | None:
+    """Return which arms trained the same; None if all differ."""
+    if not study.same:
+        return None
+    groups = "; ".join(" and ".join(group) for group in study.same)
+    return f"Trained the same: {groups}. What sets these arms apart has no effect: every epoch's losses are equal."
+
+
 def verdicts_table(verdicts: Sequence[Verdict]) -> Table:
     """Return each comparison's difference, in points, and verdict."""
     columns = (

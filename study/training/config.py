@@ -4,9 +4,10 @@ Each field is written once, here. Where a config meets text it is flat: the name
 MLflow run, the keys of a YAML file, the options of ``train`` and the names that ``set=field=value`` takes.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +15,8 @@ from pydantic.fields import FieldInfo
 from study.base.errors import ConfigError, nearest, shown
 
 NO_LAYERS = "none"
+AUTO: Literal["auto"] = "auto"
+ADAMW_DECAY = 0.004  # Keras's default
 Value = str | int | float | None  # of a field
 
 
@@ -44,6 +47,18 @@ def _validation(value: str) -> str:
     if not (0 < number < 1 or (1 <= number < 2**31 and number == int(number))):
         raise ValueError("expected auto, a fraction such as 0.2, or a count such as 5000")
     return repr(number) if number < 1 else str(int(number))
+
+
+def _decay(value: object) -> object:
+    if value == AUTO:
+        return value
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise ValueError(f"expected {AUTO}, or a number of at least 0")
+    return number
 
 
 class _Part(BaseModel):
@@ -99,7 +114,11 @@ class TrainingConfig(_Part):
     )
     learning_rate: float = Field(default=1e-3, gt=0, description="step size")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="used by the optimizers momentum and nesterov only")
-    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, as in Keras's optimizers")
+    decay: Annotated[float | Literal["auto"], BeforeValidator(_decay)] = Field(
+        default=AUTO,
+        description="decoupled weight decay, 0 or more, as in Keras's optimizers; "
+        f"auto: {ADAMW_DECAY} for adamw, 0 for the others",
+    )
     batch_size: int = Field(default=32, ge=1, description="rows per step")
     epochs: int = Field(default=5, ge=1, le=100_000, description="maximum number of passes over the training rows")
     patience: Annotated[int | None, BeforeValidator(_none)] = Field(
@@ -118,6 +137,13 @@ class TrainingConfig(_Part):
         ge=1,
         description="steps without a lower val_loss, where it is measured, before training stops; none: never",
     )
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay; where nobody has said it, the optimizer's own."""
+        if isinstance(self.decay, float):
+            return self.decay
+        return ADAMW_DECAY if self.optimizer == "adamw" else 0.0
 
 
 class TrialConfig(_Part):
@@ -163,6 +189,23 @@ class TrialConfig(_Part):
         """Return the value of every field, by its flat name."""
         return {name: self.get(name) for name in FIELDS}
 
+    def effective(self, name: str) -> Value:
+        """Return the value with which the trial is trained: that of `get`, or what ``auto`` stands for."""
+        return self.training.weight_decay if name == "weight_decay" else self.get(name)
+
+    def canonical(self) -> "TrialConfig":
+        """Return the config with every field that has no effect at its default: equal ones train the same network."""
+        values = {name: FIELDS[name].default for name in FIELDS if not self.uses(name)}
+        if self.training.weight_decay == self.replace({"weight_decay": AUTO}).training.weight_decay:
+            values["weight_decay"] = AUTO
+        return self.replace(values)
+
+    def uses(self, name: str) -> bool:
+        """Return whether a field has an effect beside the others."""
+        if name == "min_delta":
+            return self.training.patience is not None or self.training.patience_steps is not None
+        return not any(self.get(other) in values for other, values in WITHOUT_EFFECT.get(name, {}).items())
+
     def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
         """Return a config that differs from this one in `values` only, checked like a new one."""
         return self.parse({**self.flat(), **values}, where=where)
@@ -194,8 +237,8 @@ def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
     l2 = network.pop("l2")
     yield from network.values()
     for name, info in TrainingConfig.model_fields.items():
-        yield name, ("training", name), info
-        if name == "weight_decay":
+        yield "weight_decay" if name == "decay" else name, ("training", name), info
+        if name == "decay":
             yield l2  # the two penalties belong side by side in every table
     yield "seed", ("seed",), TrialConfig.model_fields["seed"]
 
@@ -205,6 +248,14 @@ _PATHS = {name: path for name, path, _ in _flat_fields()}
 FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, info in _flat_fields()}
 # The fields that make a configuration, whatever data and seed it is tried with.
 HYPERPARAMETERS = tuple(name for name, path in _PATHS.items() if path[0] in ("network", "training"))
+
+
+OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
+# The fields that have no effect beside certain values of others, by field and other field.
+WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[Value, ...]]] = {
+    "momentum": {"optimizer": tuple(name for name in OPTIMIZERS if name not in ("momentum", "nesterov"))},
+    **{name: {"hidden": (NO_LAYERS,)} for name in ("activation", "batch_norm", "dropout")},
+}
 
 
 def _check_name(name: str, where: object) -> None:

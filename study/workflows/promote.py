@@ -99,7 +99,7 @@ def prepare(*, name: str | None, source: str | None, query: str | None, spec: st
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256:
-        defending = TrialConfig.parse(_settings(incumbent))
+        defending = TrialConfig.parse(_settings(incumbent)).canonical()
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     ablation = selection.race(entrants, seeds)

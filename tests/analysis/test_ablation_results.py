@@ -132,6 +132,13 @@ def test_seven_seeds_with_one_sign_are_an_effect():
     assert (same.kind, same.effect.mean) == (Kind.NO_EFFECT, 0)
 
 
+def test_arms_that_trained_the_same_are_found():
+    trials = [Trial(arm, seed, (0.9, 0.9 + seed / 100)) for arm in ("plain", "most") for seed in (1, 2)]
+    trials += [Trial("more", 1, (0.9, 0.91)), Trial("more", 2, (0.9, 0.921))]  # the same with one seed only
+    assert written.read(written.write(LIST, trials)).same == [["plain", "most"]]
+    assert written.read(written.write(LIST, trials[:1])).same == []
+
+
 def test_effects_of_a_grid_are_contrasts_with_the_baselines_level():
     # 90 + 2 for l2, + 1 for after, + 3 for before, + 4 more where l2 meets before; seed 2 is 0.5 higher throughout.
     cell = {

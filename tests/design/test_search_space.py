@@ -73,8 +73,40 @@ def test_a_field_with_a_condition_is_searched_where_it_holds():
     assert found.first() == {"optimizer": "adam"}
 
 
+def test_a_field_is_searched_only_where_it_has_an_effect():
+    entries = "  momentum: {range: [0.5, 0.9]}\n  optimizer: {choices: [adam, sgd, momentum, nesterov]}\n"
+    found = parsed(entries)
+    assert [each.field for each in found.dimensions] == ["optimizer", "momentum"]
+    assert found.suggest(Dial(0.0)) == {"optimizer": "adam"}
+    assert found.suggest(Dial(1.0)) == {"optimizer": "nesterov", "momentum": 0.9}
+    assert parse_space(found.as_yaml(), "mine", "again") == found
+    narrow = parsed("  hidden: {choices: [none, '8']}\n  dropout: {choices: [0.0, 0.5]}", "{hidden: '8'}")
+    assert narrow.points() == [{"hidden": "none"}, {"hidden": "8", "dropout": 0.0}, {"hidden": "8", "dropout": 0.5}]
+
+
+@pytest.mark.parametrize("fields, message", [
+    ("  momentum: {range: [0.5, 0.9]}", "mine.yaml:3: momentum has no effect when optimizer is adam. Leave it out, or "
+                                        "let optimizer be another."),
+    ("  optimizer: {choices: [adam, momentum]}\n  momentum: {range: [0.5, 0.9], when: {optimizer: [adam]}}",
+     "mine.yaml:4: momentum has no effect when optimizer is adam."),
+    ("  momentum: {choices: [0.5, 0.9]}\n  optimizer: {choices: [adam, momentum], when: {momentum: [0.9]}}",
+     "mine.yaml:3: momentum and optimizer are each searched under a condition on the other."),
+])  # fmt: skip
+def test_a_field_that_never_has_an_effect_is_refused(fields, message):
+    with pytest.raises(SpaceError) as error:
+        parsed(fields)
+    assert str(error.value).startswith(message)
+
+
+def test_the_baselines_weight_decay_is_what_auto_stands_for():
+    decay = "  weight_decay: {range: [1.0e-8, 1.0e-2], log: true, zero_below: 1.0e-7}"
+    assert parsed(decay).first() == {"weight_decay": 1e-8}  # drawn for 0
+    assert parsed(decay, "{optimizer: adamw}").first() == {"weight_decay": 0.004}
+    assert parsed("  weight_decay: {choices: [auto, 0.01]}").first() == {"weight_decay": "auto"}
+
+
 def test_steps_are_what_a_person_would_write():
-    found = parsed("  momentum: {range: [0.8, 0.95], step: 0.05}")
+    found = parsed("  momentum: {range: [0.8, 0.95], step: 0.05}", "{optimizer: momentum}")
     assert found.dimensions[0].values == (0.8, 0.85, 0.9, 0.95)
     assert [found.suggest(Dial(share))["momentum"] for share in (1 / 3, 2 / 3, 1)] == [0.85, 0.9, 0.95]
 

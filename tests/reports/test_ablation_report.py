@@ -88,6 +88,12 @@ def test_the_arms_that_lost_seeds_are_named_below_the_table(study, files):
     assert note in files["report.md"] and note in files["report.html"]
 
 
+def test_arms_that_trained_the_same_are_told_of():
+    run_id = written.write(YAML, [Trial("plain", 1, (0.97,)), Trial("l2 | 0.1", 1, (0.97,))])
+    text = ablation_report.write(written.read(run_id))["report.md"]
+    assert "Trained the same: plain and l2 \\| 0.1. What sets these arms apart has no effect" in text
+
+
 # --- the document -----------------------------------------------------------------------------------
 
 

@@ -74,6 +74,16 @@ def test_optimizers_are_keras_own(name, kind, expected):
     assert settings["learning_rate"] == pytest.approx(0.3)
 
 
+def test_adamw_decays_by_keras_default_and_the_others_do_not():
+    def decay(**settings):
+        return network.optimizer(TrialConfig.parse(settings)).weight_decay
+
+    assert decay(optimizer="adamw") == network.keras.optimizers.AdamW().weight_decay == 0.004
+    assert decay(optimizer="adamw", weight_decay=0) == 0
+    assert not any(decay(optimizer=name) for name in ("sgd", "momentum", "nesterov", "rmsprop", "adam"))
+    assert TrialConfig().replace({"optimizer": "adamw"}).training.weight_decay == 0.004  # an arm that says no more
+
+
 def test_small_normal_weights_have_an_sd_of_a_hundredth():
     kernel = network.build(TrialConfig.parse({"initializer": "small_normal"})).get_weights()[0]
     assert kernel.std() == pytest.approx(0.01, rel=0.02)
