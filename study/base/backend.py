@@ -17,6 +17,9 @@ with stderr_without_chatter():
     import keras
     import tensorflow as tf
 
+    # Not what the person's keras.json says: the code, and so the fingerprint, decides in what precision is calculated.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.list_logical_devices("CPU")  # looks for GPUs, and complains where there is none

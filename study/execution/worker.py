@@ -83,8 +83,8 @@ def _default_train() -> Callable:
 def _check_code(assignment: Assignment, name: str) -> None:
     if assignment.training_code != training_code_version():
         raise WorkerError(
-            "the training code or its libraries differ from the study's", where=name,
-            hint="Every machine needs the same commit of this project and its pinned environment.",
+            "the training code or its libraries differ from the study's, or the compilers' flags", where=name,
+            hint="Every machine needs the same commit of this project, its pinned environment and the same XLA_FLAGS.",
         )  # fmt: skip
 
 

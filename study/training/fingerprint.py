@@ -7,6 +7,7 @@ over instead of being trained again.
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
@@ -19,12 +20,14 @@ from study.training.config import TrialConfig
 RECORD_VERSION = 1
 
 HERE = Path(__file__).parent
-# Everything that a result depends on: all of this package, the backend, and the split of the data.
+# Everything that a result depends on: all of this package, the data that it is given, and the backend.
 TRAINING_CODE = (
-    *sorted(path for path in HERE.rglob("*.py")),
+    *sorted(HERE.rglob("*.py")),
+    *sorted(path for path in HERE.parent.joinpath("data").rglob("*.py") if path.name != "profile.py"),
     HERE.parent / "base" / "backend.py",
-    HERE.parent / "data" / "dataset.py",
 )
+# What tells the compilers beneath TensorFlow to calculate in another way, such as with fast and inexact functions.
+COMPILER_FLAGS = ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 
 
 def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
@@ -40,8 +43,14 @@ def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> 
 
 
 def training_code_version() -> str:
-    """Return a hash (64 hex digits) of the training code, the libraries that it rests on, and RECORD_VERSION."""
-    return hashlib.sha256(f"{training_libraries()} {RECORD_VERSION} {_training_code()}".encode()).hexdigest()
+    """Return a hash (64 hex digits) of all but config and data that determines a trial's result.
+
+    That is the training code, the libraries that it rests on, the compilers' flags in the environment, and
+    RECORD_VERSION. A machine with another version is not let in as a worker.
+    """
+    flags = [os.environ.get(name, "") for name in COMPILER_FLAGS]
+    parts = [training_libraries(), RECORD_VERSION, _training_code(), *flags]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @cache
@@ -50,8 +59,8 @@ def _training_code() -> str:
 
 
 def training_libraries() -> str:
-    """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, numpy 2.4.0``."""
-    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
+    """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, …``."""
+    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "scipy"))
 
 
 def code_hash(sources: Iterable[str]) -> str:

@@ -1,8 +1,18 @@
+import ast
+import importlib
+
 import pytest
 from factories.configs import OTHER
 
 from study.training.config import TrialConfig
-from study.training.fingerprint import TRAINING_CODE, code_hash, fingerprint
+from study.training.fingerprint import (
+    COMPILER_FLAGS,
+    HERE,
+    TRAINING_CODE,
+    code_hash,
+    fingerprint,
+    training_code_version,
+)
 
 NOT_DECISIVE = {"data", "validation"}
 
@@ -80,10 +90,44 @@ def test_other_code_has_another_hash(find, put):
     assert code_hash([CODE[0].replace(find, put), CODE[1]]) != code_hash(CODE)
 
 
-@pytest.mark.parametrize("name", TRAINING_CODE)
-def test_every_module_that_determines_a_result_counts(name, monkeypatch):
-    from study.training.fingerprint import HERE
+@pytest.mark.parametrize("path", TRAINING_CODE, ids=lambda path: path.stem)
+def test_every_module_that_determines_a_result_counts(path):
+    before = code_hash(each.read_text() for each in TRAINING_CODE)
+    assert code_hash(each.read_text() + "\nMORE = 1\n" * (each == path) for each in TRAINING_CODE) != before
 
-    before = code_hash((HERE / each).read_text() for each in TRAINING_CODE)
-    changed = ((HERE / each).read_text() + "\nMORE = 1\n" * (each == name) for each in TRAINING_CODE)
-    assert code_hash(changed) != before
+
+def test_all_that_training_and_its_data_import_is_hashed():
+    root = HERE.parent.parent
+    hashed = {str(path.relative_to(root)) for path in TRAINING_CODE}
+    assert {"study/data/dataset.py", "study/training/metrics.py", "study/training/diagnostics.py"} < hashed
+    imported = {
+        f"{node.module.replace('.', '/')}{f'/{name.name}' if name.name.islower() else ''}.py"
+        for path in TRAINING_CODE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("study")
+        for name in node.names
+    }
+    modules = {name for name in imported if (root / name).exists()} | {
+        f"{name.rpartition('/')[0]}.py" for name in imported if (root / f"{name.rpartition('/')[0]}.py").exists()
+    }
+    # Of the base only the backend decides what is computed; the rest finds files and words errors.
+    assert {name for name in modules if not name.startswith("study/base/")} <= hashed
+    assert "study/base/backend.py" in modules & hashed
+
+
+@pytest.mark.parametrize("name", COMPILER_FLAGS)
+def test_the_compilers_flags_change_the_fingerprint_and_the_version(name, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    before = fingerprint(TrialConfig(), "abc", 5_000), training_code_version()
+    monkeypatch.setenv(name, "--xla_cpu_enable_fast_math=true")
+    assert fingerprint(TrialConfig(), "abc", 5_000) != before[0]
+    assert training_code_version() != before[1]
+
+
+def test_the_precision_is_not_that_of_the_persons_keras_json():
+    from study.base import backend
+
+    backend.keras.config.set_floatx("float64")
+    backend.keras.config.set_epsilon(1e-3)
+    importlib.reload(backend)
+    assert (backend.keras.config.floatx(), backend.keras.config.epsilon()) == ("float32", 1e-7)
