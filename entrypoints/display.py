@@ -14,6 +14,7 @@ from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
 from study.data.dataset import Dataset
+from study.data.split import LAST_ROWS
 from study.execution.queue import Progress
 from study.execution.storage import has_password, without_password
 from study.execution.time_estimate import TimeLeft
@@ -186,6 +187,12 @@ def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], wh
     warn_of_substitute(dataset, what)
     rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in splits)
     line = f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"
+    if dataset.split != LAST_ROWS:
+        line += f"; validation rows {dataset.split}, as the last rows are no fair sample of the classes"
+    if dataset.untrained:
+        classes = ", ".join(map(str, dataset.untrained))
+        warn(f"{dataset.name} has no training row of class {classes}, which validation or test rows have. No network "
+             "can learn it, and the accuracies count it as wrong. Mix the rows, or change validation=.")  # fmt: skip
     console.print(line if "test" in splits else f"{line}; no trial sees the test images", markup=False, highlight=False)
 
 

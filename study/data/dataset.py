@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from study.base.errors import DataError
-from study.data import builtin
+from study.data import builtin, split
 from study.data.mnist import mnist_file
 from study.data.npz import ARRAYS, file_sha256, own_path, read_arrays
+from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,7 +30,8 @@ class Dataset:
     """Labelled images in three splits, and what identifies them.
 
     `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the file, or of the arrays
-    where there is no file. `substitute_for` says why this is not the dataset that was asked for.
+    where there is no file. `split` says in words which training rows are for validation. `substitute_for` says why this
+    is not the dataset that was asked for.
     """
 
     name: str
@@ -40,6 +42,13 @@ class Dataset:
     validation: Split
     test: Split
     substitute_for: str | None = None
+    split: str = LAST_ROWS
+
+    @property
+    def untrained(self) -> list[int]:
+        """The classes that validation or test rows have and no training row has."""
+        others = np.union1d(self.validation.labels, self.test.labels)
+        return [int(label) for label in np.setdiff1d(others, self.train.labels)]
 
     @property
     def title(self) -> str:
@@ -57,11 +66,12 @@ class Dataset:
 
 
 def load_dataset(spec: str, validation: str = "auto") -> Dataset:
-    """Return the dataset that `spec` names, its last `validation` training rows split off.
+    """Return the dataset that `spec` names, `validation` of its training rows split off.
 
     `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
     y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
-    fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %.
+    fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %. They are the last ones; of a file in which
+    these are no fair sample of the classes, the same share of every class.
 
     Raises DataError, which says what is wrong with the data, and where.
     """
@@ -84,17 +94,19 @@ def load_dataset(spec: str, validation: str = "auto") -> Dataset:
         sha256 = file_sha256(path)
 
     rows = len(arrays["y_train"])
-    kept = rows - _validation_rows(validation, rows, where=spec)
+    wanted = _validation_rows(validation, rows, where=spec)
     images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
+    kept, how = split.validation_rows(labels, wanted)
     return Dataset(
         name=name,
         spec=spec if spec == "mnist" or spec in builtin.BUILTIN else str(path.resolve()),
         sha256=sha256,
         classes=int(labels.max()) + 1,
-        train=Split(images[:kept], labels[:kept]),
-        validation=Split(images[kept:], labels[kept:]),
+        train=Split(images[~kept], labels[~kept]),
+        validation=Split(images[kept], labels[kept]),
         test=Split(arrays["x_test"], arrays["y_test"].astype(np.int32)),
         substitute_for=substitute_for,
+        split=how,
     )
 
 

@@ -72,7 +72,7 @@ def summary(study: AblationResults) -> str:
 
 
 def _introduce(document: Document, study: AblationResults) -> None:
-    study_report.warn_of_substitute(document, study.record.tags)
+    study_report.warn_of_data(document, study.record.tags)
     if study.ablation.known:
         document.text(plain(study.ablation.known))
     document.text("**In short.** " + in_short(study))

@@ -156,7 +156,7 @@ def _settings(study: SearchResults, trial: RunRecord) -> str:
 
 
 def _introduce(document: Document, study: SearchResults) -> None:
-    study_report.warn_of_substitute(document, study.record.tags)
+    study_report.warn_of_data(document, study.record.tags)
     document.text("**In short.**", "\n".join(f"- {plain(sentence)}" for sentence in in_short(study)))
 
 

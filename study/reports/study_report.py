@@ -33,10 +33,12 @@ def keep(
     return records.artifact_path(client, run_id, f"{FOLDER}/{NAME}.html")
 
 
-def warn_of_substitute(document: Document, tags: Mapping[str, str]) -> None:
-    """Say so if the UCI digits stand in for MNIST."""
+def warn_of_data(document: Document, tags: Mapping[str, str]) -> None:
+    """Say so if the UCI digits stand in for MNIST, or if no training row shows a class that is asked for."""
     if substitute := tags.get(names.DATASET_SUBSTITUTE_FOR):
         document.text(f"> **Not on MNIST.** These are the UCI digits, in place of {plain(substitute)}.")
+    if classes := tags.get(names.UNTRAINED_CLASSES):
+        document.text(f"> **No training row of class {plain(classes)}**, which validation or test rows have.")
 
 
 def provenance(document: Document, entry_point: str, record: RunRecord, trials: Sequence[RunRecord]) -> None:

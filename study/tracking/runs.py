@@ -231,7 +231,10 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
         names.TRAIN_ROWS: len(dataset.train),
         names.VALIDATION_ROWS: len(dataset.validation),
         names.TEST_ROWS: len(dataset.test),
+        names.VALIDATION_SPLIT: dataset.split,
     }
+    if dataset.untrained:
+        tags[names.UNTRAINED_CLASSES] = ", ".join(map(str, dataset.untrained))
     if dataset.substitute_for:
         tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return tags

@@ -73,7 +73,7 @@ class DataConfig(_Part):
     )
     validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
         default="auto",
-        description="last training rows, kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
+        description="training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
 
 
