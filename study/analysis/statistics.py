@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 LEVEL = 0.05
 MOST_EXACT = 20  # values whose signs are flipped in every way: about a million; beyond that, at random
 RANDOM_FLIPS = 99_999
+SIGNS_AT_ONCE = 2_000_000  # 16 MB of them, however many differences there are
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,11 @@ def sign_flip(differences: np.ndarray) -> float:
         for difference in differences:
             sums = np.concatenate([sums + difference, sums - difference])
         return float(np.mean(np.abs(sums) >= least))
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), (RANDOM_FLIPS, len(differences)))
-    return float((1 + np.count_nonzero(np.abs(signs @ differences) >= least)) / (1 + RANDOM_FLIPS))
+    generator, rows, as_far = np.random.default_rng(0), max(1, SIGNS_AT_ONCE // len(differences)), 0
+    for first in range(0, RANDOM_FLIPS, rows):
+        signs = generator.choice((-1.0, 1.0), (min(rows, RANDOM_FLIPS - first), len(differences)))
+        as_far += int(np.count_nonzero(np.abs(signs @ differences) >= least))
+    return float((1 + as_far) / (1 + RANDOM_FLIPS))
 
 
 def least_values(comparisons: int) -> int:

@@ -17,6 +17,8 @@ from study.base.errors import ConfigError, nearest, shown
 NO_LAYERS = "none"
 AUTO: Literal["auto"] = "auto"
 ADAMW_DECAY = 0.004  # Keras's default
+# The loop draws dropout in steps of 1/65,536. Nearer to 1 the rate is no more what was asked for, or 1 itself.
+MOST_DROPOUT = 0.999
 Value = str | int | float | None  # of a field
 
 
@@ -90,7 +92,7 @@ class NetworkConfig(_Part):
         default="none", description="batch normalization before or after the activation, or none"
     )
     dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the hidden units that are dropped during training"
+        default=0.0, ge=0, le=MOST_DROPOUT, description="share of the hidden units that are dropped during training"
     )
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",

@@ -1,11 +1,13 @@
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from study.analysis import statistics
 from study.analysis.statistics import (
     Estimate,
     estimate,
@@ -314,3 +316,25 @@ def test_where_nothing_ties_the_sign_flip_test_is_scipys(n):
 def test_holms_correction_is_that_of_statsmodels(k):
     p_values = np.random.default_rng(k).beta(0.5, 2, k)
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], rel=1e-12)
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number, at_once", [(21, 1), (21, 500), (33, 7_000)])
+def test_signs_drawn_in_parts_are_those_drawn_at_once(number, at_once, monkeypatch):
+    differences = np.random.default_rng(number).normal(0.1, 0.4, number)
+    monkeypatch.setattr(statistics, "RANDOM_FLIPS", 2_001)
+    monkeypatch.setattr(statistics, "SIGNS_AT_ONCE", at_once * number)
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (2_001, number))
+    as_far = np.count_nonzero(np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12))
+    assert sign_flip(differences) == (1 + as_far) / 2_002
+
+
+def test_the_test_of_many_seeds_takes_little_memory():
+    tracemalloc.start()
+    try:
+        sign_flip(np.random.default_rng(1).normal(0.1, 1, 200))
+        assert tracemalloc.get_traced_memory()[1] < 60e6  # all signs at once are 160 MB, and their numbers as much
+    finally:
+        tracemalloc.stop()

@@ -13,7 +13,7 @@ WRONG = {
     "hidden": ["", "0", "-5", "65537", "20-", "20-0", "20,7", "wide", "٣", 1.5, True, None],
     "activation": ["RELU", "softmax", 1, None],
     "batch_norm": ["yes", True, None],
-    "dropout": ["a lot", -0.1, 1, "nan", True, None],
+    "dropout": ["a lot", -0.1, 1, 0.999995, 0.9991, "nan", True, None],
     "initializer": ["ones", "", None],
     "optimizer": ["Adam", "lion", 3, None],
     "learning_rate": ["fast", 0, -1e-3, "inf", True, None],
@@ -46,7 +46,7 @@ def test_a_value_that_a_field_cannot_have_is_refused_by_name(name, value):
 @pytest.mark.parametrize(
     "name, value",
     [
-        ("dropout", 0), ("dropout", 0.99), ("momentum", 0), ("l2", 0), ("batch_size", 1), ("epochs", 1),
+        ("dropout", 0), ("dropout", 0.999), ("momentum", 0), ("l2", 0), ("batch_size", 1), ("epochs", 1),
         ("epochs", 100_000), ("patience", 0), ("seed", 0), ("seed", 2**31 - 1),
     ],
 )  # fmt: skip
