@@ -137,7 +137,7 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
     console.print()
     print_table(console, ablation_tables.arms_table(study.arms))
     console.print(ablation_tables.NOTE, style="dim", highlight=False)
-    for note in filter(None, (ablation_tables.unstable_note(study), ablation_tables.same_note(study))):
+    for note in ablation_tables.notes(study):
         console.print(note, markup=False, highlight=False)
     console.print()
     if verdicts:

@@ -136,12 +136,21 @@ class AblationResults:
         )
 
     def values(self, measure: Measure, arm: str) -> dict[int, float]:
-        """Return a measure of the arm's completed trials, by seed; trials without it are left out."""
+        """Return a measure of the arm's completed trials, by seed; trials without it are left out.
+
+        So are, of a time, the trials that were carried over: it is that of another day, and may be of another machine.
+        """
+        timed = measure.metric == tags.TRAIN_SECONDS
         return {
             seed: trial.metrics[measure.metric] * measure.scale
             for seed, trial in self.finished(arm).items()
-            if measure.metric in trial.metrics
+            if measure.metric in trial.metrics and not (timed and tags.REUSED_FROM in trial.tags)
         }
+
+    @cached_property
+    def reused(self) -> int:
+        """How many of the completed trials were carried over from earlier studies."""
+        return sum(tags.REUSED_FROM in trial.tags for arm in self.arms for trial in self.finished(arm.name).values())
 
     def differences(self, measure: Measure, arm: str, against: str) -> np.ndarray:
         """Return by how much a measure of `arm` exceeds that of `against`, for each seed that both have: (n,)."""

@@ -10,7 +10,7 @@ from study.reports import ablation_tables, mlflow_runs, study_report
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import panels, style
-from study.reports.sections import by_arm, predictions, registry
+from study.reports.sections import predictions, registry
 from study.reports.table import Table
 from study.tracking import tags as names
 from study.tracking.artifacts import CURVES
@@ -134,8 +134,8 @@ def _arms(document: Document, study: AblationResults) -> None:
     document.heading("Arms")
     document.table(ablation_tables.arms_table(study.arms))
     document.text(ablation_tables.NOTE)
-    by_arm.tell_of_unstable(document, study)
-    by_arm.tell_of_same(document, study)
+    for note in ablation_tables.notes(study):
+        document.text(plain(note))
 
 
 def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:

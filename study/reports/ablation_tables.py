@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from study.analysis.ablation_results import MEASURES, AblationResults, Arm
-from study.analysis.formatting import show, show_p
+from study.analysis.formatting import count, show, show_p
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import RESOLUTION, Kind, Verdict
 from study.reports.table import Column, Table
@@ -58,6 +58,21 @@ def unstable_note(study: AblationResults) -> str | None:
         return None
     lost = (f"{arm} ({loss.lost} of {loss.seeds} {loss.how})" for arm, loss in study.unstable.items())
     return f"Lost seeds: {', '.join(lost)}. The numbers of such an arm are those of the seeds that finished."
+
+
+def times_note(study: AblationResults) -> str | None:
+    """Return how many trials the times leave out; None if none."""
+    if not study.reused:
+        return None
+    trials = count(sum(arm.trials for arm in study.arms), "trial")
+    return (
+        f"Times leave out what was carried over from earlier studies, on whatever machine: {study.reused} of {trials}."
+    )
+
+
+def notes(study: AblationResults) -> list[str]:
+    """Return what has to be said of the arms' numbers, a sentence or two each."""
+    return [note for note in (unstable_note(study), same_note(study), times_note(study)) if note]
 
 
 def same_note(study: AblationResults) -> str | None:

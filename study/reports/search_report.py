@@ -93,7 +93,8 @@ def trials_table(study: SearchResults) -> Table:
     rows = []
     for trial in study.trials:
         settings = {name: value_text(value) for name, value in study.settings(trial).items()}
-        seconds = trial.metrics.get(tags.TRAIN_SECONDS)
+        # A trial that was carried over took its time on another day, and perhaps on another machine.
+        seconds = None if tags.REUSED_FROM in trial.tags else trial.metrics.get(tags.TRAIN_SECONDS)
         numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), seconds)
         rows.append((
             slot_of(trial), trial.tags.get(tags.STATE, state_of(trial)), *numbers, *map(settings.get, fields),

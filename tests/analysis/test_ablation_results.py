@@ -132,6 +132,23 @@ def test_seven_seeds_with_one_sign_are_an_effect():
     assert (same.kind, same.effect.mean) == (Kind.NO_EFFECT, 0)
 
 
+def test_times_leave_out_what_was_carried_over():
+    def trial(arm, seed, seconds, reused=False):
+        return Trial(arm, seed, (0.9,), {"train_seconds": seconds}, reused=reused)
+
+    trials = [trial("plain", 1, 3.0), trial("plain", 2, 4.0), trial("plain", 3, 90.0, reused=True)]
+    trials += [trial("more", 1, 50.0, reused=True), trial("more", 2, 2.0), trial("more", 3, 2.0)]
+    trials += [trial("most", 1, 50.0, reused=True)]
+    study = written.read(written.write(LIST, trials))
+    seconds = next(measure for measure in MEASURES if measure.metric == "train_seconds")
+    plain, _, most = study.arms
+    assert (plain.trials, plain.values["train_seconds"]) == (3, estimate(np.array([3.0, 4.0])))
+    assert most.values["train_seconds"] is None and most.values["model_val_accuracy"].n == 1
+    assert study.differences(seconds, "more", "plain").tolist() == [-2.0]
+    assert len(study.differences(ACCURACY, "more", "plain")) == 3
+    assert study.reused == 3
+
+
 def test_arms_that_trained_the_same_are_found():
     trials = [Trial(arm, seed, (0.9, 0.9 + seed / 100)) for arm in ("plain", "most") for seed in (1, 2)]
     trials += [Trial("more", 1, (0.9, 0.91)), Trial("more", 2, (0.9, 0.921))]  # the same with one seed only

@@ -31,6 +31,7 @@ class Trial:
     predicted: Sequence[int] | None = None
     state: str = "complete"
     params: Mapping[str, str] = field(default_factory=dict)
+    reused: bool = False
 
 
 def write(yaml: str, trials: Sequence[Trial], *, params: Mapping[str, str] | None = None, **tags: str) -> str:
@@ -62,6 +63,8 @@ def _write_trial(client, run_id: str, trial: Trial) -> None:
         "model_val_accuracy": last, "model_val_cross_entropy": 1 - last, "test_accuracy": last - 0.01,
         "model_generalization_gap": 0.02, "train_seconds": 3.0,
     }  # fmt: skip
+    if trial.reused:
+        run.set_tags({"reused_from": "another run"})
     if trial.state not in ("running", "failed"):
         run.set_tags({"state": trial.state})
     if trial.state == "complete":

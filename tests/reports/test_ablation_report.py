@@ -88,6 +88,20 @@ def test_the_arms_that_lost_seeds_are_named_below_the_table(study, files):
     assert note in files["report.md"] and note in files["report.html"]
 
 
+def test_times_say_what_they_leave_out():
+    run_id = written.write(
+        YAML + "figures: [stopping]\n",
+        [
+            Trial("plain", 1, metrics={"epochs_trained": 1, "model_epoch": 1}),
+            Trial("l2 | 0.1", 1, metrics={"epochs_trained": 1, "model_epoch": 1}, reused=True),
+        ],
+    )
+    text = ablation_report.write(written.read(run_id))["report.md"]
+    note = "Times leave out what was carried over from earlier studies, on whatever machine: 1 of 2 trials."
+    assert text.count(note) == 2  # below the table of arms, and below the seconds saved
+    assert re.search(r"^\| l2 .*\| – \|$", text, re.M)
+
+
 def test_arms_that_trained_the_same_are_told_of():
     run_id = written.write(YAML, [Trial("plain", 1, (0.97,)), Trial("l2 | 0.1", 1, (0.97,))])
     text = ablation_report.write(written.read(run_id))["report.md"]

@@ -4,7 +4,7 @@ import numpy as np
 
 from study.analysis.ablation_results import AblationResults, Measure
 from study.analysis.statistics import Estimate, estimate
-from study.reports.ablation_tables import same_note, signed, unstable_note
+from study.reports.ablation_tables import signed, unstable_note
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.table import Column, Table
@@ -31,12 +31,6 @@ def over_seeds(study: AblationResults, measure: Measure, arm: str) -> Estimate |
 def tell_of_unstable(document: Document, study: AblationResults) -> None:
     """Say which arms lost seeds, if any."""
     if note := unstable_note(study):
-        document.text(plain(note))
-
-
-def tell_of_same(document: Document, study: AblationResults) -> None:
-    """Say which arms trained the same, if any."""
-    if note := same_note(study):
         document.text(plain(note))
 
 

@@ -1,6 +1,7 @@
 """The gap between training and validation, by epoch and by size, and the time that early stopping saves."""
 
 from study.analysis.ablation_results import ACCURACY, AblationResults, Measure
+from study.reports.ablation_tables import times_note
 from study.reports.document import Document
 from study.reports.plots import panels
 from study.reports.sections import by_arm
@@ -66,6 +67,8 @@ def stopping(document: Document, study: AblationResults) -> None:
             numbers = [by_arm.over_seeds(study, measure, arm.name) for measure in (ended, kept)]
             rows.append((arm.name, *numbers, saved))
     document.table(Table(("arm", "epochs trained", "epoch of the kept model", "seconds saved per trial"), rows))
+    if note := times_note(study):
+        document.text(note)
     document.figures(
         {
             "stopping_epochs": panels.dots(by_arm.values(study, ended), "Epochs trained", "epochs"),
