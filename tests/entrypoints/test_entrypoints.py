@@ -106,7 +106,7 @@ def call(call_program):
             "nowhere.npz: no such file. data= takes auto, mnist, digits, synthetic, or the path",
         ),
         (["--set", "droput=0.2"], "set: no hyperparameter is called droput. Did you mean dropout"),
-        (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than 1."),
+        (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than or equal to 0.999."),
         (["--set", "dropout"], "set: not a setting; expected field=value,field=value, got 'dropout'."),
         (["--set", "batch_size=64"], "set: batch_size is varied by the arms of batch_size."),
         (

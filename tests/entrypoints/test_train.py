@@ -113,7 +113,7 @@ def test_ctrl_c_ends_the_run_as_killed_and_keeps_its_epochs(call, digits):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dropout", "1.5"], "dropout cannot be '1.5'; expected less than 1."),
+        (["--dropout", "1.5"], "dropout cannot be '1.5'; expected less than or equal to 0.999."),
         (["--hidden", "20--5"], "hidden cannot be '20--5'; expected widths"),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--droput", "0.5"], "No such option '--droput'"),
