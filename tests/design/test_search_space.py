@@ -147,7 +147,8 @@ def test_another_baseline_stays_in_the_space():
 @pytest.mark.parametrize("text, message", [
     ("fields:\n  dropuot: {range: [0, 0.5]}", "mine.yaml:2: no hyperparameter is called dropuot. Did you mean"),
     ("fields:\n  dropout: {rnge: [0, 0.5]}", "mine.yaml:2: no key is called rnge. Did you mean range?"),
-    ("fields:\n  dropout:\n    range: [0, 1.5]", "mine.yaml:3: dropout cannot be 1.5; expected less than or equal to 0.999."),
+    ("fields:\n  dropout:\n    range: [0, 1.5]",
+     "mine.yaml:3: dropout cannot be 1.5; expected less than or equal to 0.999."),
     ("fields:\n  dropout: {range: [0.5, 0.1]}", "mine.yaml:2: the range of dropout is empty; expected"),
     ("fields:\n  dropout: {range: [0, 0.5], choices: [0]}", "mine.yaml:2: dropout needs either a range or choices."),
     ("fields:\n  dropout: {}", "mine.yaml:2: dropout needs either a range or choices."),
