@@ -163,7 +163,7 @@ class AblationResults:
         content = records.read_file(self.client, self.record.run_id, TEST_SET)
         if content is None:
             return None
-        with np.load(io.BytesIO(content)) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["labels"], arrays["images"]
 
     @cached_property
@@ -175,7 +175,9 @@ class AblationResults:
                 seed: records.read_file(self.client, trial.run_id, PREDICTIONS)
                 for seed, trial in self.finished(arm.name).items()
             }
-            by_seed = {seed: np.load(io.BytesIO(content)) for seed, content in files.items() if content}
+            by_seed = {
+                seed: np.load(io.BytesIO(content), allow_pickle=False) for seed, content in files.items() if content
+            }
             if by_seed:
                 found[arm.name] = by_seed
         return found

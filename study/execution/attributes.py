@@ -22,6 +22,7 @@ RUN_ID = "run_id"  # its MLflow run
 REASON = "reason"  # why it failed for good
 REPEATS = "repeats"  # the number of the trial at the same point
 REUSED_FROM = "reused_from"  # the run ID of the equal trial whose result was carried over
+GENERATION = "generation"  # of CMA-ES, to which its point belongs
 UNCOUNTED = "uncounted"  # how many of its tries were interrupted: they do not count against it
 
 

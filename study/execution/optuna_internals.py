@@ -10,6 +10,7 @@ from collections.abc import Container, Sequence
 from typing import cast
 
 import optuna
+from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
@@ -54,6 +55,16 @@ def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:
     """Return the system attributes that tell Optuna that a trial retries the trials with these numbers."""
     return {"failed_trial": tries[0], "retry_history": list(tries)}
+
+
+def set_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: int) -> None:
+    """Write an attribute of a trial that a sampler was given: it has no method for that."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def unit_cube(space: dict[str, BaseDistribution]) -> _SearchSpaceTransform:
+    """Return what turns a trial's params into coordinates from 0 to 1, and back."""
+    return _SearchSpaceTransform(space, transform_0_1=True)
 
 
 class BySlots:

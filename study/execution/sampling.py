@@ -16,13 +16,14 @@ from typing import TypeVar
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of
+from study.execution.cma_es import CmaEs
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
 
 S = TypeVar("S")  # a sampler
@@ -31,7 +32,7 @@ TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
 
 def sampler(search: Search, **settings: object) -> BaseSampler:
     """Return the sampler that the search asks for; `settings` override those of the Optuna sampler behind it."""
-    known = _distributions(search.space)
+    known = distributions(search.space)
     if search.sampler == "tpe":
         conditional = any(dimension.when for dimension in search.space.dimensions)
         settings = TPE | settings
@@ -41,7 +42,7 @@ def sampler(search: Search, **settings: object) -> BaseSampler:
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "cmaes":
         ranges = {name: each for name, each in known.items() if not isinstance(each, CategoricalDistribution)}
-        return BySlot(search.baseline.seed, lambda slot, seed: _CmaEs(ranges, seed=seed, **settings))
+        return BySlot(search.baseline.seed, lambda slot, seed: CmaEs(ranges, seed))
     return BySlot(search.baseline.seed, lambda slot, seed: RandomSampler(seed=seed))  # a grid's points are enqueued
 
 
@@ -77,27 +78,12 @@ class BySlot(BaseSampler):
         return sampler.sample_independent(by_slots(study), numbered_by_slot(trial), param_name, param_distribution)
 
 
-class _CmaEs(CmaEsSampler):
-    """CMA-ES over the ranges that are always searched; choices and conditional fields are random.
-
-    Optuna would search the fields that all trials so far have in common. A conditional field can be one of them for a
-    while; when it no longer is, the stored state has the wrong dimension and can never be used again.
-    """
-
-    def __init__(self, ranges: dict[str, BaseDistribution], **settings: object):
-        _silently(super().__init__, warn_independent_sampling=False, **settings)
-        self._ranges = ranges
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._ranges
-
-
 def _sobol_point(known: dict[str, BaseDistribution], slot: int, seed: int, own_seed: int) -> BaseSampler:
     # The sequence does not cover conditional fields, so they are drawn at random.
     return _silently(SobolPoint, known=known, number=slot, seed=seed, independent_sampler=RandomSampler(seed=own_seed))
 
 
-def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return Optuna's distributions, by field, of the fields that every point has and that can vary."""
     known = {dimension.field: _distribution(dimension) for dimension in space.dimensions if not dimension.when}
     return {name: distribution for name, distribution in known.items() if not distribution.single()}
