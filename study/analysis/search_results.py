@@ -229,8 +229,11 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
 
 
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:
-    """Return the last try of each slot that has ended by itself, by slot; `trials` are oldest first."""
-    last = {
-        slot_of(trial): trial for trial in trials if trial.status in ("FINISHED", "FAILED") and tags.SLOT in trial.tags
-    }
+    """Return for each slot the last try that finished, else the last that failed, by slot; `trials` are oldest first.
+
+    A worker that hung can fail after another one has finished its trial.
+    """
+    last: dict[int, RunRecord] = {}
+    for status in ("FAILED", "FINISHED"):
+        last |= {slot_of(trial): trial for trial in trials if trial.status == status and tags.SLOT in trial.tags}
     return tuple(trial for _, trial in sorted(last.items()))

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from study.execution.attributes import slot_of
+from study.execution.attributes import HISTORY, REASON, doubles, slot_of, tries_that_count
 
 # The methods of Optuna's RDBStorage that talk to the database, and so may find its server gone.
 STORAGE_METHODS = (
@@ -32,17 +32,22 @@ class QueueEmpty(Exception):
 
 
 class OrderedStudy(optuna.Study):
-    """An Optuna study that hands out waiting trials in the order of their slots, and never makes one up.
+    """An Optuna study that hands out waiting trials in the order of their slots, each once, and never makes one up.
 
     Optuna orders by trial number, so a requeued trial would come last, and an interrupted search would suggest
     different points from an uninterrupted one. And when no trial is waiting, Optuna makes one up.
     """
 
     def _pop_waiting_trial_id(self) -> int:
-        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        trials = self.get_trials(deepcopy=False)
+        twice = doubles(trials)
+        waiting = (trial for trial in trials if trial.state == TrialState.WAITING)
         for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                if trial.number in twice:
+                    self._storage.set_trial_user_attr(trial._trial_id, REASON, "the queue has it twice")
+                    mark_failed(self, trial)
+                elif self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                     return trial._trial_id
         raise QueueEmpty
 
@@ -54,7 +59,7 @@ def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
 
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:
     """Return the system attributes that tell Optuna that a trial retries the trials with these numbers."""
-    return {"failed_trial": tries[0], "retry_history": list(tries)}
+    return {"failed_trial": tries[0], HISTORY: list(tries)}
 
 
 def set_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: int) -> None:
@@ -68,7 +73,7 @@ def unit_cube(space: dict[str, BaseDistribution]) -> _SearchSpaceTransform:
 
 
 class BySlots:
-    """A study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
+    """A study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
 
     def __init__(self, study: optuna.Study):
         self._study = study
@@ -82,19 +87,13 @@ class BySlots:
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache)
-        return last_tries(trials, states)
+        trials = tries_that_count(self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache))
+        return [numbered_by_slot(trial) for trial in trials if states is None or trial.state in states]
 
 
 def by_slots(study: optuna.Study) -> optuna.Study:
-    """Return the study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
+    """Return the study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
     return cast(optuna.Study, BySlots(study))
-
-
-def last_tries(trials: Sequence[FrozenTrial], states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-    """Return the last try of each slot, numbered by its slot, in the order of the slots; only those in `states`."""
-    last = {slot_of(trial): trial for trial in trials}
-    return [numbered_by_slot(last[slot]) for slot in sorted(last) if states is None or last[slot].state in states]
 
 
 def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.base.errors import StudyError, nearest, shown
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
-from study.execution.attributes import slot_of, tries_before
+from study.execution.attributes import slot_of, tries_that_count
 from study.execution.optuna_internals import OrderedStudy
 from study.execution.storage import Storage, is_absent, open_storage, without_password
 
@@ -109,11 +109,11 @@ class Queue(OrderedStudy):
 
 
 def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
-    """Return the number of a trial at the same point that came before this one and is not an earlier try of it."""
+    """Return the number of a trial at the same point, in another slot, that came before this one."""
     trials = queue.get_trials(deepcopy=False)
-    own_tries = tries_before(trials[trial.number])
+    own = slot_of(trials[trial.number])
     for other in trials:
-        if other.number == trial.number or other.number in own_tries or other.params != trial.params:
+        if slot_of(other) == own or other.params != trial.params:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
         failed_for_good = other.state == TrialState.FAIL and attributes.REASON in other.user_attrs
@@ -200,16 +200,12 @@ class Progress:
 
 
 def progress(study: optuna.Study, epochs: int = 0) -> list[Progress]:
-    """Return how far each trial is, in the order of the slots; for a trial that was requeued, its latest try.
+    """Return how far each trial is, in the order of the slots; for a trial with several tries, the one that counts.
 
     A search's trials that repeat another are left out. `epochs` is how many a search's trial will train.
     """
-    latest: dict[int, FrozenTrial] = {}
-    for trial in study.get_trials(deepcopy=False):
-        if slot_of(trial) not in latest or tries_before(trial):
-            latest[slot_of(trial)] = trial
-    shown = (trial for _, trial in sorted(latest.items()) if attributes.REPEATS not in trial.user_attrs)
-    return [_progress(trial, epochs) for trial in shown]
+    trials = tries_that_count(study.get_trials(deepcopy=False))
+    return [_progress(trial, epochs) for trial in trials if attributes.REPEATS not in trial.user_attrs]
 
 
 def _progress(trial: FrozenTrial, epochs: int) -> Progress:

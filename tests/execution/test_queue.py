@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from study.base import processes
 from study.design.ablation import TrialSpec
-from study.execution import recovery
+from study.execution import attributes, optuna_internals, recovery
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import (
     Assignment,
@@ -106,6 +106,51 @@ def test_the_second_to_create_a_queue_finds_it_assigned(storage):
     first.assign(NOWHERE)
     second.join()
     assert new and found[0][1] is False and found[0][0].assignment == NOWHERE
+
+
+def test_two_drivers_of_one_search_hand_out_each_slot_once(storage):
+    queue, _ = create_queue(storage, "twice")
+    drivers = [load_queue(storage, "twice") for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def drive(driver):
+        together.wait()
+        driver.add_slots(5, [{"dropout": 0.25}])
+
+    threads = [threading.Thread(target=drive, args=(driver,)) for driver in drivers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    queue.enqueue_trial({}, user_attrs={"slot": 3, "name": "trial 3"})  # one at least, however the race went
+    taken = []
+    with pytest.raises(QueueEmpty):
+        queue.optimize(lambda trial: taken.append(trial.user_attrs["slot"]) or 0.0)
+    assert taken == list(range(5))
+    assert [(trial.slot, trial.state) for trial in progress(queue)] == [(slot, "COMPLETE") for slot in range(5)]
+    ended = {trial.user_attrs.get("reason") for trial in queue.trials if trial.state == TrialState.FAIL}
+    assert ended == {"the queue has it twice"}
+
+
+def test_of_a_slots_tries_a_complete_one_counts_then_a_pruned_one_then_the_last():
+    def trial(number: int, slot: int, state: TrialState, *before: int) -> optuna.trial.FrozenTrial:
+        made = optuna.trial.create_trial(
+            state=state, value=1.0 if state == TrialState.COMPLETE else None, user_attrs={"slot": slot},
+            system_attrs=optuna_internals.retry_attributes(before) if before else {},
+        )  # fmt: skip
+        made.number = number
+        return made
+
+    complete, pruned, failed, waiting = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
+    trials = [
+        trial(0, 0, complete), trial(1, 0, failed),  # another driver's trial, which repeated the first
+        trial(2, 1, failed), trial(3, 1, complete),  # the same the other way round
+        trial(4, 2, failed), trial(5, 2, waiting, 4), trial(6, 2, waiting, 4),  # requeued by two processes
+        trial(7, 3, waiting), trial(8, 3, waiting),
+        trial(9, 4, pruned), trial(10, 4, failed, 9),
+    ]  # fmt: skip
+    assert attributes.doubles(trials) == {1, 3, 6, 8}
+    assert [each.number for each in attributes.tries_that_count(trials)] == [0, 3, 5, 7, 9]
 
 
 def test_optunas_tools_call_the_metric_by_its_name(storage):
