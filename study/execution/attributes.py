@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 # Of a study.
 ASSIGNMENT = "assignment"  # what the workers have to know
+HAND_OUT = "hand_out"  # of a search: trials are handed out until this slot
 ENDED = "ended"  # why workers take no more trials; empty while they may
 
 # Of a trial.

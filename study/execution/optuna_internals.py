@@ -6,6 +6,7 @@ that changes one fails there and not in a user's study.
 
 import contextlib
 import copy
+import math
 from collections.abc import Container, Sequence
 from typing import cast
 
@@ -15,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from study.execution.attributes import HISTORY, REASON, doubles, slot_of, tries_that_count
+from study.execution.attributes import HAND_OUT, HISTORY, REASON, doubles, slot_of, tries_that_count
 
 # The methods of Optuna's RDBStorage that talk to the database, and so may find its server gone.
 STORAGE_METHODS = (
@@ -38,10 +39,16 @@ class OrderedStudy(optuna.Study):
     different points from an uninterrupted one. And when no trial is waiting, Optuna makes one up.
     """
 
+    @property
+    def hand_out_until(self) -> int | None:
+        """The slot before which trials are handed out; None if all of them are."""
+        return self.user_attrs.get(HAND_OUT)
+
     def _pop_waiting_trial_id(self) -> int:
         trials = self.get_trials(deepcopy=False)
         twice = doubles(trials)
-        waiting = (trial for trial in trials if trial.state == TrialState.WAITING)
+        end = math.inf if self.hand_out_until is None else self.hand_out_until
+        waiting = (trial for trial in trials if trial.state == TrialState.WAITING and slot_of(trial) < end)
         for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 if trial.number in twice:

@@ -21,9 +21,8 @@ from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
 from study.training.config import FIELDS
-from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, study_tags
+from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, stocked, study_tags
 
-STOCK = 32  # most slots that wait at a time: each slows down every worker that looks for the next
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
 
 
@@ -64,7 +63,7 @@ def run_search(
 
 
 class Supply:
-    """Keeps the queue filled with as many slots as are wanted, and one more for each that repeated a point."""
+    """Has the queue hand out as many trials as are wanted, and one more for each that repeated a point."""
 
     def __init__(self, queue: Queue, search: Search, budget: Budget):
         self._queue, self._budget = queue, budget
@@ -73,18 +72,16 @@ class Supply:
         self._size = len(every) if every is not None else None
         in_grid = every is not None and search.sampler == "grid"
         self._points = in_order(every or [], search) if in_grid else [search.space.first()]
+        queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
 
     def __call__(self, trials: list[Progress]) -> None:
         """Enqueue the missing slots, or end the queue when the time is up."""
         if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
             self._queue.end("the time is up")
-        waiting = sum(trial.state == "WAITING" for trial in trials)
-        ends = [self._budget.trials, self._size, len(trials) - waiting + STOCK]
-        wanted = min(end for end in ends if end is not None)
-        repeats = self._queue.slots() - len(trials)
-        if len(trials) < wanted and repeats <= MOST_REPEATS * wanted and not self._queue.ended:
-            self._queue.add_slots(wanted + repeats, self._points)
+        wanted = min(end for end in (self._budget.trials, self._size, stocked(trials)) if end is not None)
+        if not self._queue.ended and self._queue.repeats() <= MOST_REPEATS * wanted:
+            self._queue.want(wanted, self._points)
 
 
 def in_order(points: list[dict], search: Search) -> list[dict]:

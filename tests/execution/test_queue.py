@@ -153,6 +153,23 @@ def test_of_a_slots_tries_a_complete_one_counts_then_a_pruned_one_then_the_last(
     assert [each.number for each in attributes.tries_that_count(trials)] == [0, 3, 5, 7, 9]
 
 
+def test_an_ablation_shows_all_trials_while_a_stock_of_them_waits(storage):
+    queue, _ = create_queue(storage, "stock")
+    asked = specs(40)
+    assert [trial.state for trial in progress(queue, specs=asked)] == ["WAITING"] * 40
+    queue.add_specs(asked, 4)
+    queue.optimize(lambda trial: 0.0, n_trials=3)
+    queue.add_specs(asked, 6)
+    assert [trial.user_attrs["name"] for trial in queue.trials] == [spec.name for spec in asked[:6]]
+    seen = progress(queue, specs=asked)
+    assert [(trial.slot, trial.name, trial.epochs) for trial in seen] == [
+        (slot, spec.name, 5) for slot, spec in enumerate(asked)
+    ]
+    assert [trial.state for trial in seen] == ["COMPLETE"] * 3 + ["WAITING"] * 37
+    queue.add_specs(asked, 100)
+    assert queue.slots() == 40 and progress(queue, specs=asked) == progress(queue)
+
+
 def test_optunas_tools_call_the_metric_by_its_name(storage):
     create_queue(storage, "named", "maximize", "val_accuracy")
     study = optuna.load_study(study_name="named", storage=storage)

@@ -11,12 +11,13 @@ from study.design.search import Budget, Search
 from study.design.search_space import parse_space
 from study.execution import worker
 from study.execution.attributes import slot_of
+from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import create_queue, progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking import records, runs, store
 from study.tracking.artifacts import PREDICTIONS
 from study.workflows import run_ablation, run_search
-from study.workflows.common import assignment
+from study.workflows.common import STOCK, assignment
 from study.workflows.run_search import Supply
 
 SPACE = """
@@ -112,7 +113,6 @@ def test_more_trials_are_added_and_none_repeats(few_digits):
     fill(queue, search, 2)
     worker.work(DEFAULT_STORAGE, "mine")
     fill(queue, search, 4)
-    fill(queue, search, 3)  # that many are there already
     worker.work(DEFAULT_STORAGE, "mine")
     assert sorted(points(queue)) == [0, 1, 2, 3]
     assert len({tuple(point.values()) for point in points(queue).values()}) == 4
@@ -144,7 +144,7 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
     queue, _ = begin(search, few_digits)
     supply = Supply(queue, search, Budget(None, 5))
     supply(progress(queue))
-    assert [trial.state for trial in progress(queue)] == ["WAITING"] * run_search.STOCK
+    assert [trial.state for trial in progress(queue)] == ["WAITING"] * STOCK
     now = run_search.time.monotonic()
     monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 301)
     supply(progress(queue))
@@ -152,6 +152,32 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
     assert worker.work(DEFAULT_STORAGE, "mine") == 0
     Supply(queue, search, Budget(None, 5))
     assert queue.ended is None  # the same command goes on
+
+
+def test_a_later_command_that_wants_fewer_trials_is_handed_out_no_more_than_it_wants(few_digits):
+    """After `minutes`, which left a stock waiting, `trials` is the total."""
+    search = search_of(few_digits)
+    queue, _ = begin(search, few_digits)
+    Supply(queue, search, Budget(None, 5))(progress(queue))
+    taken = []
+
+    def take(number: int | None = None) -> None:
+        queue.optimize(lambda trial: taken.append(slot_of(queue.frozen(trial))) or 0.0, n_trials=number)
+
+    take(3)
+    for trials, slots in ((2, 3), (3, 3), (5, 5)):
+        fill(queue, search, trials)
+        with pytest.raises(QueueEmpty):
+            take()
+        assert taken == list(range(slots))
+        assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * slots
+    fill(queue, search, 6)
+    other = fill(queue, search, 5)  # a second command, while the first still wants 6
+    fill(queue, search, 6)
+    other(progress(queue))
+    with pytest.raises(QueueEmpty):
+        take()
+    assert taken == list(range(6))
 
 
 def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
