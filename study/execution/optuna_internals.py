@@ -14,6 +14,9 @@ import optuna
 from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from study.execution.attributes import HAND_OUT, HISTORY, REASON, doubles, slot_of, tries_that_count
@@ -62,6 +65,18 @@ class OrderedStudy(optuna.Study):
 def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
     """Mark a trial that another process began as failed; raises UpdateFinishedTrialError if it has ended."""
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def expect_heartbeat(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Give a trial without a heartbeat its first one, by the database's clock; without another it becomes stale.
+
+    Optuna itself never finds a trial stale whose worker died before the first heartbeat.
+    """
+    storage = getattr(study._storage, "_backend", study._storage)
+    if isinstance(storage, RDBStorage):
+        with _create_scoped_session(storage.scoped_session, True) as session:
+            if models.TrialHeartbeatModel.where_trial_id(trial._trial_id, session) is None:
+                session.add(models.TrialHeartbeatModel(trial_id=trial._trial_id))
 
 
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:

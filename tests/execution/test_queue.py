@@ -20,6 +20,7 @@ from study.execution.queue import (
     progress,
 )
 from study.execution.recovery import RETRIES, requeue
+from study.execution.storage import GRACE_SECONDS
 from study.training.config import TrialConfig
 
 NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
@@ -235,8 +236,34 @@ def test_a_worker_that_is_gone_gives_its_trial_back_at_once(storage):
     assert queue.running() == [1]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage", "ignore:.*fail_stale_trials is experimental")
+def test_the_databases_clock_decides_when_a_trial_without_a_worker_is_lost(storage):
+    """The clock of the machine that took it may be wrong by years."""
+    queue = filled(storage, "skewed", 1)
+    trial = queue.ask()
+
+    def execute(statement: str) -> int:
+        with queue._storage._backend.engine.begin() as connection:
+            return connection.exec_driver_sql(statement).rowcount
+
+    def states() -> list[str]:
+        recovery.requeue_lost(queue)
+        optuna.storages.fail_stale_trials(queue)
+        return [each.state.name for each in queue.get_trials(deepcopy=False)]
+
+    assert execute("UPDATE trials SET datetime_start = '2001-01-01 00:00:00.000000'") == 1
+    assert states() == states() == ["RUNNING"]
+    earlier = f"datetime('now', '-{GRACE_SECONDS - 5} seconds')"
+    assert execute(f"UPDATE trial_heartbeats SET heartbeat = {earlier}") == 1
+    assert states() == ["RUNNING"]
+    queue._storage.record_heartbeat(trial._trial_id)  # it lives
+    earlier = f"datetime('now', '-{GRACE_SECONDS + 5} seconds')"
+    assert execute(f"UPDATE trial_heartbeats SET heartbeat = {earlier}") == 1
+    assert states() == ["FAIL", "WAITING"]
+
+
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
-def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, monkeypatch):
+def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage):
     queue = filled(storage, "forgotten", 3)
     for reason in (None, None, "diverged"):
         trial = queue.ask()
@@ -244,9 +271,6 @@ def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, 
             trial.set_user_attr("reason", reason)
         queue.tell(trial, state=TrialState.FAIL)
     requeue(queue, queue.trials[1])  # of this one nothing is forgotten
-    recovery.requeue_forgotten(queue)
-    assert len(queue.trials) == 4  # whoever marked them may be at it
-    monkeypatch.setattr("study.execution.recovery.GRACE_SECONDS", 0)
     for _ in range(2):
         recovery.requeue_forgotten(queue)
         assert [each.name for each in progress(queue) if each.state == "WAITING"] == [
