@@ -14,7 +14,7 @@ from study.base.errors import in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
-from study.execution.queue import Assignment, Queue, equal_point
+from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
 from study.tracking import records, runs, tags
 from study.tracking.records import RunRecord
@@ -138,6 +138,8 @@ class TrialRunner:
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
         mark = fingerprint(config, self.dataset.sha256, len(self.dataset.validation))
+        if self.search:
+            self._check_new(trial, mark)
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
@@ -151,12 +153,15 @@ class TrialRunner:
         if not self.search:
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
         settings = self.search.space.suggest(trial)
-        config = self.search.baseline.replace(settings)
-        if (other := equal_point(self.queue, trial)) is not None:
-            trial.set_user_attr(attributes.REPEATS, other)
-            raise Repeated(f"the same point as trial {other}")
         trial.set_user_attr(attributes.SETTINGS, settings_text(settings, brief))
-        return config
+        return self.search.baseline.replace(settings)
+
+    def _check_new(self, trial: optuna.Trial, mark: str) -> None:
+        """Raise Repeated if another of the search's trials trains the same: other values drawn can mean the same."""
+        trial.set_user_attr(attributes.FINGERPRINT, mark)
+        if (other := equal_trial(self.queue, trial, mark)) is not None:
+            trial.set_user_attr(attributes.REPEATS, other)
+            raise Repeated(f"the same as trial {other}")
 
     def _start_run(self, trial: optuna.Trial, config: TrialConfig, mark: str) -> Run:
         own = trial.user_attrs

@@ -126,21 +126,22 @@ class Queue(OrderedStudy):
         """Return the numbers of the trials that are running."""
         return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
-    def repeats(self) -> int:
-        """Return how many of a search's slots repeated the point of another."""
-        return sum(REPEATS in trial.user_attrs for trial in tries_that_count(self.get_trials(deepcopy=False)))
+    def begun(self) -> list[FrozenTrial]:
+        """Return the trials that a worker has taken, repeats included: of each slot the try that counts."""
+        trials = tries_that_count(self.get_trials(deepcopy=False))
+        return [trial for trial in trials if trial.state != TrialState.WAITING]
 
     def slots(self) -> int:
         """Return how many slots the queue has had."""
         return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)
 
 
-def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
-    """Return the number of a trial at the same point, in another slot, that came before this one."""
+def equal_trial(queue: Queue, trial: optuna.Trial, fingerprint: str) -> int | None:
+    """Return the number of a trial that came before this one, in another slot, and trains what has this fingerprint."""
     trials = queue.get_trials(deepcopy=False)
     own = slot_of(trials[trial.number])
     for other in trials:
-        if slot_of(other) == own or other.params != trial.params:
+        if slot_of(other) == own or other.user_attrs.get(attributes.FINGERPRINT) != fingerprint:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
         failed_for_good = other.state == TrialState.FAIL and attributes.REASON in other.user_attrs

@@ -178,7 +178,7 @@ class Outcome(Generic[S]):
     """A study's outcome: the study read back, the path of its report, and the trials that diverged or failed.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
-    trials that were carried over from earlier studies.
+    trials that were carried over from earlier studies. `note` says why a search ended before its budget was spent.
     """
 
     study: S
@@ -186,6 +186,7 @@ class Outcome(Generic[S]):
     diverged: list[Progress]
     failures: list[Progress]
     reused: int = 0
+    note: str | None = None
 
     @property
     def failure_text(self) -> str | None:

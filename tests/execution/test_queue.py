@@ -15,7 +15,7 @@ from study.execution.queue import (
     Queue,
     QueueError,
     create_queue,
-    equal_point,
+    equal_trial,
     load_queue,
     progress,
 )
@@ -280,10 +280,10 @@ def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage):
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
-def test_a_point_that_was_tried_before_is_known(storage):
+def test_a_trial_that_trains_the_same_as_an_earlier_one_is_known(storage):
     queue, _ = create_queue(storage, "points")
-    queue.add_slots(4, [{"dropout": share} for share in (0.1, 0.2, 0.1, 0.2)])
+    queue.add_slots(4, [])
     trials = [queue.ask() for _ in range(4)]
-    for trial in trials:
-        trial.suggest_float("dropout", 0, 1)
-    assert [equal_point(queue, trial) for trial in trials] == [None, None, 0, 1]
+    for trial, mark in zip(trials, "abab", strict=True):
+        trial.set_user_attr("fingerprint", mark)
+    assert [equal_trial(queue, trial, mark) for trial, mark in zip(trials, "abab", strict=True)] == [None, None, 0, 1]
