@@ -187,8 +187,11 @@ class TrialRunner:
                 return self._read(trial, record, records.read_epochs(self.client, record.run_id))
             case Carried(config, run, equal):
                 trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
+                if epoch := self._pruned_at(trial, equal.epochs):
+                    reuse.carry_pruned(equal, epoch, self.dataset, run)
+                    return Outcome(Ending.PRUNED)
                 reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
-                return self._read(trial, equal.record, equal.epochs)
+                return Outcome(Ending.COMPLETE, equal.record.metrics[f"model_{self.metric}"])
             case Untrained(config, run):
                 return self._train(trial, config, run)
 
@@ -204,6 +207,17 @@ class TrialRunner:
             case "pruned":
                 return Outcome(Ending.PRUNED, reason=result.reason)
         return Outcome(Ending.COMPLETE, getattr(result.epochs[result.model_epoch - 1], self.metric))
+
+    def _pruned_at(self, trial: optuna.Trial, epochs: list[dict[str, float]]) -> int | None:
+        """Report a carried-over trial's epochs as if it were trained; return the one at which it is pruned, or None.
+
+        So a search prunes the same trials whether they were in the store before or not.
+        """
+        for number, metrics in enumerate(epochs, start=1):
+            trial.report(metrics[self.metric], number)
+            if trial.should_prune():
+                return number
+        return None
 
     def _read(self, trial: optuna.Trial, record: RunRecord, epochs: list[dict[str, float]]) -> Outcome:
         """Report to Optuna what a run has recorded, and return how it ended."""

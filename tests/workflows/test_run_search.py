@@ -257,6 +257,32 @@ def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
             run_search.resume(other, dataset.without_test(), queue, run.client)
 
 
+def test_a_search_prunes_the_same_trials_whether_the_store_has_them_or_not(few_digits):
+    fields = """
+baseline: {hidden: 8, epochs: 2, batch_size: 64, learning_rate: 0.01}
+fields: {learning_rate: {range: [1.0e-5, 1.0e-2], log: true}}
+"""
+    pruned = {}
+    for name, pruner, reuse in (("whole", "none", False), ("empty", "hyperband", False), ("filled", "hyperband", True)):
+        search = search_of(few_digits, fields, pruner=pruner)
+        queue, run = begin(search, few_digits, name, reuse)
+        fill(queue, search, 3)
+        worker.work(DEFAULT_STORAGE, name)
+        trials = records.read_trials(run.client, run.run_id)
+        states = [(trial.state.name, trial.value, trial.intermediate_values) for trial in queue.trials]
+        pruned[name] = states, [(trial.status, trial.tags["state"]) for trial in trials], trials[2]
+    assert pruned["filled"][:2] == pruned["empty"][:2]
+    assert [state for state, *_ in pruned["filled"][0]] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    carried, trained, whole = (pruned[name][2] for name in ("filled", "empty", "whole"))
+    assert carried.tags["reused_from"] == whole.run_id and "reused_from" not in trained.tags
+    for metric in ("epochs_trained", "best_epoch", "best_val_loss", "best_val_accuracy"):
+        assert carried.metrics[metric] == trained.metrics[metric]
+    epochs = [records.read_epochs(run.client, trial.run_id) for trial in (carried, trained)]
+    for values in (values for each in epochs for values in each):
+        del values["epoch_seconds"]
+    assert epochs[0] == epochs[1] and records.read_model(run.client, carried.run_id) is None
+
+
 def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     from study.design.ablation import parse_ablation
 
