@@ -1,6 +1,7 @@
 """Measures how good the points are that samplers and pruners find: regret by trials and by epochs, over many seeds.
 
     python -m benchmarks.search_quality [SEEDS]         prints the tables (30 seeds: about 8 minutes on one core)
+    python -m benchmarks.search_quality --cmaes [SEEDS] compares our CMA-ES with Optuna's on the formula (1 minute)
     python -m benchmarks.search_quality --make-table    trains the networks that they are replayed on (about 6 minutes)
 
 A replay is a whole search, with its queue, slots and baseline, but its trainings are looked up. The objectives on the
@@ -64,6 +65,17 @@ PRUNERS = (
 # These are also run with two workers:
 FEW_SAMPLERS = ("tpe multivariate, 10 random", "tpe by fields, 10 random")
 FEW_PRUNERS = ("none", "median from epoch 3", "hyperband 1 in 2, from 1")
+
+
+class OptunasCmaEs(optuna.samplers.CmaEsSampler):
+    """Optuna's CMA-ES, which keeps a pickle of its optimizer in the storage, over the same ranges as ours."""
+
+    def __init__(self, ranges: dict[str, optuna.distributions.BaseDistribution], seed: int):
+        super().__init__(warn_independent_sampling=False, seed=seed)
+        self._ranges = ranges
+
+    def infer_relative_search_space(self, study, trial) -> dict[str, optuna.distributions.BaseDistribution]:
+        return self._ranges
 
 
 # --- objectives -------------------------------------------------------------------------------------
@@ -222,14 +234,20 @@ def replay(
 ) -> np.ndarray:
     """Search until `trials` or `epochs` are spent; return (trials, epochs, regret) after each trial: (n, 3)."""
     space = load_space("default").with_baseline({"epochs": EPOCHS, "seed": seed})
-    search = Search(space, "val_cross_entropy", sampler[0], pruner[0])
+    search = Search(space, "val_cross_entropy", "random" if sampler[0] == "optuna" else sampler[0], pruner[0])
     if pruner[0] == "optuna":
         gives_up = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS, reduction_factor=3)
     else:
         gives_up = pruning.pruner(search, **pruner[1])
     storage = optuna.storages.InMemoryStorage()
     name = optuna.create_study(storage=storage, study_name=f"replay {seed}").study_name
-    queue = Queue(name, storage, sampling.sampler(search, **sampler[1]), gives_up)
+    if sampler[0] == "optuna":
+        known = sampling.distributions(space)
+        ranges = {field: each for field, each in known.items() if hasattr(each, "low")}
+        suggests = sampling.BySlot(seed, lambda slot, seed: OptunasCmaEs(ranges, seed))
+    else:
+        suggests = sampling.sampler(search, **sampler[1])
+    queue = Queue(name, storage, suggests, gives_up)
 
     marks: list[tuple] = []
     through: list[tuple] = []  # value and regret of trials that ended
@@ -350,6 +368,27 @@ def main(seeds: str = "30") -> None:
     print(f"\n{time.perf_counter() - clock:.0f} s, {time.process_time():.0f} of them on the processor")
 
 
+def compare_cmaes(seeds: str = "100") -> None:
+    """Print how good our CMA-ES and Optuna's are on the formula, with one worker and with three."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    replayed = Replayed(Formula())
+    print(f"formula: {Formula.words}; best {replayed.best:.4f}; n = {seeds} seeds")
+    for workers in (1, 3):
+        print(f"\nno pruner, {workers} worker(s): regret by number of trials\n")
+        line("", [*map(str, TRIALS), f"ours against, at {TRIALS[-1]}"])
+        found = {
+            name: [
+                replay(replayed, sampler, ("none", {}), seed, trials=TRIALS[-1], workers=workers)
+                for seed in range(1, int(seeds) + 1)
+            ]
+            for name, sampler in {"ours": ("cmaes", {}), "Optuna's": ("optuna", {}), "random": RANDOM}.items()
+        }
+        ours = [after(marks, 0, TRIALS[-1]) for marks in found["ours"]]
+        for name, replays in found.items():
+            columns = [[after(marks, 0, number) for marks in replays] for number in TRIALS]
+            line(name, [*map(quartiles, columns), wins(ours, columns[-1])])
+
+
 # --- the table of trainings -------------------------------------------------------------------------
 
 
@@ -386,5 +425,7 @@ def make_table() -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--make-table"]:
         make_table()
+    elif sys.argv[1:2] == ["--cmaes"]:
+        compare_cmaes(*sys.argv[2:])
     else:
         main(*sys.argv[1:])

@@ -106,6 +106,8 @@ def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
 def _conclude(console: Console, outcome: Outcome) -> None:
     study, total = outcome.study, len(outcome.study.trials)
     display.print_search(console, study)
+    if outcome.note:
+        click.echo(outcome.note)
     display.tell_of_reused(outcome.reused)
     display.warn_of_ended(outcome.diverged, "diverged", total)
     display.warn_of_ended(outcome.failures, "failed", total)

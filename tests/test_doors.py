@@ -11,6 +11,7 @@ from conftest import ROOT
 DOORS = {
     "mlflow": {"study.tracking", "study.inference.serving"},
     "optuna": {"study.execution", "study.analysis.search_results", "study.analysis.search_diagnostics"},
+    "cmaes": {"study.execution.cma_es"},
     "plotly": {"study.reports.plots"},
     "matplotlib": {"study.reports.plots"},
     "markdown_it": {"study.reports.document"},

@@ -10,6 +10,7 @@ import numpy as np
 
 from study.analysis.prediction_flips import Ledger, ledger
 from study.analysis.statistics import Estimate, estimate, interaction, main_effect
+from study.analysis.tries import tries_that_count
 from study.analysis.verdicts import Loss, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
@@ -235,7 +236,7 @@ class AblationResults:
         content = records.read_file(self.client, self.record.run_id, TEST_SET)
         if content is None:
             return None
-        with np.load(io.BytesIO(content)) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["labels"], arrays["images"]
 
     @cached_property
@@ -247,7 +248,9 @@ class AblationResults:
                 seed: records.read_file(self.client, trial.run_id, PREDICTIONS)
                 for seed, trial in self.finished(arm.name).items()
             }
-            by_seed = {seed: np.load(io.BytesIO(content)) for seed, content in files.items() if content}
+            by_seed = {
+                seed: np.load(io.BytesIO(content), allow_pickle=False) for seed, content in files.items() if content
+            }
             if by_seed:
                 found[arm.name] = by_seed
         return found
@@ -270,6 +273,10 @@ def padded(rows: list[list[float]]) -> np.ndarray:
     return np.array([[*row, *[np.nan] * (longest - len(row))] for row in rows])
 
 
+def _arm_and_seed(trial: RunRecord) -> tuple[str, str]:
+    return trial.tags[tags.ARM], trial.tags[tags.SEED]
+
+
 def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> AblationResults:
     """Return the ablation of this run, its arms compared as the run says or as `compare` says (one of COMPARE).
 
@@ -286,6 +293,6 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Abla
         client=client,
         record=record,
         ablation=parse_ablation(definition.decode(), record.tags[tags.TASK], f"{run_id}/{ABLATION}", least_arms=1),
-        trials=tuple(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy"))),
+        trials=tries_that_count(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy")), _arm_and_seed),
         pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
     )

@@ -69,7 +69,12 @@ class Range(_Field):
         value = trial.suggest_float(self.field, self.low, self.high, step=self.step, log=self.log)
         if self.step:  # Optuna draws 0.9500000000000001 where 0.95 is meant
             value = self._after(round((value - self.low) / self.step))
-        return 0.0 if self.zero_below is not None and value < self.zero_below else value
+        return self.becomes(value)
+
+    def becomes(self, drawn: Value) -> Value:
+        """Return the field's value where `drawn` is drawn for it."""
+        assert isinstance(drawn, (int, float))
+        return 0.0 if self.zero_below is not None and drawn < self.zero_below else drawn
 
     def _after(self, steps: int) -> float:
         """Return the value this many steps above the low end, as a person writes it: 0.95 is 3 of 0.05 above 0.8."""
@@ -82,18 +87,22 @@ class Range(_Field):
     def contains(self, value: Value) -> bool:
         """Return whether the field can become `value`."""
         drawn = self.drawn(value)
-        if not (isinstance(drawn, (int, float)) and self.low <= drawn <= self.high):
+        if not (isinstance(drawn, (int, float)) and self.low <= drawn <= self.high) or self.becomes(drawn) != value:
             return False
         steps = (drawn - self.low) / self.step if self.step else 0
         return abs(steps - round(steps)) < 1e-9
 
     @property
     def values(self) -> tuple[Value, ...] | None:
-        """All values that can be drawn, in order; None for a range without steps, or for more than MOST_POINTS."""
+        """The values to draw so that the field becomes each that it can become, in order.
+
+        None for a range without steps, or for more than MOST_POINTS.
+        """
         if self.log or not (self.step or self.whole):
             return None
         count = round((self.high - self.low) / (self.step or 1)) + 1
-        return tuple(map(self._after, range(count))) if count <= MOST_POINTS else None
+        drawn = map(self._after, range(count if count <= MOST_POINTS else 0))
+        return tuple({self.becomes(value): value for value in reversed([*drawn])}.values())[::-1] or None
 
     def position(self, value: Value) -> float:
         """Return where a value lies along the dimension, from 0 to 1."""
@@ -136,6 +145,10 @@ class Choices(_Field):
     def drawn(self, value: Value) -> Value:
         """Return the value to draw so that the field becomes `value`."""
         return value
+
+    def becomes(self, drawn: Value) -> Value:
+        """Return the field's value where `drawn` is drawn for it."""
+        return drawn
 
     def contains(self, value: Value) -> bool:
         """Return whether the field can become `value`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.base import yaml_file
-from study.base.errors import StudyError
+from study.base.errors import StudyError, shown
 from study.design.search_space import SearchSpace, parse_space
 from study.training.config import TrialConfig
 
@@ -57,11 +57,14 @@ class Search:
 
 
 def parse_search(text: str, path: object) -> Search:
-    """Return the search that `as_yaml` has written; raises StudyError for other text."""
+    """Return the search that `as_yaml` has written; raises StudyError for other text and for unknown names in it."""
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
     if not (isinstance(words, dict) and words.keys() == {"metric", "sampler", "pruner", "name"}):
         raise StudyError("not a search", where=path, expected="the text that a search writes")
+    for what, known in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        if words[what] not in tuple(known):
+            raise StudyError(f"{what} cannot be {shown(words[what])}", where=path, expected=" or ".join(known))
     return Search(parse_space(space, words.pop("name"), path), **words)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,18 @@ class SpaceError(StudyError):
     """A search space that does not exist, or whose file is incomplete or wrong."""
 
 
+class _Given:
+    """Suggests the values that it was given."""
+
+    def __init__(self, drawn: Mapping[str, object]):
+        self._drawn = drawn
+
+    def _given(self, name: str, *range: object, **how: object) -> Any:
+        return self._drawn[name]
+
+    suggest_float = suggest_int = suggest_categorical = _given
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """The dimensions that a search varies, and the baseline, which is one of its points."""
@@ -38,6 +50,11 @@ class SearchSpace:
             if dimension.applies(settings):
                 settings[dimension.field] = dimension.suggest(trial)
         return settings
+
+    def become(self, drawn: Mapping[str, object]) -> dict[str, object]:
+        """Return the settings of the point for which these values are drawn."""
+        given = _Given(drawn)
+        return {each.field: each.suggest(given) for each in self.dimensions if each.field in drawn}
 
     def first(self) -> dict[str, object]:
         """Return the values to draw for the baseline, by field."""
@@ -57,10 +74,9 @@ class SearchSpace:
         for dimension in self.dimensions:
             if (values := dimension.values) is None:
                 return None
+            every: list[dict[str, object]] = [{dimension.field: value} for value in values]
             grown = (
-                point | own
-                for point in points
-                for own in ([{dimension.field: value} for value in values] if dimension.applies(point) else [{}])
+                point | own for point in points for own in (every if dimension.applies(self.become(point)) else [{}])
             )
             points = list(itertools.islice(grown, MOST_POINTS + 1))
             if len(points) > MOST_POINTS:

@@ -14,7 +14,7 @@ from study.base.errors import in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
-from study.execution.queue import Assignment, Queue, equal_point
+from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
 from study.tracking import records, runs, tags
 from study.tracking.records import RunRecord
@@ -138,6 +138,8 @@ class TrialRunner:
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
         mark = fingerprint(config, self.dataset.sha256, len(self.dataset.validation))
+        if self.search:
+            self._check_new(trial, mark)
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
@@ -151,12 +153,15 @@ class TrialRunner:
         if not self.search:
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
         settings = self.search.space.suggest(trial)
-        config = self.search.baseline.replace(settings)
-        if (other := equal_point(self.queue, trial)) is not None:
-            trial.set_user_attr(attributes.REPEATS, other)
-            raise Repeated(f"the same point as trial {other}")
         trial.set_user_attr(attributes.SETTINGS, settings_text(settings, brief))
-        return config
+        return self.search.baseline.replace(settings)
+
+    def _check_new(self, trial: optuna.Trial, mark: str) -> None:
+        """Raise Repeated if another of the search's trials trains the same: other values drawn can mean the same."""
+        trial.set_user_attr(attributes.FINGERPRINT, mark)
+        if (other := equal_trial(self.queue, trial, mark)) is not None:
+            trial.set_user_attr(attributes.REPEATS, other)
+            raise Repeated(f"the same as trial {other}")
 
     def _start_run(self, trial: optuna.Trial, config: TrialConfig, mark: str) -> Run:
         own = trial.user_attrs
@@ -182,8 +187,11 @@ class TrialRunner:
                 return self._read(trial, record, records.read_epochs(self.client, record.run_id))
             case Carried(config, run, equal):
                 trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
+                if epoch := self._pruned_at(trial, equal.epochs):
+                    reuse.carry_pruned(equal, epoch, self.dataset, run)
+                    return Outcome(Ending.PRUNED)
                 reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
-                return self._read(trial, equal.record, equal.epochs)
+                return Outcome(Ending.COMPLETE, equal.record.metrics[f"model_{self.metric}"])
             case Untrained(config, run):
                 return self._train(trial, config, run)
 
@@ -199,6 +207,17 @@ class TrialRunner:
             case "pruned":
                 return Outcome(Ending.PRUNED, reason=result.reason)
         return Outcome(Ending.COMPLETE, getattr(result.epochs[result.model_epoch - 1], self.metric))
+
+    def _pruned_at(self, trial: optuna.Trial, epochs: list[dict[str, float]]) -> int | None:
+        """Report a carried-over trial's epochs as if it were trained; return the one at which it is pruned, or None.
+
+        So a search prunes the same trials whether they were in the store before or not.
+        """
+        for number, metrics in enumerate(epochs, start=1):
+            trial.report(metrics[self.metric], number)
+            if trial.should_prune():
+                return number
+        return None
 
     def _read(self, trial: optuna.Trial, record: RunRecord, epochs: list[dict[str, float]]) -> Outcome:
         """Report to Optuna what a run has recorded, and return how it ended."""

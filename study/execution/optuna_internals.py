@@ -6,15 +6,20 @@ that changes one fails there and not in a user's study.
 
 import contextlib
 import copy
+import math
 from collections.abc import Container, Sequence
 from typing import cast
 
 import optuna
+from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
-from study.execution.attributes import slot_of
+from study.execution.attributes import HAND_OUT, HISTORY, REASON, doubles, slot_of, tries_that_count
 
 # The methods of Optuna's RDBStorage that talk to the database, and so may find its server gone.
 STORAGE_METHODS = (
@@ -31,17 +36,28 @@ class QueueEmpty(Exception):
 
 
 class OrderedStudy(optuna.Study):
-    """An Optuna study that hands out waiting trials in the order of their slots, and never makes one up.
+    """An Optuna study that hands out waiting trials in the order of their slots, each once, and never makes one up.
 
     Optuna orders by trial number, so a requeued trial would come last, and an interrupted search would suggest
     different points from an uninterrupted one. And when no trial is waiting, Optuna makes one up.
     """
 
+    @property
+    def hand_out_until(self) -> int | None:
+        """The slot before which trials are handed out; None if all of them are."""
+        return self.user_attrs.get(HAND_OUT)
+
     def _pop_waiting_trial_id(self) -> int:
-        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        trials = self.get_trials(deepcopy=False)
+        twice = doubles(trials)
+        end = math.inf if self.hand_out_until is None else self.hand_out_until
+        waiting = (trial for trial in trials if trial.state == TrialState.WAITING and slot_of(trial) < end)
         for trial in sorted(waiting, key=lambda trial: (slot_of(trial), trial.number)):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                if trial.number in twice:
+                    self._storage.set_trial_user_attr(trial._trial_id, REASON, "the queue has it twice")
+                    mark_failed(self, trial)
+                elif self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                     return trial._trial_id
         raise QueueEmpty
 
@@ -51,13 +67,35 @@ def mark_failed(study: optuna.Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
+def expect_heartbeat(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Give a trial without a heartbeat its first one, by the database's clock; without another it becomes stale.
+
+    Optuna itself never finds a trial stale whose worker died before the first heartbeat.
+    """
+    storage = getattr(study._storage, "_backend", study._storage)
+    if isinstance(storage, RDBStorage):
+        with _create_scoped_session(storage.scoped_session, True) as session:
+            if models.TrialHeartbeatModel.where_trial_id(trial._trial_id, session) is None:
+                session.add(models.TrialHeartbeatModel(trial_id=trial._trial_id))
+
+
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:
     """Return the system attributes that tell Optuna that a trial retries the trials with these numbers."""
-    return {"failed_trial": tries[0], "retry_history": list(tries)}
+    return {"failed_trial": tries[0], HISTORY: list(tries)}
+
+
+def set_attribute(study: optuna.Study, trial: FrozenTrial, name: str, value: int) -> None:
+    """Write an attribute of a trial that a sampler was given: it has no method for that."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def unit_cube(space: dict[str, BaseDistribution]) -> _SearchSpaceTransform:
+    """Return what turns a trial's params into coordinates from 0 to 1, and back."""
+    return _SearchSpaceTransform(space, transform_0_1=True)
 
 
 class BySlots:
-    """A study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
+    """A study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
 
     def __init__(self, study: optuna.Study):
         self._study = study
@@ -71,19 +109,13 @@ class BySlots:
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache)
-        return last_tries(trials, states)
+        trials = tries_that_count(self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache))
+        return [numbered_by_slot(trial) for trial in trials if states is None or trial.state in states]
 
 
 def by_slots(study: optuna.Study) -> optuna.Study:
-    """Return the study as samplers and pruners see it: the last try of each slot, numbered by its slot."""
+    """Return the study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
     return cast(optuna.Study, BySlots(study))
-
-
-def last_tries(trials: Sequence[FrozenTrial], states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-    """Return the last try of each slot, numbered by its slot, in the order of the slots; only those in `states`."""
-    last = {slot_of(trial): trial for trial in trials}
-    return [numbered_by_slot(last[slot]) for slot in sorted(last) if states is None or last[slot].state in states]
 
 
 def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:

@@ -5,8 +5,9 @@ it. Every trial is handed out once, in the order of the slots; if its worker die
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.base.errors import StudyError, nearest, shown
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
-from study.execution.attributes import slot_of, tries_before
+from study.execution.attributes import REPEATS, slot_of, tries_that_count
 from study.execution.optuna_internals import OrderedStudy
 from study.execution.storage import Storage, is_absent, open_storage, without_password
 
@@ -84,36 +85,63 @@ class Queue(OrderedStudy):
         """Let workers take trials again."""
         self.set_user_attr(attributes.ENDED, "")
 
-    def add_specs(self, specs: Iterable[TrialSpec]) -> None:
-        """Enqueue an ablation's trials, in order."""
-        for slot, spec in enumerate(specs):
+    def add_specs(self, specs: Sequence[TrialSpec], until: int | None = None) -> None:
+        """Enqueue an ablation's trials, in order, until there are `until` of them; all, if it is None."""
+        for slot in range(self.slots(), len(specs) if until is None else min(until, len(specs))):
+            spec = specs[slot]
             own = {
                 attributes.SLOT: slot, attributes.NAME: spec.name, attributes.ARM: spec.arm,
                 attributes.CONFIG: spec.config.as_text(),
             }  # fmt: skip
             self.enqueue_trial({}, user_attrs=own)
 
-    def add_slots(self, wanted: int, points: Sequence[dict]) -> None:
-        """Enqueue a search's trials until there are `wanted` of them; the first ones are at the given points."""
-        for slot in range(self.slots(), wanted):
+    def add_slots(self, until: int, points: Sequence[dict]) -> None:
+        """Enqueue a search's trials until there are `until` of them; the first ones are at the given points."""
+        for slot in range(self.slots(), until):
             point = points[slot] if slot < len(points) else {}
             self.enqueue_trial(point, user_attrs={attributes.SLOT: slot, attributes.NAME: f"trial {slot}"})
+
+    def want(self, total: int, points: Sequence[dict]) -> None:
+        """Hand out a search's trials until there are `total` without repeats, and enqueue those that are missing.
+
+        An earlier command may have left more of them waiting: those stay. What another command wants is handed out too.
+        """
+        trials = tries_that_count(self.get_trials(deepcopy=False))
+        waiting = [slot_of(trial) for trial in trials if trial.state == TrialState.WAITING]
+        begun = sum(trial.state != TrialState.WAITING and REPEATS not in trial.user_attrs for trial in trials)
+        missing = total - begun
+        if missing <= 0:
+            return
+        new = max(0, missing - len(waiting))
+        end = self.slots() + new if new else waiting[missing - 1] + 1
+        self.add_slots(end, points)
+        if end > (self.hand_out_until or 0):
+            self.set_user_attr(attributes.HAND_OUT, end)
+
+    def withdraw(self) -> None:
+        """Hand out nothing of a search until somebody wants it."""
+        self.set_user_attr(attributes.HAND_OUT, 0)
 
     def running(self) -> list[int]:
         """Return the numbers of the trials that are running."""
         return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+
+    def begun(self) -> list[FrozenTrial]:
+        """Return the trials that a worker has taken, repeats included: of each slot the try that counts."""
+        trials = tries_that_count(self.get_trials(deepcopy=False))
+        return [trial for trial in trials if trial.state != TrialState.WAITING]
 
     def slots(self) -> int:
         """Return how many slots the queue has had."""
         return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)
 
 
-def equal_point(queue: Queue, trial: optuna.Trial) -> int | None:
-    """Return the number of a trial at the same point that came before this one and is not an earlier try of it."""
+def equal_trial(queue: Queue, trial: optuna.Trial, fingerprint: str) -> int | None:
+    """Return the number of a trial that came before this one, in another slot, and trains what has this fingerprint."""
     trials = queue.get_trials(deepcopy=False)
-    own_tries = tries_before(trials[trial.number])
+    own = slot_of(trials[trial.number])
     for other in trials:
-        if other.number == trial.number or other.number in own_tries or other.params != trial.params:
+        if slot_of(other) == own or other.user_attrs.get(attributes.FINGERPRINT) != fingerprint:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
         failed_for_good = other.state == TrialState.FAIL and attributes.REASON in other.user_attrs
@@ -199,17 +227,25 @@ class Progress:
         return self.state in ("COMPLETE", "PRUNED", "FAIL")
 
 
-def progress(study: optuna.Study, epochs: int = 0) -> list[Progress]:
-    """Return how far each trial is, in the order of the slots; for a trial that was requeued, its latest try.
+def progress(study: optuna.Study, epochs: int = 0, specs: Sequence[TrialSpec] = ()) -> list[Progress]:
+    """Return how far each trial is, in the order of the slots; for a trial with several tries, the one that counts.
 
-    A search's trials that repeat another are left out. `epochs` is how many a search's trial will train.
+    A search's trials that repeat another are left out, as are those that nobody wants. `epochs` is how many a search's
+    trial will train; `specs` are an ablation's trials, of which those that are not in the queue yet wait as well.
     """
-    latest: dict[int, FrozenTrial] = {}
-    for trial in study.get_trials(deepcopy=False):
-        if slot_of(trial) not in latest or tries_before(trial):
-            latest[slot_of(trial)] = trial
-    shown = (trial for _, trial in sorted(latest.items()) if attributes.REPEATS not in trial.user_attrs)
-    return [_progress(trial, epochs) for trial in shown]
+    trials = tries_that_count(study.get_trials(deepcopy=False))
+    end = study.user_attrs.get(attributes.HAND_OUT, math.inf)
+    found = [
+        _progress(trial, epochs)
+        for trial in trials
+        if REPEATS not in trial.user_attrs and (trial.state != TrialState.WAITING or slot_of(trial) < end)
+    ]
+    return found + [_not_enqueued(slot, specs[slot]) for slot in range(len(trials), len(specs))]
+
+
+def _not_enqueued(slot: int, spec: TrialSpec) -> Progress:
+    epochs = spec.config.training.epochs
+    return Progress(slot, spec.name, "WAITING", epoch=0, epochs=epochs, value=None, reason=None)
 
 
 def _progress(trial: FrozenTrial, epochs: int) -> Progress:

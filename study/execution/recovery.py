@@ -6,7 +6,7 @@
 | a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
 | a worker after its run ended, before it told Optuna | the next worker on the trial | then | the run's result counts |
 | a worker that hung until another took its trial | Optuna | its next report | it drops the trial |
-| the process that marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
+| the process that marked a trial as failed, before requeueing it | the conductor | 0.5 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
 | any process with an open run | the next command on that machine | its start | the run ends KILLED |
@@ -14,12 +14,12 @@
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 
-A trial that fails through its own fault (it diverges, or its code raises) is never requeued.
+A trial that fails through its own fault (it diverges, or its code raises) is never requeued. The clocks of two machines
+are never compared: heartbeats are written and judged by the database's clock.
 """
 
 import contextlib
 import time
-from datetime import datetime, timedelta
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -28,7 +28,7 @@ from study.base import processes
 from study.base.processes import is_gone
 from study.execution import optuna_internals
 from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, slot_of, tries_before, tries_counted
-from study.execution.storage import GRACE_SECONDS
+from study.execution.storage import FAULTS
 from study.tracking import records, runs, store, tags
 
 RETRIES = 2  # of a trial whose workers died
@@ -72,9 +72,11 @@ def is_exhausted(trial: FrozenTrial) -> bool:
 def requeue_lost(study: optuna.Study) -> None:
     """Requeue the trials of workers on this machine that have ended, without waiting for their heartbeats."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get(WORKER)
-        late = _is_long_ago(trial.datetime_start)
-        if is_gone(worker) if worker else late:
+        if not (worker := trial.user_attrs.get(WORKER)):
+            # Its worker may have died before its first heartbeat. From now on the trial needs one, as others do.
+            with contextlib.suppress(*FAULTS):  # the next look does it
+                optuna_internals.expect_heartbeat(study, trial)
+        elif is_gone(worker):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 optuna_internals.mark_failed(study, trial)
                 requeue(study, trial)
@@ -84,18 +86,14 @@ def requeue_forgotten(study: optuna.Study) -> None:
     """Requeue the trials that failed because their workers died, and that nobody has requeued.
 
     Marking a trial as failed and requeueing it are two steps, and a process may die in between, or find the disk full.
-    Only the process that conducts the study may call this: several callers could each requeue the same trial.
+    If it is still at it, the queue has the trial twice, and hands out the first.
     """
     trials = study.get_trials(deepcopy=False)
     tried_again = {number for trial in trials for number in tries_before(trial)}
     for trial in trials:
         died = trial.state == TrialState.FAIL and REASON not in trial.user_attrs
-        if died and trial.number not in tried_again and _is_long_ago(trial.datetime_complete):
+        if died and trial.number not in tried_again:
             requeue(study, trial)
-
-
-def _is_long_ago(moment: datetime | None) -> bool:
-    return moment is not None and datetime.now() - moment > timedelta(seconds=GRACE_SECONDS)
 
 
 # --- runs -------------------------------------------------------------------------------------------

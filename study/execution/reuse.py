@@ -63,3 +63,19 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
     run.set_tags({tags.STATE: tags.COMPLETE, tags.REUSED_FROM: first})
     run.end("FINISHED")
+
+
+def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
+    """Write the equal trial's first epochs, up to `epoch`, into `run`, and end it as a trial that was pruned there."""
+    run.log_dataset(dataset)
+    epochs = equal.epochs[:epoch]
+    for number, values in enumerate(epochs, start=1):
+        run.log_epoch(number, values)
+    best = min(epochs, key=lambda values: values["val_loss"])
+    run.log_summary({
+        "epochs_trained": epoch, "best_epoch": epochs.index(best) + 1,
+        "best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"],
+    })  # fmt: skip
+    first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
+    run.set_tags({tags.STATE: tags.PRUNED, tags.REUSED_FROM: first})
+    run.end("FINISHED")

@@ -10,19 +10,20 @@ The settings were chosen by ``python -m benchmarks.search_quality`` (docs/lab-lo
 
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
 from study.design.search_space import SearchSpace
-from study.execution.attributes import slot_of
+from study.execution.attributes import REPEATS, slot_of, tries_that_count
+from study.execution.cma_es import CmaEs
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
 
 S = TypeVar("S")  # a sampler
@@ -31,7 +32,12 @@ TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
 
 def sampler(search: Search, **settings: object) -> BaseSampler:
     """Return the sampler that the search asks for; `settings` override those of the Optuna sampler behind it."""
-    known = _distributions(search.space)
+    points = in_order(search)
+    return _sampler(search, settings) if points is None else Finite(_sampler(search, settings), search.space, points)
+
+
+def _sampler(search: Search, settings: dict[str, object]) -> BaseSampler:
+    known = distributions(search.space)
     if search.sampler == "tpe":
         conditional = any(dimension.when for dimension in search.space.dimensions)
         settings = TPE | settings
@@ -41,8 +47,61 @@ def sampler(search: Search, **settings: object) -> BaseSampler:
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "cmaes":
         ranges = {name: each for name, each in known.items() if not isinstance(each, CategoricalDistribution)}
-        return BySlot(search.baseline.seed, lambda slot, seed: _CmaEs(ranges, seed=seed, **settings))
+        return BySlot(search.baseline.seed, lambda slot, seed: CmaEs(ranges, seed))
     return BySlot(search.baseline.seed, lambda slot, seed: RandomSampler(seed=seed))  # a grid's points are enqueued
+
+
+def in_order(search: Search) -> list[dict[str, object]] | None:
+    """Return a finite space's points, the baseline first, the others in an order that depends on the search's seed."""
+    if (points := search.space.points()) is None:
+        return None
+    first = search.space.first()
+    others = [point for point in points if point != first]
+    order = np.random.default_rng(search.baseline.seed).permutation(len(others))
+    return [first, *(others[index] for index in order)]
+
+
+class Finite(BaseSampler):
+    """Wraps the sampler of a space with finitely many points: the slot after a repeat gets a point that is untried.
+
+    Otherwise a sampler that likes a few points, or draws at random, would hardly ever find the last ones.
+    """
+
+    def __init__(self, sampler: BaseSampler, space: SearchSpace, points: Sequence[Mapping[str, object]]):
+        self._sampler, self._space, self._points = sampler, space, points
+        self._distributions = {dimension.field: _distribution(dimension) for dimension in space.dimensions}
+        self._point: Mapping[str, object] | None = None  # of the trial whose space was inferred last
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        tries = {slot_of(each): each for each in tries_that_count(study.get_trials(deepcopy=False))}
+        before = tries.get(slot_of(trial) - 1)
+        after_repeat = before is not None and REPEATS in before.user_attrs
+        self._point = next(iter(untried(self._space, self._points, tries.values())), None) if after_repeat else None
+        if self._point is None:
+            return self._sampler.infer_relative_search_space(study, trial)
+        return {name: self._distributions[name] for name in self._point}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, object]:
+        return dict(self._point) if self._point else self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> object:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def untried(
+    space: SearchSpace, points: Iterable[Mapping[str, object]], trials: Iterable[FrozenTrial]
+) -> Iterator[Mapping[str, object]]:
+    """Yield those of a space's points at which there is no trial yet."""
+    tried = {_identity(space, trial.params) for trial in trials}
+    return (point for point in points if _identity(space, point) not in tried)
+
+
+def _identity(space: SearchSpace, point: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+    return tuple(space.become(point).items())
 
 
 class BySlot(BaseSampler):
@@ -77,27 +136,12 @@ class BySlot(BaseSampler):
         return sampler.sample_independent(by_slots(study), numbered_by_slot(trial), param_name, param_distribution)
 
 
-class _CmaEs(CmaEsSampler):
-    """CMA-ES over the ranges that are always searched; choices and conditional fields are random.
-
-    Optuna would search the fields that all trials so far have in common. A conditional field can be one of them for a
-    while; when it no longer is, the stored state has the wrong dimension and can never be used again.
-    """
-
-    def __init__(self, ranges: dict[str, BaseDistribution], **settings: object):
-        _silently(super().__init__, warn_independent_sampling=False, **settings)
-        self._ranges = ranges
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._ranges
-
-
 def _sobol_point(known: dict[str, BaseDistribution], slot: int, seed: int, own_seed: int) -> BaseSampler:
     # The sequence does not cover conditional fields, so they are drawn at random.
     return _silently(SobolPoint, known=known, number=slot, seed=seed, independent_sampler=RandomSampler(seed=own_seed))
 
 
-def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return Optuna's distributions, by field, of the fields that every point has and that can vary."""
     known = {dimension.field: _distribution(dimension) for dimension in space.dimensions if not dimension.when}
     return {name: distribution for name, distribution in known.items() if not distribution.single()}

@@ -11,6 +11,7 @@ from study.analysis.search_results import SearchResults
 from study.base import processes
 from study.base.errors import Interrupted, in_one_line
 from study.data.dataset import Dataset
+from study.design.ablation import TrialSpec
 from study.execution import recovery
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
@@ -19,6 +20,8 @@ from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 
 RESUME = "Run the same command again to resume: finished trials are not trained again"
+
+STOCK = 32  # trials that wait at a time, at least: each slows down every worker that looks for the next
 
 # --- a run ------------------------------------------------------------------------------------------
 
@@ -103,6 +106,13 @@ def study_tags(dataset: Dataset) -> dict[str, object]:
     return runs.data_tags(dataset) | code | runs.code_tags()
 
 
+def stocked(trials: Sequence[Progress]) -> int:
+    """Return how many trials there should be, so that enough wait for all workers until the next look."""
+    running = sum(trial.state == "RUNNING" for trial in trials)
+    finished = sum(trial.finished for trial in trials)
+    return finished + running + max(STOCK, 2 * running)
+
+
 def run_trials(
     run: Run,
     queue: Queue,
@@ -110,21 +120,23 @@ def run_trials(
     *,
     storage: str,
     observe: Callable[[list[Progress]], None],
-    refill: Callable[[list[Progress]], None] = lambda trials: None,
+    refill: Callable[[list[Progress]], None],
     epochs: int = 0,
+    specs: Sequence[TrialSpec] = (),
     end_queue: str | None = None,
 ) -> list[Progress]:
     """Let the pool's workers run the queue's trials until all of them, or the queue, have ended; return their progress.
 
     About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is how many
-    a search's trial trains. However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is
-    ended with the reason `end_queue`, if given. Raises WorkerError if no worker of the pool is left, Interrupted.
+    a search's trial trains, `specs` are all trials of an ablation. However this ends, no worker outlives it, no trial's
+    run stays RUNNING, and the queue is ended with the reason `end_queue`, if given. Raises WorkerError if no worker of
+    the pool is left, Interrupted.
     """
     parent, looked = processes.ParentWatch(), time.monotonic()
     trials: list[Progress] = []
     try:
-        refill(progress(queue, epochs))
-        trials = progress(queue, epochs)
+        refill(progress(queue, epochs, specs))
+        trials = progress(queue, epochs, specs)
         pool.assign(storage, queue.study_name)
         while True:
             alive = pool.working()  # before the progress, so that it includes all that dead workers finished
@@ -132,11 +144,11 @@ def run_trials(
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)
                 looked = time.monotonic()
-            trials = progress(queue, epochs)
+            trials = progress(queue, epochs, specs)
             refill(trials)
             observe(trials)
             if queue.ended or all(trial.finished for trial in trials):
-                trials = progress(queue, epochs)  # with the trials that were just enqueued
+                trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
                 running = any(trial.state == "RUNNING" for trial in trials)
                 if all(trial.finished for trial in trials) or (queue.ended and not running):
                     observe(trials)
@@ -166,7 +178,7 @@ class Outcome(Generic[S]):
     """A study's outcome: the study read back, the path of its report, and the trials that diverged or failed.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
-    trials that were carried over from earlier studies.
+    trials that were carried over from earlier studies. `note` says why a search ended before its budget was spent.
     """
 
     study: S
@@ -174,6 +186,7 @@ class Outcome(Generic[S]):
     diverged: list[Progress]
     failures: list[Progress]
     reused: int = 0
+    note: str | None = None
 
     @property
     def failure_text(self) -> str | None:

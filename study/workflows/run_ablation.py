@@ -17,7 +17,7 @@ from study.reports import ablation_report
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
 from study.tracking.runs import Run
-from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, study_tags
+from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, stocked, study_tags
 
 MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
 
@@ -76,10 +76,12 @@ def run_specs(
     describe(ablation, specs, dataset, run, name, open_test)
     arm_runs.open_arm_runs(run, arm_params(specs))
     queue, _ = create_queue(storage, name)
-    queue.add_specs(specs)
     queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
     announce(name)
-    trials = run_trials(run, queue, pool, storage=storage, observe=observe, end_queue="the ablation has ended")
+    trials = run_trials(
+        run, queue, pool, storage=storage, observe=observe, specs=specs, end_queue="the ablation has ended",
+        refill=lambda trials: queue.add_specs(specs, stocked(trials)),
+    )  # fmt: skip
     study = ablation_results.read(run.client, run.run_id)
     return outcome_of(study, ablation_report.log(study), trials)
 

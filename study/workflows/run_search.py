@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping
-
-import numpy as np
+from dataclasses import replace
 
 from study.analysis import search_results
+from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
 from study.base import processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
 from study.design.search_space import SEARCHED
-from study.execution import recovery
+from study.execution import attributes, recovery, sampling
 from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -21,9 +21,8 @@ from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
 from study.training.config import FIELDS
-from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, study_tags
+from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, stocked, study_tags
 
-STOCK = 32  # most slots that wait at a time: each slows down every worker that looks for the next
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
 
 
@@ -50,49 +49,54 @@ def run_search(
         client = store.connect()
         recovery.end_lost_runs(client)
         queue, new = create_queue(storage, name, search.direction, search.metric)
-        run = open_search(client, name) if new else resume(search, dataset, queue, client)
+        run = open_search(client, name) if new else resume(search, dataset, queue, client, reuse)
         with ended(run, f"stopped. {RESUME}"):
             if new:
                 begin(search, dataset, queue, run, params, reuse)
             supply, epochs = Supply(queue, search, budget), search.baseline.training.epochs
             trials = run_trials(run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs)
             study = search_results.read(client, run.run_id)
-            outcome = outcome_of(study, search_report.log(study), trials)
+            outcome = replace(outcome_of(study, search_report.log(study), trials), note=supply.note)
             if outcome.failures:
                 run.end("FINISHED" if study.complete else "FAILED", outcome.failure_text)
     return outcome
 
 
 class Supply:
-    """Keeps the queue filled with as many slots as are wanted, and one more for each that repeated a point."""
+    """Has the queue hand out as many trials as are wanted, and one more for each that repeated another.
+
+    `note` says why it does not, once the space has no more points.
+    """
 
     def __init__(self, queue: Queue, search: Search, budget: Budget):
         self._queue, self._budget = queue, budget
         self._deadline = time.monotonic() + 60 * budget.minutes if budget.minutes else None
-        every = search.space.points()
-        self._size = len(every) if every is not None else None
-        in_grid = every is not None and search.sampler == "grid"
-        self._points = in_order(every or [], search) if in_grid else [search.space.first()]
+        self._space, self._every = search.space, sampling.in_order(search)
+        self._points = (search.sampler == "grid" and self._every) or [search.space.first()]
+        self.note: str | None = None
+        queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
 
     def __call__(self, trials: list[Progress]) -> None:
         """Enqueue the missing slots, or end the queue when the time is up."""
         if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
             self._queue.end("the time is up")
-        waiting = sum(trial.state == "WAITING" for trial in trials)
-        ends = [self._budget.trials, self._size, len(trials) - waiting + STOCK]
-        wanted = min(end for end in ends if end is not None)
-        repeats = self._queue.slots() - len(trials)
-        if len(trials) < wanted and repeats <= MOST_REPEATS * wanted and not self._queue.ended:
-            self._queue.add_slots(wanted + repeats, self._points)
+        size = None if self._every is None else len(self._every)
+        wanted = min(end for end in (self._budget.trials, size, stocked(trials)) if end is not None)
+        self.note = self._exhausted(wanted)
+        if not (self.note or self._queue.ended):
+            self._queue.want(wanted, self._points)
 
-
-def in_order(points: list[dict], search: Search) -> list[dict]:
-    """Return a grid's points, the baseline first, the others in an order that depends on the seed."""
-    first = search.space.first()
-    others = [point for point in points if point != first]
-    order = np.random.default_rng(search.baseline.seed).permutation(len(others))
-    return [first, *(others[index] for index in order)]
+    def _exhausted(self, wanted: int) -> str | None:
+        """Say that the space has no more points to try; None while it may have."""
+        begun = self._queue.begun()
+        if self._every is not None:
+            left = next(iter(sampling.untried(self._space, self._every, begun)), None)
+            return None if left else f"All {count(len(self._every), 'point')} of the space have been tried."
+        repeats = sum(attributes.REPEATS in trial.user_attrs for trial in begun)
+        if repeats <= MOST_REPEATS * wanted:
+            return None
+        return f"The space seems exhausted: {repeats} suggestions repeated trials, in a search for {wanted}."
 
 
 def open_search(client: store.MlflowClient, name: str) -> Run:
@@ -111,8 +115,11 @@ def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapp
     queue.assign(assignment(dataset, run.run_id, open_test=False, reuse=reuse, search=search.as_yaml()))
 
 
-def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient) -> Run:
-    """Reopen the run of a search that was started before and return it; this program's own run only points to it."""
+def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient, reuse: bool = True) -> Run:
+    """Reopen the run of a search that was started before and return it; this program's own run only points to it.
+
+    From now on `reuse` says whether the search's trials are carried over.
+    """
     before = queue.assignment
     _check_equal(search, dataset, queue)
     records.check_study(client, before.run_id, before.tracking_uri)
@@ -124,6 +131,7 @@ def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowC
     run = Run(client, before.run_id)
     run.reopen()
     run.set_tags(processes.this_process())
+    queue.assign(replace(before, reuse=reuse))
     run.log_files({SEARCH: before.search or ""})  # a disk that failed may have lost it
     return run
 

@@ -5,6 +5,7 @@ from factories.written import Trial
 
 from study.analysis import ablation_results
 from study.analysis.ablation_results import ACCURACY, MEASURES
+from study.analysis.run_summaries import summarize_arms
 from study.analysis.statistics import estimate
 from study.analysis.verdicts import Kind
 from study.base.errors import TrackingError
@@ -39,6 +40,24 @@ def test_arms_come_in_the_ablations_order_with_failures_counted_apart(study):
         ("more", 2, 0),
         ("most", 0, 1),
     ]
+
+
+def test_trials_are_counted_and_not_their_tries():
+    """A worker that stood still fails after another one has finished its trial, or finishes it once more."""
+    trials = [
+        Trial("plain", 1, (0.90,)), Trial("plain", 1, (0.90,), state="failed"),
+        Trial("plain", 2, (0.80,), state="failed"), Trial("plain", 2, (0.91,)),
+        Trial("more", 1, (0.92,), predicted=[0]), Trial("more", 1, (0.92,), predicted=[0]),
+        Trial("more", 2, (0.50,), state="failed"), Trial("more", 2, (0.50,), state="failed"),
+    ]  # fmt: skip
+    study = written.read(written.write(LIST, trials))
+    assert [(arm.name, arm.trials, arm.failed) for arm in study.arms] == [
+        ("plain", 2, 0),
+        ("more", 1, 1),
+        ("most", 0, 0),
+    ]
+    assert len(study.trials) == 4
+    assert summarize_arms(study)["plain"].status == "FINISHED"
 
 
 def test_an_arm_sums_up_its_completed_trials_in_the_units_of_the_table(study):

@@ -60,6 +60,12 @@ def test_of_a_trial_that_was_tried_again_only_the_last_try_counts():
     assert not study.failed
 
 
+def test_a_try_that_failed_after_another_finished_does_not_count():
+    study = search(Trial(0, (0.2,)), Trial(1, (0.4,)), Trial(1, (0.9,), state="FAILED"))
+    assert [study.value(trial) for trial in study.trials] == [0.2, 0.4]
+    assert not study.failed
+
+
 def test_only_a_searchs_run_is_one(mixed):
     client = connect()
     ablation = written.write("question: Q?\narms: {list: [{name: one}, {name: two, l2: 0.1}]}\n", [])

@@ -122,6 +122,19 @@ def test_every_point_of_a_grid_is_counted_once():
     assert parsed("  dropout: {range: [0, 0.5]}").points() is None
 
 
+def test_points_that_train_the_same_are_one():
+    """What is drawn below `zero_below` means 0, which other fields may be searched beside."""
+    space = parsed("""
+  l2: {range: [0.0, 0.03], step: 0.01, zero_below: 0.02}
+  dropout: {range: [0.0, 0.2], step: 0.1, when: {l2: [0.0]}}
+""")
+    points = space.points()
+    assert [space.become(point) for point in points] == [
+        *({"l2": 0.0, "dropout": dropout} for dropout in (0.0, 0.1, 0.2)), {"l2": 0.02}, {"l2": 0.03}
+    ]  # fmt: skip
+    assert space.first() in points and space.become(space.first()) == {"l2": 0.0, "dropout": 0.0}
+
+
 def test_points_beyond_number_are_not_listed():
     many = "  batch_size: {range: [1, 1000000000]}"
     assert parsed(many).points() is None
@@ -172,6 +185,8 @@ def test_another_baseline_stays_in_the_space():
     ("fields:\n  optimizer: {choices: [adam]}\n  dropout: {range: [0, 0.5], when: {optimizer: [sgd]}}",
      "mine.yaml:3: optimizer is never sgd; expected adam."),
     ("fields:\n  dropout: {range: [0.1, 0.5]}", "mine.yaml:2: the baseline's dropout 0.0 is not in the space"),
+    ("baseline: {l2: 5.0e-8}\nfields:\n  l2: {range: [1.0e-8, 1.0e-2], log: true, zero_below: 1.0e-7}",
+     "mine.yaml:3: the baseline's l2 5e-08 is not in the space, and a search begins with its baseline; expected 1e-07"),
     ("baseline: {dropuot: 1}\nfields:\n  dropout: {range: [0, 0.5]}", "mine.yaml:1: no hyperparameter is called"),
     ("fields: []", "mine.yaml:1: fields cannot be []; expected field: {range: [low, high]}."),
     ("feilds: {}", "mine.yaml:1: no key is called feilds. Did you mean fields?"),

@@ -92,3 +92,17 @@ def test_a_point_of_the_sobol_sequence_depends_on_its_number_alone():
         return study.ask(space).params
 
     assert point(3, 0) == point(3, 2) != point(4, 0)
+
+
+def test_params_become_coordinates_and_come_back():
+    floats, ints = optuna.distributions.FloatDistribution, optuna.distributions.IntDistribution
+    cube = optuna_internals.unit_cube({"x": floats(1e-4, 1.0, log=True), "y": ints(0, 10), "z": floats(0, 1, step=0.5)})
+    params = {"x": 1e-2, "y": 10, "z": 0.5}
+    assert cube.transform(params) == pytest.approx([0.5, 10.5 / 11, 0.5])
+    assert cube.untransform(cube.transform(params)) == pytest.approx(params)
+
+
+def test_a_sampler_can_write_an_attribute_of_its_trial(study):
+    trial = BySlots(study).get_trials(deepcopy=False)[1]
+    optuna_internals.set_attribute(BySlots(study), trial, "generation", 3)
+    assert [each.user_attrs.get("generation") for each in study.trials] == [None, None, 3]

@@ -8,18 +8,19 @@ from optuna.trial import TrialState
 
 from study.base import processes
 from study.design.ablation import TrialSpec
-from study.execution import recovery
+from study.execution import attributes, optuna_internals, recovery
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import (
     Assignment,
     Queue,
     QueueError,
     create_queue,
-    equal_point,
+    equal_trial,
     load_queue,
     progress,
 )
 from study.execution.recovery import RETRIES, requeue
+from study.execution.storage import GRACE_SECONDS
 from study.training.config import TrialConfig
 
 NOWHERE = Assignment("sqlite:///unused.db", "no-run", "digits", "auto", "0" * 64)
@@ -108,6 +109,68 @@ def test_the_second_to_create_a_queue_finds_it_assigned(storage):
     assert new and found[0][1] is False and found[0][0].assignment == NOWHERE
 
 
+def test_two_drivers_of_one_search_hand_out_each_slot_once(storage):
+    queue, _ = create_queue(storage, "twice")
+    drivers = [load_queue(storage, "twice") for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def drive(driver):
+        together.wait()
+        driver.add_slots(5, [{"dropout": 0.25}])
+
+    threads = [threading.Thread(target=drive, args=(driver,)) for driver in drivers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    queue.enqueue_trial({}, user_attrs={"slot": 3, "name": "trial 3"})  # one at least, however the race went
+    taken = []
+    with pytest.raises(QueueEmpty):
+        queue.optimize(lambda trial: taken.append(trial.user_attrs["slot"]) or 0.0)
+    assert taken == list(range(5))
+    assert [(trial.slot, trial.state) for trial in progress(queue)] == [(slot, "COMPLETE") for slot in range(5)]
+    ended = {trial.user_attrs.get("reason") for trial in queue.trials if trial.state == TrialState.FAIL}
+    assert ended == {"the queue has it twice"}
+
+
+def test_of_a_slots_tries_a_complete_one_counts_then_a_pruned_one_then_the_last():
+    def trial(number: int, slot: int, state: TrialState, *before: int) -> optuna.trial.FrozenTrial:
+        made = optuna.trial.create_trial(
+            state=state, value=1.0 if state == TrialState.COMPLETE else None, user_attrs={"slot": slot},
+            system_attrs=optuna_internals.retry_attributes(before) if before else {},
+        )  # fmt: skip
+        made.number = number
+        return made
+
+    complete, pruned, failed, waiting = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
+    trials = [
+        trial(0, 0, complete), trial(1, 0, failed),  # another driver's trial, which repeated the first
+        trial(2, 1, failed), trial(3, 1, complete),  # the same the other way round
+        trial(4, 2, failed), trial(5, 2, waiting, 4), trial(6, 2, waiting, 4),  # requeued by two processes
+        trial(7, 3, waiting), trial(8, 3, waiting),
+        trial(9, 4, pruned), trial(10, 4, failed, 9),
+    ]  # fmt: skip
+    assert attributes.doubles(trials) == {1, 3, 6, 8}
+    assert [each.number for each in attributes.tries_that_count(trials)] == [0, 3, 5, 7, 9]
+
+
+def test_an_ablation_shows_all_trials_while_a_stock_of_them_waits(storage):
+    queue, _ = create_queue(storage, "stock")
+    asked = specs(40)
+    assert [trial.state for trial in progress(queue, specs=asked)] == ["WAITING"] * 40
+    queue.add_specs(asked, 4)
+    queue.optimize(lambda trial: 0.0, n_trials=3)
+    queue.add_specs(asked, 6)
+    assert [trial.user_attrs["name"] for trial in queue.trials] == [spec.name for spec in asked[:6]]
+    seen = progress(queue, specs=asked)
+    assert [(trial.slot, trial.name, trial.epochs) for trial in seen] == [
+        (slot, spec.name, 5) for slot, spec in enumerate(asked)
+    ]
+    assert [trial.state for trial in seen] == ["COMPLETE"] * 3 + ["WAITING"] * 37
+    queue.add_specs(asked, 100)
+    assert queue.slots() == 40 and progress(queue, specs=asked) == progress(queue)
+
+
 def test_optunas_tools_call_the_metric_by_its_name(storage):
     create_queue(storage, "named", "maximize", "val_accuracy")
     study = optuna.load_study(study_name="named", storage=storage)
@@ -173,8 +236,34 @@ def test_a_worker_that_is_gone_gives_its_trial_back_at_once(storage):
     assert queue.running() == [1]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage", "ignore:.*fail_stale_trials is experimental")
+def test_the_databases_clock_decides_when_a_trial_without_a_worker_is_lost(storage):
+    """The clock of the machine that took it may be wrong by years."""
+    queue = filled(storage, "skewed", 1)
+    trial = queue.ask()
+
+    def execute(statement: str) -> int:
+        with queue._storage._backend.engine.begin() as connection:
+            return connection.exec_driver_sql(statement).rowcount
+
+    def states() -> list[str]:
+        recovery.requeue_lost(queue)
+        optuna.storages.fail_stale_trials(queue)
+        return [each.state.name for each in queue.get_trials(deepcopy=False)]
+
+    assert execute("UPDATE trials SET datetime_start = '2001-01-01 00:00:00.000000'") == 1
+    assert states() == states() == ["RUNNING"]
+    earlier = f"datetime('now', '-{GRACE_SECONDS - 5} seconds')"
+    assert execute(f"UPDATE trial_heartbeats SET heartbeat = {earlier}") == 1
+    assert states() == ["RUNNING"]
+    queue._storage.record_heartbeat(trial._trial_id)  # it lives
+    earlier = f"datetime('now', '-{GRACE_SECONDS + 5} seconds')"
+    assert execute(f"UPDATE trial_heartbeats SET heartbeat = {earlier}") == 1
+    assert states() == ["FAIL", "WAITING"]
+
+
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
-def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, monkeypatch):
+def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage):
     queue = filled(storage, "forgotten", 3)
     for reason in (None, None, "diverged"):
         trial = queue.ask()
@@ -182,9 +271,6 @@ def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, 
             trial.set_user_attr("reason", reason)
         queue.tell(trial, state=TrialState.FAIL)
     requeue(queue, queue.trials[1])  # of this one nothing is forgotten
-    recovery.requeue_forgotten(queue)
-    assert len(queue.trials) == 4  # whoever marked them may be at it
-    monkeypatch.setattr("study.execution.recovery.GRACE_SECONDS", 0)
     for _ in range(2):
         recovery.requeue_forgotten(queue)
         assert [each.name for each in progress(queue) if each.state == "WAITING"] == [
@@ -194,10 +280,10 @@ def test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost(storage, 
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
-def test_a_point_that_was_tried_before_is_known(storage):
+def test_a_trial_that_trains_the_same_as_an_earlier_one_is_known(storage):
     queue, _ = create_queue(storage, "points")
-    queue.add_slots(4, [{"dropout": share} for share in (0.1, 0.2, 0.1, 0.2)])
+    queue.add_slots(4, [])
     trials = [queue.ask() for _ in range(4)]
-    for trial in trials:
-        trial.suggest_float("dropout", 0, 1)
-    assert [equal_point(queue, trial) for trial in trials] == [None, None, 0, 1]
+    for trial, mark in zip(trials, "abab", strict=True):
+        trial.set_user_attr("fingerprint", mark)
+    assert [equal_trial(queue, trial, mark) for trial, mark in zip(trials, "abab", strict=True)] == [None, None, 0, 1]

@@ -155,6 +155,19 @@ def test_two_workers_at_once_have_points_of_their_own(sampler, tmp_path):
     assert len({str(params) for _, params in points(queue)}) == 16
 
 
+def test_cma_es_is_that_of_the_library_told_the_same():
+    """Each trial carries its generation; generation by generation the library's optimizer narrows in on the best."""
+    text = "fields: {dropout: {range: [0, 0.5]}, learning_rate: {range: [0.0001, 0.1], log: true}}"
+    search = Search(parse_space(text, "two", "two"), "val_loss", "cmaes", "none")
+    queue = queue_of(search, 80)
+    queue.optimize(lambda trial: search.space.suggest(trial)["dropout"], n_trials=80)
+    generations = [trial.user_attrs.get("generation") for trial in queue.trials]
+    members = 6  # of a generation, in two dimensions
+    assert generations == [None, *(slot // members for slot in range(79))]
+    found = [trial.params["dropout"] for trial in queue.trials]
+    assert np.median(found[1:20]) > 3 * np.median(found[60:])
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "qmc", "cmaes"])
 def test_space_of_one_range_and_space_of_choices(sampler):
     one = "fields: {learning_rate: {range: [0.0001, 0.1], log: true}}"

@@ -1,9 +1,11 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
+import ast
 import base64
 import json
 import math
 import os
+import pickle
 import re
 import threading
 import time
@@ -15,11 +17,17 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import numpy as np
+import optuna
 import psutil
 import pytest
+from conftest import ROOT
 from factories import hostile_pictures as hostile
 from mlflow.exceptions import MlflowException
 
+from study.base.errors import StudyError
+from study.design.search import Search, parse_search
+from study.design.search_space import load_space
+from study.execution import sampling
 from study.inference import novelty, preprocessing
 from study.inference.playground import app
 from study.inference.serving import admission
@@ -207,6 +215,65 @@ def test_a_page_of_another_site_cannot_make_the_playground_work(page):
 
 
 # --- the queue's database ---------------------------------------------------------------------------
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the file that the bomb opens
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_pickle_in_a_trials_attributes_is_not_loaded(tmp_path):
+    """Optuna's CMA-ES loads it; ours, which reads the same attributes, does not."""
+    search = Search(load_space("default"), "val_loss", "cmaes", "none")
+    study = optuna.create_study(storage="sqlite:///:memory:")
+    planted = {"cma:optimizer:0": pickle.dumps(Bomb(tmp_path / "planted")).hex(), "cma:generation": 0}
+    fields = {name: each for name, each in sampling.distributions(search.space).items() if hasattr(each, "low")}
+    for slot, generation in enumerate((0, 0, planted["cma:optimizer:0"], None, [0], {"0": 0}, 2**70, -1)):
+        study.add_trial(optuna.trial.create_trial(
+            params={name: each.low for name, each in fields.items()}, distributions=fields, value=1.0,
+            system_attrs=planted, user_attrs={"slot": slot, "generation": generation},
+        ))  # fmt: skip
+    study.sampler = sampling.sampler(search)
+    search.space.suggest(study.ask())
+    assert study.trials[-1].user_attrs["generation"] == 0 and not (tmp_path / "planted").exists()
+    study.sampler = optuna.samplers.CmaEsSampler(warn_independent_sampling=False)
+    with pytest.raises(AttributeError):
+        study.ask().suggest_float("learning_rate", 1e-4, 0.1, log=True)
+    assert (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("what, name", [("sampler", "pickle"), ("pruner", "os.system"), ("metric", "val_loss; x")])
+def test_names_from_the_database_are_those_of_a_list(what, name):
+    search = Search(load_space("default"), "val_loss", "tpe", "none")
+    text = search.as_yaml().replace(f"{what}: {getattr(search, what)}", f"{what}: {name}")
+    with pytest.raises(StudyError, match=f"{what} cannot be '{name}'; expected"):
+        parse_search(text, "mine")
+
+
+def test_no_code_loads_a_pickle():
+    """The libraries that unpickle are not imported, nor are the classes of Optuna that do, and numpy is told not to."""
+    loaders = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "torch"}
+    unpickling = {"CmaEsSampler", "JournalStorage", "read_pickle", "UnsafeLoader", "enable_unsafe_deserialization"}
+    for path in (*(ROOT / "study").rglob("*.py"), *(ROOT / "entrypoints").rglob("*.py")):
+        text = path.read_text()
+        for node in (
+            ast.walk(ast.parse(text)) if any(word in text for word in (*loaders, *unpickling, ".load(")) else ()
+        ):
+            names = []
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [name.name.partition(".")[0] for name in node.names]
+                names.append((getattr(node, "module", None) or "").partition(".")[0])
+            names.append(getattr(node, "attr", getattr(node, "id", "")))
+            assert not {*names} & (loaders | unpickling), path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+                assert "allow_pickle=False" in ast.unparse(node), f"{path}:{node.lineno}"
 
 
 # --- artifacts and the MLflow store -----------------------------------------------------------------

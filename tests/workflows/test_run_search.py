@@ -11,12 +11,14 @@ from study.design.search import Budget, Search
 from study.design.search_space import parse_space
 from study.execution import worker
 from study.execution.attributes import slot_of
-from study.execution.queue import create_queue, progress
+from study.execution.optuna_internals import QueueEmpty
+from study.execution.queue import Queue, create_queue, equal_trial, progress
+from study.execution.sampling import in_order, sampler
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking import records, runs, store
 from study.tracking.artifacts import PREDICTIONS
 from study.workflows import run_ablation, run_search
-from study.workflows.common import assignment
+from study.workflows.common import STOCK, assignment
 from study.workflows.run_search import Supply
 
 SPACE = """
@@ -112,31 +114,31 @@ def test_more_trials_are_added_and_none_repeats(few_digits):
     fill(queue, search, 2)
     worker.work(DEFAULT_STORAGE, "mine")
     fill(queue, search, 4)
-    fill(queue, search, 3)  # that many are there already
     worker.work(DEFAULT_STORAGE, "mine")
     assert sorted(points(queue)) == [0, 1, 2, 3]
     assert len({tuple(point.values()) for point in points(queue).values()}) == 4
 
 
-def test_a_small_space_is_tried_whole_and_then_the_search_ends(few_digits):
-    fields = "baseline: {hidden: 8, epochs: 1}\nfields: {batch_size: {choices: [32, 64, 128]}}"
-    search = search_of(few_digits, fields)
+def test_a_trial_that_would_train_the_same_again_is_replaced(few_digits):
+    search = search_of(few_digits, "baseline: {hidden: 8, epochs: 1}\nfields: {batch_size: {choices: [32, 64]}}")
+    search = replace(search, space=search.space.with_baseline({"seed": 3}))  # whose second suggestion is the baseline
     queue, _ = begin(search, few_digits)
-    for _ in range(10):
-        supply = Supply(queue, search, Budget(50, None))
-        supply(progress(queue))
+    for _ in range(2):
+        fill(queue, search, 50)
         worker.work(DEFAULT_STORAGE, "mine")
-    assert sorted(point["batch_size"] for point in points(queue).values()) == [32, 64, 128]
-    assert all(trial.finished for trial in progress(queue)) and len(progress(queue)) == 3
+    assert {slot: point["batch_size"] for slot, point in points(queue).items()} == {0: 32, 2: 64}
+    repeat = queue.trials[1].user_attrs
+    assert repeat["repeats"] == 0 and repeat["fingerprint"] == queue.trials[0].user_attrs["fingerprint"]
+    assert [(trial.slot, trial.state) for trial in progress(queue)] == [(0, "COMPLETE"), (2, "COMPLETE")]
 
 
 def test_a_grid_is_every_point_once_the_baseline_first(few_digits):
     fields = "fields: {batch_size: {choices: [16, 32, 64]}, dropout: {range: [0, 0.4], step: 0.2}}"
     search = search_of(few_digits, fields, sampler="grid")
-    asked = run_search.in_order(search.space.points(), search)
+    asked = in_order(search)
     assert asked[0] == {"batch_size": 32, "dropout": 0.0}
     assert sorted(map(str, asked)) == sorted(map(str, search.space.points()))
-    assert asked != search.space.points() and asked == run_search.in_order(search.space.points(), search)
+    assert asked != search.space.points() and asked == in_order(search)
 
 
 def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits, monkeypatch):
@@ -144,7 +146,7 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
     queue, _ = begin(search, few_digits)
     supply = Supply(queue, search, Budget(None, 5))
     supply(progress(queue))
-    assert [trial.state for trial in progress(queue)] == ["WAITING"] * run_search.STOCK
+    assert [trial.state for trial in progress(queue)] == ["WAITING"] * STOCK
     now = run_search.time.monotonic()
     monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 301)
     supply(progress(queue))
@@ -154,11 +156,89 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
     assert queue.ended is None  # the same command goes on
 
 
+def test_a_later_command_that_wants_fewer_trials_is_handed_out_no_more_than_it_wants(few_digits):
+    """After `minutes`, which left a stock waiting, `trials` is the total."""
+    search = search_of(few_digits)
+    queue, _ = begin(search, few_digits)
+    Supply(queue, search, Budget(None, 5))(progress(queue))
+    taken = []
+
+    def take(number: int | None = None) -> None:
+        queue.optimize(lambda trial: taken.append(slot_of(queue.frozen(trial))) or 0.0, n_trials=number)
+
+    take(3)
+    for trials, slots in ((2, 3), (3, 3), (5, 5)):
+        fill(queue, search, trials)
+        with pytest.raises(QueueEmpty):
+            take()
+        assert taken == list(range(slots))
+        assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * slots
+    fill(queue, search, 6)
+    other = fill(queue, search, 5)  # a second command, while the first still wants 6
+    fill(queue, search, 6)
+    other(progress(queue))
+    with pytest.raises(QueueEmpty):
+        take()
+    assert taken == list(range(6))
+
+
+def searched(search: Search, budget: Budget) -> tuple[list[dict], int, str | None]:
+    """Return the settings of the trials of a search that trains nothing, the number of repeats, and why it ended."""
+    storage = optuna.storages.InMemoryStorage()
+    queue = Queue(optuna.create_study(storage=storage).study_name, storage, sampler(search))
+    found: list[dict] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        settings = search.space.suggest(trial)
+        trial.set_user_attr("fingerprint", str(settings))
+        if (other := equal_trial(queue, trial, str(settings))) is not None:
+            trial.set_user_attr("repeats", other)
+            raise optuna.TrialPruned
+        found.append(settings)
+        return 0.0
+
+    supply = Supply(queue, search, budget)
+    while True:
+        supply(progress(queue))
+        try:
+            queue.optimize(objective, n_trials=1)
+        except QueueEmpty:
+            return found, len(queue.trials) - len(found), supply.note
+
+
+@pytest.mark.parametrize("how", ["random", "tpe", "grid"])
+def test_a_finite_space_is_tried_whole_and_then_the_search_says_so(few_digits, how):
+    fields = """
+fields:
+  batch_size: {choices: [16, 32]}
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.8, 0.95], step: 0.05, when: {optimizer: [momentum]}}
+  l2: {range: [0.0, 0.02], step: 0.01, zero_below: 0.01}
+"""
+    search = search_of(few_digits, fields, sampler=how)
+    found, repeats, note = searched(search, Budget(None, 5))
+    assert len(found) == len({str(settings) for settings in found}) == 2 * (1 + 4) * 3
+    assert note == "All 30 points of the space have been tried." and repeats <= 30
+    assert searched(search, Budget(None, 5))[0] == found
+    few, _, note = searched(search, Budget(20, None))
+    assert (few, note) == (found[:20], None)
+
+
+def test_other_draws_that_train_the_same_are_repeats_and_the_search_says_when_it_gives_up(few_digits, monkeypatch):
+    monkeypatch.setattr(run_search, "MOST_REPEATS", 2)
+    search = search_of(few_digits, "fields: {l2: {range: [1.0e-8, 1.0e-2], log: true, zero_below: 9.99e-3}}")
+    found, repeats, note = searched(search, Budget(20, None))
+    assert found.count({"l2": 0.0}) == 1
+    assert note == f"The space seems exhausted: {repeats} suggestions repeated trials, in a search for 20."
+
+
 def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
     search = search_of(few_digits)
     queue, run = begin(search, few_digits)
     again = run_search.resume(search, few_digits.without_test(), queue, run.client)
-    assert again.run_id == run.run_id
+    assert again.run_id == run.run_id and queue.assignment.reuse
+    run_search.resume(search, few_digits.without_test(), queue, run.client, reuse=False)
+    assert not queue.assignment.reuse
     wider = search_of(few_digits, SPACE.replace("hidden: 8", "hidden: 9"))
     longer = search_of(few_digits, SPACE.replace("epochs: 3", "epochs: 4"))
     other_data = replace(few_digits, sha256="0" * 64)
@@ -175,6 +255,32 @@ def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=re.escape(f"study: the study mine exists, with {message}")):
             run_search.resume(other, dataset.without_test(), queue, run.client)
+
+
+def test_a_search_prunes_the_same_trials_whether_the_store_has_them_or_not(few_digits):
+    fields = """
+baseline: {hidden: 8, epochs: 2, batch_size: 64, learning_rate: 0.01}
+fields: {learning_rate: {range: [1.0e-5, 1.0e-2], log: true}}
+"""
+    pruned = {}
+    for name, pruner, reuse in (("whole", "none", False), ("empty", "hyperband", False), ("filled", "hyperband", True)):
+        search = search_of(few_digits, fields, pruner=pruner)
+        queue, run = begin(search, few_digits, name, reuse)
+        fill(queue, search, 3)
+        worker.work(DEFAULT_STORAGE, name)
+        trials = records.read_trials(run.client, run.run_id)
+        states = [(trial.state.name, trial.value, trial.intermediate_values) for trial in queue.trials]
+        pruned[name] = states, [(trial.status, trial.tags["state"]) for trial in trials], trials[2]
+    assert pruned["filled"][:2] == pruned["empty"][:2]
+    assert [state for state, *_ in pruned["filled"][0]] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    carried, trained, whole = (pruned[name][2] for name in ("filled", "empty", "whole"))
+    assert carried.tags["reused_from"] == whole.run_id and "reused_from" not in trained.tags
+    for metric in ("epochs_trained", "best_epoch", "best_val_loss", "best_val_accuracy"):
+        assert carried.metrics[metric] == trained.metrics[metric]
+    epochs = [records.read_epochs(run.client, trial.run_id) for trial in (carried, trained)]
+    for values in (values for each in epochs for values in each):
+        del values["epoch_seconds"]
+    assert epochs[0] == epochs[1] and records.read_model(run.client, carried.run_id) is None
 
 
 def test_an_ablation_and_a_search_share_what_is_equal(few_digits):

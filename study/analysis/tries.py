@@ -1,0 +1,19 @@
+"""Which of a trial's tries counts: a worker that stood still can leave a run behind beside that of another worker."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from study.tracking.records import RunRecord
+
+_RANKS = {"FINISHED": 2, "FAILED": 1}
+
+
+def tries_that_count(trials: Sequence[RunRecord], trial_of: Callable[[RunRecord], Hashable]) -> tuple[RunRecord, ...]:
+    """Return one run for each trial, in the order of `trials`, which are oldest first; `trial_of` says whose run it is.
+
+    It is the last that finished, else the last that failed, else the last.
+    """
+    chosen: dict[Hashable, RunRecord] = {}
+    for run in sorted(trials, key=lambda run: _RANKS.get(run.status, 0)):
+        chosen[trial_of(run)] = run
+    counted = {run.run_id for run in chosen.values()}
+    return tuple(run for run in trials if run.run_id in counted)
