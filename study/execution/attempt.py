@@ -37,6 +37,13 @@ class StoreFault(BaseException):
     """
 
 
+class TrialLost(BaseException):
+    """The trial or its run has ended without this worker, which stood still for too long, and drops it.
+
+    It is not an Exception, so Optuna, for whom the trial has ended as well, lets it through.
+    """
+
+
 class TrialFailed(Exception):
     """A trial has failed, and its attributes say why. Optuna sees this and marks the trial as failed."""
 
@@ -46,7 +53,7 @@ class Repeated(Exception):
 
 
 class Ending(Enum):
-    """Lists the ways in which a trial can end."""
+    """Lists the ways in which a trial can end for its worker."""
 
     COMPLETE = auto()
     PRUNED = auto()
@@ -54,6 +61,7 @@ class Ending(Enum):
     REPEATED = auto()
     FAILED = auto()  # its code raised something
     INTERRUPTED = auto()
+    LOST = auto()
     STORE_FAULT = auto()
 
 
@@ -121,7 +129,7 @@ class TrialRunner:
         self.trial, self._run = trial, None
         try:
             outcome = self.execute(trial, self.prepare(trial))
-        except (Exception, KeyboardInterrupt) as failure:
+        except (Exception, KeyboardInterrupt, TrialLost) as failure:
             outcome = _outcome_of(failure)
         finally:
             self.done += 1
@@ -183,7 +191,9 @@ class TrialRunner:
             case Carried(config, run, equal):
                 trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
                 reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
-                return self._read(trial, equal.record, equal.epochs)
+                outcome = self._read(trial, equal.record, equal.epochs)
+                self._finish(run, tags.COMPLETE)
+                return outcome
             case Untrained(config, run):
                 return self._train(trial, config, run)
 
@@ -193,12 +203,22 @@ class TrialRunner:
             return trial.should_prune()
 
         result = self.train(config, self.dataset, run, trial.user_attrs[attributes.NAME], report)
+        self._finish(run, result.state, result.reason)
         match result.state:
             case "diverged":
                 return Outcome(Ending.DIVERGED, reason=result.reason)
             case "pruned":
                 return Outcome(Ending.PRUNED, reason=result.reason)
         return Outcome(Ending.COMPLETE, getattr(result.epochs[result.model_epoch - 1], self.metric))
+
+    def _finish(self, run: Run, state: str, reason: str | None = None) -> None:
+        """End the run with its result; raises TrialLost if the trial or the run is no longer this worker's.
+
+        A worker that stood still would otherwise revive a run that was ended for it, beside that of the next try.
+        """
+        if self.has_lost_its_trial() or records.read_run(self.client, run.run_id).status != "RUNNING":
+            raise TrialLost
+        run.finish(state, reason)
 
     def _read(self, trial: optuna.Trial, record: RunRecord, epochs: list[dict[str, float]]) -> Outcome:
         """Report to Optuna what a run has recorded, and return how it ended."""
@@ -233,6 +253,11 @@ class TrialRunner:
                 finally:
                     self._end_run("KILLED", reason)
                 raise KeyboardInterrupt from outcome.cause
+            case Ending.LOST:
+                with contextlib.suppress(*STORE_FAULTS):
+                    recovery.fail_and_requeue(self.queue, self.queue.frozen(trial))  # if it was its run that ended
+                    self._end_run("KILLED", reason)
+                raise TrialLost(reason) from outcome.cause
             case Ending.STORE_FAULT:
                 with contextlib.suppress(*STORE_FAULTS):  # recovery repairs later what cannot be written now
                     self._requeue(trial)
@@ -257,6 +282,8 @@ def _outcome_of(failure: BaseException) -> Outcome:
             return Outcome(Ending.REPEATED, reason=str(failure))
         case KeyboardInterrupt():
             return Outcome(Ending.INTERRUPTED, reason="interrupted", cause=failure)
+        case TrialLost() | optuna.exceptions.UpdateFinishedTrialError():
+            return Outcome(Ending.LOST, reason="its worker stood still; another took the trial up", cause=failure)
         case optuna.TrialPruned():
             return Outcome(Ending.PRUNED, reason=str(failure))
     ending = Ending.STORE_FAULT if isinstance(failure, STORE_FAULTS) else Ending.FAILED

@@ -5,7 +5,7 @@
 | a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued, twice at most |
 | a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
 | a worker after its run ended, before it told Optuna | the next worker on the trial | then | the run's result counts |
-| a worker that hung until another took its trial | Optuna | its next report | it drops the trial |
+| a worker that stood still until another took its trial | itself | its next epoch, or its end | it drops the trial |
 | the process that marked a trial as failed, before requeueing it | the conductor | 20 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
@@ -71,9 +71,14 @@ def requeue_lost(study: optuna.Study) -> None:
         worker = trial.user_attrs.get(WORKER)
         late = _is_long_ago(trial.datetime_start)
         if is_gone(worker) if worker else late:
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                optuna_internals.mark_failed(study, trial)
-                requeue(study, trial)
+            fail_and_requeue(study, trial)
+
+
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Mark a try that will not finish as failed, and requeue its trial; nothing happens if it has ended."""
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        optuna_internals.mark_failed(study, trial)
+        requeue(study, trial)
 
 
 def requeue_forgotten(study: optuna.Study) -> None:

@@ -38,7 +38,7 @@ def find(client: store.MlflowClient, fingerprint: str) -> Equal | None:
 
 
 def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: str) -> None:
-    """Write the equal trial's metrics, curves, files and model into `run`, and end it as finished.
+    """Write the equal trial's metrics, curves, files and model into `run`.
 
     The splits are those of `dataset`. If it has test images and the equal trial, from a search, was not scored on them,
     the saved model is scored now. If it has none, the equal trial's test results are left out.
@@ -61,5 +61,4 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     run.log_files(files)
     run.log_model(model, dataset.image_shape, dataset.classes)
     first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
-    run.set_tags({tags.STATE: tags.COMPLETE, tags.REUSED_FROM: first})
-    run.end("FINISHED")
+    run.set_tags({tags.REUSED_FROM: first})

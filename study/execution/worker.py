@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import optuna
-
 from study.base import startup
 from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
 from study.execution import pruning, recovery, sampling
-from study.execution.attempt import StoreFault, TrialRunner
+from study.execution.attempt import StoreFault, TrialLost, TrialRunner
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Assignment, load_queue
 from study.tracking import records, store
@@ -58,9 +56,6 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
         try:
             queue.optimize(runner, n_trials=1, catch=(Exception,))
             idle_since, faults = None, 0
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            if not runner.has_lost_its_trial():
-                raise
         except StoreFault as failure:
             faults += 1
             if faults == MOST_FAULTS:
@@ -71,6 +66,11 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
             if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
                 break
             time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
+        except TrialLost:
+            pass  # another worker has it
+        except Exception:  # of Optuna's, which finds the trial ended where it did not expect it
+            if not runner.has_lost_its_trial():
+                raise
     return runner.done
 
 

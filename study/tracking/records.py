@@ -23,6 +23,9 @@ from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
 from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
+# A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
+_COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -58,7 +61,7 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
 
     Raises TrackingError, also for a filter that MLflow does not understand.
     """
-    conditions = [f"tags.{tags.STATE} = '{tags.COMPLETE}'", *([query] if query else [])]
+    conditions = [_COMPLETE, *([query] if query else [])]
     with said_clearly("from" if study_run_id else "filter"):
         if study_run_id:
             return _trials(client, study_run_id, conditions)
@@ -67,8 +70,7 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
 
 def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
     """Return a finished trial with this fingerprint from any experiment, preferably one with test results, or None."""
-    complete = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
-    query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {complete}"
+    query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {_COMPLETE}"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
     runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)

@@ -125,6 +125,11 @@ class Run:
         self.client.update_run(self.run_id, status="RUNNING")
         self.ended = False
 
+    def finish(self, state: str, reason: str | None = None) -> None:
+        """End the run of a trial whose training has ended, with its state: FAILED if it diverged, else FINISHED."""
+        self.set_tags({names.STATE: state})
+        self.end("FAILED" if state == names.DIVERGED else "FINISHED", reason)
+
     def end(self, status: str, reason: str | None = None) -> None:
         """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
         try:

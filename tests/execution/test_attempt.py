@@ -1,0 +1,113 @@
+"""One trial in a worker, whatever goes wrong around it; nothing is trained."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from study.design.ablation import parse_ablation
+from study.execution import recovery, worker
+from study.execution.optuna_internals import mark_failed
+from study.execution.queue import Queue, create_queue, progress
+from study.execution.storage import DEFAULT_STORAGE
+from study.tracking import records, runs, tags
+from study.tracking.store import connect
+from study.workflows import run_ablation
+from study.workflows.common import assignment
+
+YAML = """
+question: What goes wrong?
+baseline: {hidden: 8, epochs: 2}
+arms: {grid: {learning_rate: [0.01, 0.02]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(store, connections_closed, monkeypatch):
+    """With a worker that waits for nobody and for nothing."""
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(worker, "FAULT_SECONDS", 0)
+
+
+@pytest.fixture
+def queue(few_digits) -> Queue:
+    """A queue of two trials, of an ablation of its own."""
+    asked = parse_ablation(YAML, "wrong", "wrong.yaml")
+    started = runs.open_study_run(connect(), "ablation wrong")
+    specs = asked.trial_specs(1, few_digits)
+    run_ablation.describe(asked, specs, few_digits, started, started.run_id, True)
+    queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
+    queue.add_specs(specs)
+    queue.assign(assignment(few_digits, started.run_id, open_test=True, reuse=False))
+    return queue
+
+
+def null_run(config, dataset, record, name, on_epoch) -> SimpleNamespace:
+    """Run a trial that trains nothing."""
+    epoch = SimpleNamespace(number=1, val_loss=config.training.learning_rate)
+    on_epoch(epoch)
+    record.log_summary({"model_val_loss": epoch.val_loss})
+    return SimpleNamespace(state="complete", reason=None, epochs=(epoch,), model_epoch=1)
+
+
+def work(queue: Queue, train=null_run) -> int:
+    return worker.work(DEFAULT_STORAGE, queue.study_name, train=train)
+
+
+def ended(queue: Queue) -> list[tuple[str, str, str | None]]:
+    """Return the slot, status and state of every trial's run, in order."""
+    found = records.read_trials(connect(), queue.study_name)
+    return sorted((run.tags[tags.SLOT], run.status, run.tags.get(tags.STATE)) for run in found)
+
+
+WHOLE = [("0", "FINISHED", "complete"), ("1", "FINISHED", "complete")]
+
+
+# --- a worker that stood still ----------------------------------------------------------------------
+
+
+def taken_up(queue: Queue) -> None:
+    """Do what another process does about the running trial of a worker whose heartbeat has stopped."""
+    (trial,) = (trial for trial in queue.trials if trial.state.name == "RUNNING")
+    mark_failed(queue, trial)
+    recovery.requeue(queue, trial)
+
+
+@pytest.mark.parametrize("other_is_done", [False, True])
+@pytest.mark.parametrize("moment", ["before an epoch", "before its end"])
+def test_a_worker_that_stood_still_drops_its_trial_and_goes_on(queue, moment, other_is_done):
+    stood_still = []
+
+    def stand_still():
+        if stood_still:
+            return
+        stood_still.append(True)
+        taken_up(queue)
+        if other_is_done:
+            assert work(queue) == 2
+
+    def train(config, dataset, record, name, on_epoch):
+        if moment == "before an epoch":
+            stand_still()
+        result = null_run(config, dataset, record, name, on_epoch)
+        if moment == "before its end":
+            stand_still()
+        return result
+
+    assert work(queue, train) == (1 if other_is_done else 3)
+    assert ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
+    assert [(trial.state, trial.reason) for trial in progress(queue)] == [("COMPLETE", None)] * 2
+
+
+def test_a_run_that_somebody_else_ended_is_not_revived(queue):
+    client, killed = connect(), []
+
+    def train(config, dataset, record, name, on_epoch):
+        result = null_run(config, dataset, record, name, on_epoch)
+        if not killed:
+            killed.append(record.run_id)
+            client.set_terminated(record.run_id, "KILLED")
+        return result
+
+    assert work(queue, train) == 3  # it is tried again
+    assert ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
+    assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
