@@ -1,15 +1,12 @@
 """Reads runs back as records, with their curves, files and models."""
 
-import io
 import re
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import h5py
 import mlflow
 import mlflow.artifacts
 import numpy as np
@@ -18,6 +15,7 @@ from mlflow.entities import LifecycleStage, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from study.base import keras_file
 from study.base.errors import TrackingError, first_line
 from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
@@ -228,12 +226,7 @@ def read_kernels(client: MlflowClient, run_id: str) -> list[np.ndarray]:
     This reads the model's file without Keras, which takes ten seconds to import. Raises TrackingError.
     """
     content = read_model(client, run_id)
-    if content is None:
-        return []
-    with zipfile.ZipFile(io.BytesIO(content)) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
-        names = [name for name in weights["layers"] if re.fullmatch(r"dense(_\d+)?", name)]
-        names.sort(key=lambda name: int(name.partition("_")[2] or 0))
-        return [weights[f"layers/{name}/vars/0"][()] for name in names]
+    return [] if content is None else keras_file.kernels(content, run_id)
 
 
 def read_model(client: MlflowClient, run_id: str) -> bytes | None:
@@ -254,4 +247,4 @@ def download_model(uri: str, folder: str) -> Path:
 
 def _download(uri: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
+        return keras_file.read(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))

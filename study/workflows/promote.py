@@ -176,7 +176,7 @@ def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: De
     content = records.read_model(race.client, decision.run_id)
     if content is None:
         raise StudyError("the winner's trial has no model", where=decision.run_id)
-    test = _test(content, race.dataset)
+    test = _test(content, decision.run_id, race.dataset)
     rows = model_card.evidence(decision, race.entrants, test)
     winner = next(one for one in race.entrants if one.name == decision.winner)
     marks = outcome.study.record.tags
@@ -217,9 +217,9 @@ def _settings(version: Version) -> dict[str, str]:
     return {key.removeprefix(prefix): value for key, value in version.tags.items() if key.startswith(prefix)}
 
 
-def _test(content: bytes, dataset: Dataset) -> Evaluation:
+def _test(content: bytes, run_id: str, dataset: Dataset) -> Evaluation:
     """Evaluate the model of a ``.keras`` file on the test images; this is the only time that they are used."""
     from study.base.backend import from_bytes
     from study.training import loop  # imports TensorFlow
 
-    return evaluate(loop.logits(from_bytes(content), dataset.test.images), dataset.test.labels)
+    return evaluate(loop.logits(from_bytes(content, run_id), dataset.test.images), dataset.test.labels)

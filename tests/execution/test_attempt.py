@@ -111,3 +111,96 @@ def test_a_run_that_somebody_else_ended_is_not_revived(queue):
     assert work(queue, train) == 3  # it is tried again
     assert ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
     assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
+
+
+# --- a store that is away ---------------------------------------------------------------------------
+
+
+def interrupted(queue: Queue) -> None:
+    """Begin the first trial, and leave it behind for another worker."""
+
+    def interrupt(config, dataset, record, name, on_epoch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(queue, interrupt)
+
+
+def once(monkeypatch, where: object, name: str, failure: Exception) -> list[Exception]:
+    """Let a function fail the first time that it is called; return what it has raised."""
+    works, raised = getattr(where, name), []
+
+    def fails_once(*given, **named):
+        if not raised:
+            raised.append(failure)
+            raise failure
+        return works(*given, **named)
+
+    monkeypatch.setattr(where, name, fails_once)
+    return raised
+
+
+def test_a_retried_trial_outlives_an_mlflow_that_is_away_when_its_last_try_is_looked_up(queue, monkeypatch):
+    interrupted(queue)
+    raised = once(monkeypatch, recovery, "end_last_try", TrackingError("no answer", where="run"))
+    assert work(queue) == 3
+    assert raised and ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
+    assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
+
+
+@pytest.mark.parametrize("how", ["deleted", "purged"])
+def test_a_retried_trial_whose_last_run_is_gone_is_tried_anew(queue, how):
+    interrupted(queue)
+    client = connect()
+    ((run,)) = records.read_trials(client, queue.study_name)
+    client.delete_run(run.run_id)
+    if how == "purged":
+        client._tracking_client.store._hard_delete_run(run.run_id)
+    assert work(queue) == 2
+    assert ended(queue) == WHOLE
+
+
+class Library(Exception):
+    """What the library of an artifact store raises."""
+
+
+def test_an_artifact_store_that_is_away_costs_no_trial(queue, monkeypatch):
+    def train(config, dataset, record, name, on_epoch):
+        record.log_files({"a.txt": "a"})
+        return null_run(config, dataset, record, name, on_epoch)
+
+    raised = once(monkeypatch, MlflowClient, "log_artifacts", Library("no route to host"))
+    assert work(queue, train) == 3
+    assert raised and [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
+
+
+# --- a queue that is away ---------------------------------------------------------------------------
+
+AWAY = OperationalError("select", {}, Exception("disk I/O error"))
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(recovery, "requeue_lost"), (Queue, "running"), (Queue, "ended"), (Queue, "ask"), (Queue, "tell")],
+)
+def test_a_fault_of_the_queue_ends_no_worker(queue, monkeypatch, where, name):
+    if name == "ended":
+        raised, works = [], Queue.ended.fget
+        away = property(lambda queue: works(queue) if raised else raised.append(AWAY) or fail(AWAY))
+        monkeypatch.setattr(Queue, name, away)
+    else:
+        raised = once(monkeypatch, optuna.study._optimize if name == "tell" else where, *(
+            ["_tell_with_warning"] if name == "tell" else [name]), AWAY)  # fmt: skip
+    work(queue)
+    assert raised
+
+
+def fail(failure: Exception) -> None:
+    raise failure
+
+
+def test_a_queue_that_stays_away_ends_the_worker_with_the_reason(queue, monkeypatch):
+    monkeypatch.setattr(recovery, "requeue_lost", lambda queue: fail(AWAY))
+    monkeypatch.setattr(recovery, "LOOK_SECONDS", -1)
+    with pytest.raises(WorkerError, match=r"the queue cannot be used \(.*disk I/O error"):
+        work(queue)

@@ -15,10 +15,10 @@ from mlflow.types.schema import AnyType
 STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
-    "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/backend.py", "inference/__init__.py",
-    "inference/preprocessing.py", "inference/novelty.py",
+    "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/keras_file.py", "base/backend.py",
+    "inference/__init__.py", "inference/preprocessing.py", "inference/novelty.py",
 )  # fmt: skip
-REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
+REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "h5py", "scipy", "pillow", "threadpoolctl")
 
 
 def log_digit_model(
