@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from study.base import processes
-from study.base.errors import in_one_line
+from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
@@ -27,7 +27,7 @@ from study.training.fingerprint import fingerprint
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch
 
-STORE_FAULTS = (OSError, *FAULTS, *TRACKING_FAULTS)
+STORE_FAULTS = (OSError, TrackingError, *FAULTS, *TRACKING_FAULTS)
 
 
 class StoreFault(BaseException):
@@ -138,6 +138,12 @@ class TrialRunner:
     def has_lost_its_trial(self) -> bool:
         """Return whether the current trial has ended without this worker, which hung for too long."""
         return self.trial is not None and self.queue.frozen(self.trial).state.is_finished()
+
+    def give_back(self) -> None:
+        """Requeue the current trial if a fault of the store left it running; afterwards there is none."""
+        if self.trial:
+            recovery.fail_and_requeue(self.queue, self.queue.frozen(self.trial), counts=False)
+        self.trial = None
 
     # --- prepare ------------------------------------------------------------------------------------
 
@@ -274,6 +280,13 @@ class TrialRunner:
     def _requeue(self, trial: optuna.Trial) -> None:
         """Requeue a trial that did not fail through its own fault."""
         recovery.requeue(self.queue, self.queue.frozen(trial), counts=False)
+
+
+def store_fault_behind(failure: BaseException | None) -> BaseException | None:
+    """Return the fault of the store that led to an exception, or None: Optuna trips over its own state after one."""
+    while failure and not isinstance(failure, STORE_FAULTS):
+        failure = failure.__cause__ or failure.__context__
+    return failure
 
 
 def _outcome_of(failure: BaseException) -> Outcome:

@@ -74,11 +74,11 @@ def requeue_lost(study: optuna.Study) -> None:
             fail_and_requeue(study, trial)
 
 
-def fail_and_requeue(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Mark a try that will not finish as failed, and requeue its trial; nothing happens if it has ended."""
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> None:
+    """Mark a try that will not finish as failed, and requeue its trial as `requeue` does, unless it has ended."""
     with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
         optuna_internals.mark_failed(study, trial)
-        requeue(study, trial)
+        requeue(study, trial, counts=counts)
 
 
 def requeue_forgotten(study: optuna.Study) -> None:
@@ -129,10 +129,9 @@ def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna
 
 
 def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:
-    """Return the run that this trial's last try left behind, and end it if it has not ended; None for a first try."""
-    if not (run_id := trial.user_attrs.get(RUN_ID)):
-        return None
-    record = records.read_run(client, run_id)
-    if record.status == "RUNNING":
-        runs.Run(client, run_id).end("KILLED", "its worker died; another took the trial up")
+    """Return the run that this trial's last try left behind, and end it if it has not ended; None if there is none."""
+    run_id = trial.user_attrs.get(RUN_ID)
+    record = records.find_run(client, run_id) if run_id else None
+    if record and record.status == "RUNNING":
+        runs.Run(client, record.run_id).end("KILLED", "its worker died; another took the trial up")
     return record

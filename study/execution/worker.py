@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
+from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
 from study.execution import pruning, recovery, sampling
-from study.execution.attempt import StoreFault, TrialLost, TrialRunner
+from study.execution.attempt import STORE_FAULTS, StoreFault, TrialLost, TrialRunner, store_fault_behind
 from study.execution.optuna_internals import QueueEmpty
-from study.execution.queue import Assignment, load_queue
+from study.execution.queue import Assignment, Queue, load_queue
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 
@@ -47,31 +47,52 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
     records.check_study(client, assignment.run_id, assignment.tracking_uri)
     _check_code(assignment, name)
     runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
-    idle_since, looked, faults = None, -math.inf, 0
-    while not queue.ended:
-        if time.monotonic() - looked > recovery.LOOK_SECONDS:
-            recovery.requeue_lost(queue)
-            looked = time.monotonic()
-        runner.trial = None
+    idle_since, looked = None, -math.inf
+    of_trials = of_queue = 0  # faults of the store, in a row
+    while True:
         try:
-            queue.optimize(runner, n_trials=1, catch=(Exception,))
-            idle_since, faults = None, 0
+            if queue.ended:
+                break
+            if time.monotonic() - looked > recovery.LOOK_SECONDS:
+                recovery.requeue_lost(queue)
+                looked = time.monotonic()
+            if _take(queue, runner):
+                idle_since, of_trials = None, 0
+            else:
+                idle_since = None if queue.running() else idle_since or time.monotonic()
+                if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
+                    break
+                time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
+            of_queue = 0
         except StoreFault as failure:
-            faults += 1
-            if faults == MOST_FAULTS:
+            of_trials += 1
+            if of_trials == MOST_FAULTS:
                 raise WorkerError(f"nothing can be recorded ({failure})", where=name) from None
             time.sleep(FAULT_SECONDS)
-        except QueueEmpty:
-            idle_since = None if queue.running() else idle_since or time.monotonic()
-            if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
-                break
-            time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
-        except TrialLost:
-            pass  # another worker has it
-        except Exception:  # of Optuna's, which finds the trial ended where it did not expect it
-            if not runner.has_lost_its_trial():
-                raise
+        except STORE_FAULTS as failure:
+            of_queue += 1
+            if of_queue == MOST_FAULTS:
+                raise WorkerError(f"the queue cannot be used ({first_line(failure)})", where=name) from failure
+            time.sleep(FAULT_SECONDS)
     return runner.done
+
+
+def _take(queue: Queue, runner: TrialRunner) -> bool:
+    """Run one trial; return False if none is waiting. Raises StoreFault, and STORE_FAULTS of the queue."""
+    runner.give_back()  # what a fault of the store has left running
+    try:
+        queue.optimize(runner, n_trials=1, catch=(Exception,))
+    except QueueEmpty:
+        return False
+    except TrialLost:
+        pass  # another worker has it
+    except Exception as failure:
+        if fault := store_fault_behind(failure):
+            raise fault from None
+        if not runner.has_lost_its_trial():  # Optuna finds the trial ended where it does not expect it
+            raise
+    runner.trial = None
+    return True
 
 
 def _default_train() -> Callable:

@@ -13,6 +13,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.base import keras_file
@@ -44,6 +45,18 @@ def read_run(client: MlflowClient, run_id: str) -> RunRecord:
     """Return the run with this ID; raises TrackingError if there is none."""
     with said_clearly("run"):
         return _record(client.get_run(run_id), {})
+
+
+def find_run(client: MlflowClient, run_id: str) -> RunRecord | None:
+    """Return the run with this ID, or None if it was deleted; raises TrackingError if the store does not answer."""
+    with said_clearly("run"):
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as failure:
+            if failure.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return None
+            raise
+    return _record(run, {}) if run.info.lifecycle_stage == LifecycleStage.ACTIVE else None
 
 
 def find_studies(client: MlflowClient, task: str) -> list[str]:

@@ -98,7 +98,8 @@ class Run:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
-            self.client.log_artifacts(self.run_id, folder)
+            with said_clearly(self.run_id):
+                self.client.log_artifacts(self.run_id, folder)
 
     def log_model(self, model, image_shape: tuple[int, int], classes: int) -> None:
         """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.

@@ -2,8 +2,12 @@
 
 from types import SimpleNamespace
 
+import optuna
 import pytest
+from mlflow import MlflowClient
+from sqlalchemy.exc import OperationalError
 
+from study.base.errors import TrackingError, WorkerError
 from study.design.ablation import parse_ablation
 from study.execution import recovery, worker
 from study.execution.optuna_internals import mark_failed
@@ -152,7 +156,7 @@ def test_a_retried_trial_outlives_an_mlflow_that_is_away_when_its_last_try_is_lo
 def test_a_retried_trial_whose_last_run_is_gone_is_tried_anew(queue, how):
     interrupted(queue)
     client = connect()
-    ((run,)) = records.read_trials(client, queue.study_name)
+    (run,) = records.read_trials(client, queue.study_name)
     client.delete_run(run.run_id)
     if how == "purged":
         client._tracking_client.store._hard_delete_run(run.run_id)
@@ -181,18 +185,25 @@ AWAY = OperationalError("select", {}, Exception("disk I/O error"))
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(recovery, "requeue_lost"), (Queue, "running"), (Queue, "ended"), (Queue, "ask"), (Queue, "tell")],
+    [(recovery, "requeue_lost"), (Queue, "running"), (Queue, "ask"), (optuna.study._optimize, "_tell_with_warning")],
 )
 def test_a_fault_of_the_queue_ends_no_worker(queue, monkeypatch, where, name):
-    if name == "ended":
-        raised, works = [], Queue.ended.fget
-        away = property(lambda queue: works(queue) if raised else raised.append(AWAY) or fail(AWAY))
-        monkeypatch.setattr(Queue, name, away)
-    else:
-        raised = once(monkeypatch, optuna.study._optimize if name == "tell" else where, *(
-            ["_tell_with_warning"] if name == "tell" else [name]), AWAY)  # fmt: skip
+    raised = once(monkeypatch, where, name, AWAY)
     work(queue)
-    assert raised
+    assert raised and ended(queue) == WHOLE
+    assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
+
+
+def test_a_fault_when_a_worker_asks_whether_the_queue_has_ended_ends_no_worker(queue, monkeypatch):
+    answers = iter([AWAY, None, None, AWAY, "the time is up"])
+
+    def answer(queue):
+        if (next_one := next(answers)) is AWAY:
+            raise AWAY
+        return next_one
+
+    monkeypatch.setattr(Queue, "ended", property(answer))
+    assert work(queue) == 2
 
 
 def fail(failure: Exception) -> None:
