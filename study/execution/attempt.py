@@ -155,7 +155,7 @@ class TrialRunner:
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
-        equal = reuse.find(self.client, mark) if self.assignment.reuse else None
+        equal = reuse.find(self.client, mark, config, self.dataset) if self.assignment.reuse else None
         self._run = run = self._start_run(trial, config, mark)
         trial.set_user_attr(attributes.RUN_ID, run.run_id)
         return Carried(config, run, equal) if equal else Untrained(config, run)

@@ -7,7 +7,7 @@ import numpy as np
 from study.data.dataset import SPLITS, Dataset
 from study.reports.plots import style, trial
 from study.tracking import runs
-from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
+from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
 from study.training import diagnostics, loop, network
 from study.training.config import TrialConfig
 from study.training.loop import Epoch, TrialResult
@@ -38,7 +38,7 @@ def run_trial(
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
         scored_files, scores = score(model, config, dataset, title)
-        files |= scored_files | {"weights.csv": _weights_table(model)}
+        files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)

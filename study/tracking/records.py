@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.base import keras_file
 from study.base.errors import TrackingError, first_line
-from study.tracking import tags
+from study.tracking import places, tags
 from study.tracking.artifacts import BY_EPOCH
 from study.tracking.store import active_experiment, said_clearly, tracking_uri
 
@@ -79,13 +79,13 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
         return _search(client, active_experiment(client), " and ".join(conditions))
 
 
-def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
-    """Return a finished trial with this fingerprint from any experiment, preferably one with test results, or None."""
+def find_equals(client: MlflowClient, fingerprint: str) -> list[RunRecord]:
+    """Return finished trials with this fingerprint from any experiment, those with test results first."""
     query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {_COMPLETE}"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
     runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)
-    return _record(runs[0], {}) if runs else None
+    return [_record(run, {}) for run in runs]
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
@@ -203,23 +203,23 @@ def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
     """Return the content of a run's artifact, or None if it has none of this name; raises TrackingError."""
     # Not by client.download_artifacts, which looks through every model of the store first.
     with said_clearly(run_id):
-        uri = client.get_run(run_id).info.artifact_uri
+        uri = places.allowed(client.get_run(run_id).info.artifact_uri)
     try:
         return _download(f"{uri.rstrip('/')}/{name}")
     except Exception as failure:  # which one depends on the artifact store
         with said_clearly(run_id):
-            there = [file.path for file in client.list_artifacts(run_id, name.rpartition("/")[0] or None)]
-        if name not in there:
+            there = _names(f"{uri.rstrip('/')}/{name.rpartition('/')[0]}".rstrip("/"))
+        if name.rpartition("/")[2] not in there:
             return None
         raise TrackingError(f"{name} cannot be read ({first_line(failure)})", where=run_id) from failure
 
 
-def read_files(client: MlflowClient, run_id: str) -> dict[str, bytes]:
-    """Return all artifacts of a run by their path; raises TrackingError."""
-    with said_clearly(run_id), tempfile.TemporaryDirectory() as folder:
-        uri = client.get_run(run_id).info.artifact_uri
-        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def read_files(client: MlflowClient, run_id: str, names: Collection[str]) -> dict[str, bytes]:
+    """Return those artifacts of a run that have one of these names, and no other; raises TrackingError."""
+    with said_clearly(run_id):
+        uri = places.allowed(client.get_run(run_id).info.artifact_uri).rstrip("/")
+        there = _names(uri)
+        return {name: _download(f"{uri}/{name}") for name in names if name in there}
 
 
 def read_epochs(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
@@ -249,13 +249,18 @@ def read_model(client: MlflowClient, run_id: str) -> bytes | None:
         if not (outputs and outputs.model_outputs):
             return None
         location = client.get_logged_model(outputs.model_outputs[-1].model_id).artifact_location
-        return _download(f"{location.rstrip('/')}/data/model.keras")
+        return _download(f"{places.allowed(location).rstrip('/')}/data/model.keras")
 
 
 def download_model(uri: str, folder: str) -> Path:
     """Download the model at `uri` and return the folder, below `folder`, of its files; raises TrackingError."""
     with said_clearly(uri):
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=places.of_model(uri), dst_path=folder))
+
+
+def _names(uri: str) -> set[str]:
+    """Return the names of what lies in a folder of artifacts."""
+    return {file.path.rpartition("/")[2] for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)}
 
 
 def _download(uri: str) -> bytes:

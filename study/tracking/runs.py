@@ -30,6 +30,7 @@ from mlflow.utils.mlflow_tags import (
 
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
+from study.tracking import places
 from study.tracking import tags as names
 from study.tracking.store import active_experiment, connect, said_clearly
 
@@ -110,7 +111,7 @@ class Run:
 
         Model.log(
             artifact_path=None,
-            name="model",
+            model_id=new_model(self.client, self.run_id, "model"),
             flavor=mlflow.tensorflow,
             run_id=self.run_id,
             model=model,
@@ -142,18 +143,37 @@ class Run:
             self.ended = True
 
 
+def new_model(client: MlflowClient, run_id: str, name: str) -> str:
+    """Create the entry of a run's model, in the run's experiment, and return its ID; `Model.log` fills it.
+
+    By itself `Model.log` takes the experiment that the environment names, and for a worker that is the default one.
+    """
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name, run_id, tags={MLFLOW_USER: _user()}, params=run.data.params
+    )
+    return model.model_id
+
+
 def begun_run() -> str | None:
     """Return the ID of the run that `mlflow run` made for this process, or None."""
     return os.environ.get("MLFLOW_RUN_ID") or None
 
 
 def open_study_run(client: MlflowClient, name: str) -> Run:
-    """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one."""
+    """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one.
+
+    Raises TrackingError, also for a server with which nothing could be read back.
+    """
     run_id = begun_run()
     with said_clearly(mlflow.get_tracking_uri()):
-        if not run_id:
+        if run_id:
+            places.allowed(client.get_run(run_id).info.artifact_uri)
+        else:
+            experiment = active_experiment(client)
+            places.allowed(client.get_experiment(experiment).artifact_location)
             source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
-            run_id = client.create_run(active_experiment(client), run_name=name, tags=source).info.run_id
+            run_id = client.create_run(experiment, run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
     return run

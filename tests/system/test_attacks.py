@@ -2,8 +2,10 @@
 
 import re
 import zipfile
+from types import SimpleNamespace
 
 import h5py
+import mlflow
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -12,6 +14,9 @@ from factories.model_files import KERNEL
 
 from study.base import backend, keras_file
 from study.base.errors import TrackingError
+from study.tracking import places, records, runs
+from study.tracking.artifacts import OPTIONAL_TRIAL_FILES, PREDICTIONS, TRIAL_FILES
+from study.tracking.store import connect
 
 # --- requests to the served model and the playground ------------------------------------------------
 
@@ -128,6 +133,44 @@ def test_no_other_place_lets_keras_or_hdf5_open_a_file():
     opening = re.compile(r"\bload_model\(|load_weights\(|h5py\.File|model_from_json")
     found = {path.name for path in (ROOT / "study").rglob("*.py") if opening.search(path.read_text())}
     assert found == {"backend.py", "keras_file.py"}
+
+
+def named_by_a_server(monkeypatch, uri: str) -> SimpleNamespace:
+    """Return a client of a tracking server that says that every artifact and model lies at `uri`."""
+    output = SimpleNamespace(model_id="m-1")
+    run = SimpleNamespace(info=SimpleNamespace(artifact_uri=uri), outputs=SimpleNamespace(model_outputs=[output]))
+    model = SimpleNamespace(name="model", artifact_location=uri)
+    client = SimpleNamespace(get_run=lambda run_id: run, get_logged_model=lambda model_id: model)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "http://hostile.example:5000")
+    monkeypatch.setattr(places, "MlflowClient", lambda: client)
+    monkeypatch.setattr(places.ModelsArtifactRepository, "get_underlying_uri", lambda root: uri)
+    return client
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "FILE:{}", "runs:/1/{}", "models:/m-1{}"])
+def test_a_tracking_server_names_no_place_on_this_machine(monkeypatch, tmp_path, form):
+    (tmp_path / "data").mkdir()
+    for name in (PREDICTIONS, "data/model.keras"):
+        (tmp_path / name).write_text(SECRET)
+    client = named_by_a_server(monkeypatch, form.format(tmp_path))
+    for read in (
+        lambda: records.read_file(client, "1", PREDICTIONS),
+        lambda: records.read_files(client, "1", [PREDICTIONS]),
+        lambda: records.read_model(client, "1"),
+        lambda: records.download_model("runs:/1/model", str(tmp_path / "copy")),
+        lambda: records.download_model("models:/mnist-mlp@champion", str(tmp_path / "copy")),
+    ):
+        with pytest.raises(TrackingError, match="the tracking server names a place on this machine, which is not read"):
+            read()
+    assert not (tmp_path / "copy").exists()
+
+
+def test_only_files_of_known_names_are_carried_over(new_store):
+    client = connect()
+    run = runs.open_study_run(client, "a trial")
+    run.log_files({PREDICTIONS: b"1", "id_rsa": SECRET, "report/report.html": "<script>"})
+    names = (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES)
+    assert records.read_files(client, run.run_id, names) == {PREDICTIONS: b"1"}
 
 
 # --- files that a person names ----------------------------------------------------------------------

@@ -12,13 +12,15 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
+from study.tracking import runs
+
 STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/keras_file.py", "base/backend.py",
     "inference/__init__.py", "inference/preprocessing.py", "inference/novelty.py",
 )  # fmt: skip
-REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "h5py", "scipy", "pillow", "threadpoolctl")
+REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
 
 
 def log_digit_model(
@@ -29,7 +31,7 @@ def log_digit_model(
     It goes into the store of `client`; no run has to be active. The network takes (n, 28, 28) of uint8. Signature and
     requirements are given, not inferred, because inferring them would load the model and take half a minute.
     """
-    client.get_run(run_id)  # raises MLflow's exception if there is no such run
+    model_id = runs.new_model(client, run_id, name)  # raises MLflow's exception if there is no such run
     signature = ModelSignature(inputs=Schema([ColSpec(AnyType())]), outputs=Schema([ColSpec(AnyType())]))
     # With this, MLflow's server passes the request's list on unchanged. Otherwise it makes numpy arrays of it, and
     # answers with numpy's errors.
@@ -46,7 +48,7 @@ def log_digit_model(
             warnings.simplefilter("ignore")  # MLflow's advice to give an example and type hints
             logged = Model.log(
                 artifact_path=None,
-                name=name,
+                model_id=model_id,
                 flavor=mlflow.pyfunc,
                 run_id=run_id,
                 python_model=str(Path(__file__).with_name("digit_model.py")),
