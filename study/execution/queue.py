@@ -103,6 +103,10 @@ class Queue(OrderedStudy):
         """Return the numbers of the trials that are running."""
         return [trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
+    def waiting(self) -> bool:
+        """Return whether any trial is waiting."""
+        return bool(self.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
     def slots(self) -> int:
         """Return how many slots the queue has had."""
         return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)

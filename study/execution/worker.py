@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from study.base import startup
 from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line
+from study.base.processes import MemoryWatch
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
@@ -28,15 +29,24 @@ from study.training.fingerprint import training_code_version
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
 MOST_FAULTS = 3  # of the store, in a row, before a worker ends
 FAULT_SECONDS = 5  # between two tries to write
+REPLACE_ME = 75  # the exit status of a worker that has grown too large: another should take its place
 STOP_SECONDS = 10  # less than the pool waits for its workers
 
 
-def work(storage: str, name: str, *, spec: str | None = None, train: Callable | None = None) -> int:
+def work(
+    storage: str,
+    name: str,
+    *,
+    spec: str | None = None,
+    train: Callable | None = None,
+    leave: Callable[[], bool] = lambda: False,
+) -> int:
     """Run trials of the queue of this name in this process until it ends, or nothing is left; return their number.
 
     `spec` names the data on this machine, if the study's own name does not work here; `train` runs one trial, as
-    `run_trial` does. Raises QueueError, WorkerError, TrackingError if the study's run is not in this store, and
-    DataError if this machine's data are not the study's.
+    `run_trial` does. While others wait, `leave` is asked after each trial, and may end the work. Raises QueueError,
+    WorkerError, TrackingError if the study's run is not in this store, and DataError if this machine's data are not the
+    study's.
     """
     queue = load_queue(storage, name)
     assignment = queue.assignment
@@ -58,6 +68,8 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
                 looked = time.monotonic()
             if _take(queue, runner):
                 idle_since, of_trials = None, 0
+                if queue.waiting() and leave():
+                    break
             else:
                 idle_since = None if queue.running() else idle_since or time.monotonic()
                 if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
@@ -125,14 +137,17 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
 
 
 def run(storage: str, name: str, spec: str | None = None) -> int:
-    """Run this process as a worker, as `work` does; return its exit status."""
+    """Run this process as a worker, as `work` does; return its exit status: REPLACE_ME if it has grown too large, 0 if all is done."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import study.execution.run_trial  # noqa: F401  imports TensorFlow
 
         startup.resume_collector()
-        work(storage, name, spec=spec)
+        memory = MemoryWatch()
+        work(storage, name, spec=spec, leave=memory.is_full)
+        if memory.full:
+            return REPLACE_ME
     except KeyboardInterrupt:
         return 130
     except Exception as failure:

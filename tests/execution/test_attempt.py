@@ -215,3 +215,12 @@ def test_a_queue_that_stays_away_ends_the_worker_with_the_reason(queue, monkeypa
     monkeypatch.setattr(recovery, "LOOK_SECONDS", -1)
     with pytest.raises(WorkerError, match=r"the queue cannot be used \(.*disk I/O error"):
         work(queue)
+
+
+# --- a worker that has grown too large --------------------------------------------------------------
+
+
+def test_a_worker_leaves_between_two_trials_and_another_goes_on(queue):
+    assert worker.work(DEFAULT_STORAGE, queue.study_name, train=null_run, leave=lambda: True) == 1
+    assert [trial.state for trial in progress(queue)] == ["COMPLETE", "WAITING"]
+    assert work(queue) == 1
