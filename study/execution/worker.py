@@ -137,7 +137,10 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
 
 
 def run(storage: str, name: str, spec: str | None = None) -> int:
-    """Run this process as a worker, as `work` does; return its exit status: REPLACE_ME if it has grown too large, 0 if all is done."""
+    """Run this process as a worker, as `work` does; return its exit status.
+
+    That is 0 if nothing is left to do, and REPLACE_ME if it has grown too large while trials were waiting.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
