@@ -33,6 +33,7 @@ PARTS = {
     },
     "keras.regularizers": {"L2"},
 }  # fmt: skip
+SHAPES = {"batch_shape", "input_shape", "batch_input_shape", "input_dim"}  # by which a layer can name its own input
 
 
 def read(path: Path) -> bytes:
@@ -172,16 +173,23 @@ def _parts(content: object) -> Iterator[dict[str, object]]:
 
 
 def _check_widths(layers: list[dict[str, Any]], numbers: int, where: object) -> None:
-    """Raise TrackingError for a layer of more weights than the file holds, because Keras makes them before it reads."""
-    width = 1
-    for layer in layers:
-        config = layer["config"]
-        if layer["class_name"] == "InputLayer":
-            width = math.prod(config["batch_shape"][1:])
-        if layer["class_name"] == "Dense":
-            if width * config["units"] > numbers:
-                raise _refused("a layer larger than its weights", where, None, shown(config["name"]))
-            width = config["units"]
+    """Raise TrackingError for layers of more weights than the file holds, because Keras makes them before it reads.
+
+    Keras takes a layer's inputs from the layer before it, from its build_config, and from its own configuration.
+    """
+    width, weights = math.prod(layers[0]["config"]["batch_shape"][1:]), 0
+    for place, layer in enumerate(layers):
+        kind, config = layer["class_name"], layer["config"]
+        chained = kind != "Sequential" and (kind == "InputLayer") == (place == 0)
+        if not chained or (place and SHAPES & config.keys()):
+            raise _refused("not a chain of layers behind one input", where, None, shown(config.get("name")))
+        inputs = max(width, *(side or 0 for side in (layer.get("build_config") or {}).get("input_shape", [0])))
+        if kind == "Dense":
+            weights, width = weights + inputs * config["units"], config["units"]
+        if kind == "BatchNormalization":
+            weights += inputs
+        if weights > numbers:
+            raise _refused("a layer larger than its weights", where, None, shown(config.get("name")))
 
 
 def _refused(what: str, where: object, expected: object, got: object) -> TrackingError:

@@ -27,7 +27,7 @@ from study.tracking.store import connect
 # --- artifacts and the MLflow store -----------------------------------------------------------------
 
 REFUSED = r"^model\.keras: a model file that is not opened: .* (link|file|twice|says|compressed|numbers)"
-NOT_STOCK = r"not opened: (not a stock part of a network|a layer larger than its weights)"
+NOT_STOCK = r"not opened: (not a stock part of a network|a layer larger than its weights|not a chain of layers)"
 SECRET = "only the owner of this machine may read this"
 
 
@@ -112,7 +112,31 @@ def many_pixels(layers):
     layers[0]["config"]["batch_shape"] = [None, 10**6, 10**6]
 
 
-@pytest.mark.parametrize("attack", [code, lookup, custom, module, function, wide, many_pixels])
+def built(layers):
+    next(layer for layer in layers if layer["class_name"] == "Dense")["build_config"]["input_shape"] = [None, 10**9]
+
+
+def own_input(layers):
+    layers[1]["config"]["input_shape"] = [10**9]
+
+
+def nested(layers):
+    layers[3:] = [{"module": "keras", "class_name": "Sequential", "config": {"name": "inner", "layers": layers[3:]}}]
+
+
+def without_input(layers):
+    del layers[0]
+    layers[0]["config"]["batch_shape"] = [None, 10**9]
+
+
+def repeated(layers):
+    layers[3:3] = [layers[3]] * 1_000
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [code, lookup, custom, module, function, wide, many_pixels, built, own_input, nested, without_input, repeated],
+)
 def test_a_configuration_names_stock_layers_of_the_size_of_its_weights(attack):
     with pytest.raises(TrackingError, match=NOT_STOCK):
         backend.from_bytes(model_files.with_config(attack))
