@@ -19,7 +19,7 @@ DOORS = {
     "psycopg": {"study.execution.storage"},
     "psutil": {"study.base.processes"},
     "yaml": {"study.base.yaml_file"},
-    "h5py": {"study.tracking.records"},
+    "h5py": {"study.base.keras_file"},
     "PIL": {"study.inference.preprocessing", "study.inference.playground"},
     "fastapi": {"study.inference.playground"},
     "uvicorn": {"study.inference.playground"},

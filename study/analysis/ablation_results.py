@@ -81,7 +81,9 @@ class AblationResults:
         by_seed = {
             int(trial.tags[tags.SEED]): trial
             for trial in self.trials
-            if trial.tags[tags.ARM] == arm and trial.tags.get(tags.STATE) == tags.COMPLETE
+            if trial.tags[tags.ARM] == arm
+            and trial.tags.get(tags.STATE) == tags.COMPLETE
+            and trial.status == "FINISHED"
         }
         return dict(sorted(by_seed.items()))
 

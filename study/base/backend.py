@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from study.base import keras_file
+from study.base.errors import TrackingError, first_line
 from study.base.startup import hush, stderr_without_chatter
 
 hush()
@@ -27,9 +29,16 @@ with stderr_without_chatter():
 __all__ = ["from_bytes", "keras", "tf"]
 
 
-def from_bytes(content: bytes) -> keras.Model:
-    """Return the model of a ``.keras`` file."""
+def from_bytes(content: bytes, where: object = "model.keras") -> keras.Model:
+    """Return the model of a ``.keras`` file; raises TrackingError unless it is whole and safe to open.
+
+    This is the only place that lets Keras open one.
+    """
+    keras_file.check(content, where)
     with tempfile.TemporaryDirectory() as folder:  # Keras reads from paths only
         path = Path(folder, "model.keras")
         path.write_bytes(content)
-        return keras.models.load_model(path, compile=False)
+        try:
+            return keras.models.load_model(path, custom_objects=None, compile=False, safe_mode=True)
+        except Exception as failure:  # Keras raises whatever its parts raise
+            raise TrackingError(f"no model that Keras can open ({first_line(failure)})", where=where) from failure

@@ -13,6 +13,7 @@ import psutil
 
 from study.base.private import private_folder
 
+MOST_GROWTH = 3 * 2**30  # bytes
 RUN_VARIABLE = "MLFLOW_RUN_ID"  # `mlflow run` sets it for its program
 DAYS_OF_A_CLAIM = 30
 
@@ -49,6 +50,28 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+class MemoryWatch:
+    """Tells when this process has grown too large since the watch began: by MOST_GROWTH, or half a core's share.
+
+    Growth, and not size: a process whose data alone are large would otherwise be too large for ever.
+    """
+
+    def __init__(self) -> None:
+        self.full = False  # when it was last asked
+        self._before = resident_bytes()
+        self.most = min(MOST_GROWTH, psutil.virtual_memory().total // (2 * cores()))
+
+    def is_full(self) -> bool:
+        """Return whether the process has grown by more than `most` bytes."""
+        self.full = resident_bytes() - self._before > self.most
+        return self.full
+
+
+def resident_bytes() -> int:
+    """Return how much of the machine's memory this process occupies."""
+    return int(psutil.Process().memory_info().rss)
 
 
 class ParentWatch:

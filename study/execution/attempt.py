@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from study.base import processes
-from study.base.errors import in_one_line
+from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
@@ -27,13 +27,20 @@ from study.training.fingerprint import fingerprint
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch
 
-STORE_FAULTS = (OSError, *FAULTS, *TRACKING_FAULTS)
+STORE_FAULTS = (OSError, TrackingError, *FAULTS, *TRACKING_FAULTS)
 
 
 class StoreFault(BaseException):
     """The store is full, read-only or gone. The trial is not at fault, and the next one would fail too.
 
     It is not an Exception, so Optuna lets it through.
+    """
+
+
+class TrialLost(BaseException):
+    """The trial or its run has ended without this worker, which stood still for too long, and drops it.
+
+    It is not an Exception, so Optuna, for whom the trial has ended as well, lets it through.
     """
 
 
@@ -46,7 +53,7 @@ class Repeated(Exception):
 
 
 class Ending(Enum):
-    """Lists the ways in which a trial can end."""
+    """Lists the ways in which a trial can end for its worker."""
 
     COMPLETE = auto()
     PRUNED = auto()
@@ -54,6 +61,7 @@ class Ending(Enum):
     REPEATED = auto()
     FAILED = auto()  # its code raised something
     INTERRUPTED = auto()
+    LOST = auto()
     STORE_FAULT = auto()
 
 
@@ -121,7 +129,7 @@ class TrialRunner:
         self.trial, self._run = trial, None
         try:
             outcome = self.execute(trial, self.prepare(trial))
-        except (Exception, KeyboardInterrupt) as failure:
+        except (Exception, KeyboardInterrupt, TrialLost) as failure:
             outcome = _outcome_of(failure)
         finally:
             self.done += 1
@@ -130,6 +138,12 @@ class TrialRunner:
     def has_lost_its_trial(self) -> bool:
         """Return whether the current trial has ended without this worker, which hung for too long."""
         return self.trial is not None and self.queue.frozen(self.trial).state.is_finished()
+
+    def give_back(self) -> None:
+        """Requeue the current trial if a fault of the store left it running; afterwards there is none."""
+        if self.trial:
+            recovery.fail_and_requeue(self.queue, self.queue.frozen(self.trial), counts=False)
+        self.trial = None
 
     # --- prepare ------------------------------------------------------------------------------------
 
@@ -143,7 +157,7 @@ class TrialRunner:
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
-        equal = reuse.find(self.client, mark) if self.assignment.reuse else None
+        equal = reuse.find(self.client, mark, config, self.dataset) if self.assignment.reuse else None
         self._run = run = self._start_run(trial, config, mark)
         trial.set_user_attr(attributes.RUN_ID, run.run_id)
         return Carried(config, run, equal) if equal else Untrained(config, run)
@@ -189,8 +203,10 @@ class TrialRunner:
                 trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
                 if epoch := self._pruned_at(trial, equal.epochs):
                     reuse.carry_pruned(equal, epoch, self.dataset, run)
+                    self._finish(run, tags.PRUNED)
                     return Outcome(Ending.PRUNED)
                 reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
+                self._finish(run, tags.COMPLETE)
                 return Outcome(Ending.COMPLETE, equal.record.metrics[f"model_{self.metric}"])
             case Untrained(config, run):
                 return self._train(trial, config, run)
@@ -201,6 +217,7 @@ class TrialRunner:
             return trial.should_prune()
 
         result = self.train(config, self.dataset, run, trial.user_attrs[attributes.NAME], report)
+        self._finish(run, result.state, result.reason)
         match result.state:
             case "diverged":
                 return Outcome(Ending.DIVERGED, reason=result.reason)
@@ -218,6 +235,15 @@ class TrialRunner:
             if trial.should_prune():
                 return number
         return None
+
+    def _finish(self, run: Run, state: str, reason: str | None = None) -> None:
+        """End the run with its result; raises TrialLost if the trial or the run is no longer this worker's.
+
+        A worker that stood still would otherwise revive a run that was ended for it, beside that of the next try.
+        """
+        if self.has_lost_its_trial() or records.read_run(self.client, run.run_id).status != "RUNNING":
+            raise TrialLost
+        run.finish(state, reason)
 
     def _read(self, trial: optuna.Trial, record: RunRecord, epochs: list[dict[str, float]]) -> Outcome:
         """Report to Optuna what a run has recorded, and return how it ended."""
@@ -252,6 +278,11 @@ class TrialRunner:
                 finally:
                     self._end_run("KILLED", reason)
                 raise KeyboardInterrupt from outcome.cause
+            case Ending.LOST:
+                with contextlib.suppress(*STORE_FAULTS):
+                    recovery.fail_and_requeue(self.queue, self.queue.frozen(trial))  # if it was its run that ended
+                    self._end_run("KILLED", reason)
+                raise TrialLost(reason) from outcome.cause
             case Ending.STORE_FAULT:
                 with contextlib.suppress(*STORE_FAULTS):  # recovery repairs later what cannot be written now
                     self._requeue(trial)
@@ -270,12 +301,21 @@ class TrialRunner:
         recovery.requeue(self.queue, self.queue.frozen(trial), counts=False)
 
 
+def store_fault_behind(failure: BaseException | None) -> BaseException | None:
+    """Return the fault of the store that led to an exception, or None: Optuna trips over its own state after one."""
+    while failure and not isinstance(failure, STORE_FAULTS):
+        failure = failure.__cause__ or failure.__context__
+    return failure
+
+
 def _outcome_of(failure: BaseException) -> Outcome:
     match failure:
         case Repeated():
             return Outcome(Ending.REPEATED, reason=str(failure))
         case KeyboardInterrupt():
             return Outcome(Ending.INTERRUPTED, reason="interrupted", cause=failure)
+        case TrialLost() | optuna.exceptions.UpdateFinishedTrialError():
+            return Outcome(Ending.LOST, reason="its worker stood still; another took the trial up", cause=failure)
         case optuna.TrialPruned():
             return Outcome(Ending.PRUNED, reason=str(failure))
     ending = Ending.STORE_FAULT if isinstance(failure, STORE_FAULTS) else Ending.FAILED

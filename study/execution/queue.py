@@ -131,6 +131,10 @@ class Queue(OrderedStudy):
         trials = tries_that_count(self.get_trials(deepcopy=False))
         return [trial for trial in trials if trial.state != TrialState.WAITING]
 
+    def waiting(self) -> bool:
+        """Return whether any trial is waiting."""
+        return bool(self.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
     def slots(self) -> int:
         """Return how many slots the queue has had."""
         return 1 + max((slot_of(trial) for trial in self.get_trials(deepcopy=False)), default=-1)

@@ -5,7 +5,7 @@
 | a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued, twice at most |
 | a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
 | a worker after its run ended, before it told Optuna | the next worker on the trial | then | the run's result counts |
-| a worker that hung until another took its trial | Optuna | its next report | it drops the trial |
+| a worker that stood still until another took its trial | itself | its next epoch, or its end | it drops the trial |
 | the process that marked a trial as failed, before requeueing it | the conductor | 0.5 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
@@ -77,9 +77,14 @@ def requeue_lost(study: optuna.Study) -> None:
             with contextlib.suppress(*FAULTS):  # the next look does it
                 optuna_internals.expect_heartbeat(study, trial)
         elif is_gone(worker):
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                optuna_internals.mark_failed(study, trial)
-                requeue(study, trial)
+            fail_and_requeue(study, trial)
+
+
+def fail_and_requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> None:
+    """Mark a try that will not finish as failed, and requeue its trial as `requeue` does, unless it has ended."""
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        optuna_internals.mark_failed(study, trial)
+        requeue(study, trial, counts=counts)
 
 
 def requeue_forgotten(study: optuna.Study) -> None:
@@ -137,10 +142,9 @@ def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna
 
 
 def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:
-    """Return the run that this trial's last try left behind, and end it if it has not ended; None for a first try."""
-    if not (run_id := trial.user_attrs.get(RUN_ID)):
-        return None
-    record = records.read_run(client, run_id)
-    if record.status == "RUNNING":
-        runs.Run(client, run_id).end("KILLED", "its worker died; another took the trial up")
+    """Return the run that this trial's last try left behind, and end it if it has not ended; None if there is none."""
+    run_id = trial.user_attrs.get(RUN_ID)
+    record = records.find_run(client, run_id) if run_id else None
+    if record and record.status == "RUNNING":
+        runs.Run(client, record.run_id).end("KILLED", "its worker died; another took the trial up")
     return record

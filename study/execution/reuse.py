@@ -1,15 +1,20 @@
 """Carries finished trials over into other studies instead of training them again: trials are addressed by content."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from study.base.errors import TrackingError
 from study.data.dataset import Dataset
 from study.tracking import records, store, tags
-from study.tracking.artifacts import BY_EPOCH, PREDICTIONS
+from study.tracking.artifacts import BY_EPOCH, OPTIONAL_TRIAL_FILES, PREDICTIONS, TRIAL_FILES, is_whole
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
 from study.training.config import TrialConfig
 
+if TYPE_CHECKING:  # imports TensorFlow
+    from study.base.backend import keras
+
+METRICS = ("model_val_loss", "model_val_accuracy", "model_val_cross_entropy")  # that a study may ask for
 OF_ALL_SPLITS = ("confusion", "confused_pairs", PREDICTIONS)  # files that a score on other splits replaces
 
 
@@ -20,53 +25,75 @@ class Equal:
     record: RunRecord
     epochs: list[dict[str, float]]
     files: dict[str, bytes]
-    model: bytes
+    model: "keras.Sequential"
 
 
-def find(client: store.MlflowClient, fingerprint: str) -> Equal | None:
-    """Return a finished trial with this fingerprint if the store has one with its model and files, else None."""
-    record = records.find_equal(client, fingerprint)
-    if not record:
-        return None
+def find(client: store.MlflowClient, fingerprint: str, config: TrialConfig, dataset: Dataset) -> Equal | None:
+    """Return the first finished trial with this fingerprint of which the store still has all, whole; None without one.
+
+    Only numbers are taken from its model, and only files of known names.
+    """
+    for record in records.find_equals(client, fingerprint):
+        try:
+            return _read(client, record, config, dataset)
+        except TrackingError:  # somebody has deleted or damaged its files
+            continue
+    return None
+
+
+def _read(client: store.MlflowClient, record: RunRecord, config: TrialConfig, dataset: Dataset) -> Equal:
+    epochs = records.read_epochs(client, record.run_id)
+    files = records.read_files(client, record.run_id, (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES))
+    damaged = [name for name in TRIAL_FILES if name not in files]
+    damaged += [name for name, content in files.items() if not is_whole(name, content)]
+    damaged += [name for name in METRICS if name not in record.metrics]
+    damaged += [name for epoch in epochs for name in BY_EPOCH if name not in epoch]
+    content = records.read_model(client, record.run_id)
+    if damaged or content is None or len(epochs) != record.metrics.get("epochs_trained"):
+        raise TrackingError("not whole", where=record.run_id, got=", ".join(damaged) or "no model, or no curves")
+    return Equal(record, epochs, files, _network(content, record.run_id, config, dataset))
+
+
+def _network(content: bytes, run_id: str, config: TrialConfig, dataset: Dataset) -> "keras.Sequential":
+    """Return the config's network with the weights of a ``.keras`` file."""
+    from study.base.backend import from_bytes
+    from study.training import network  # imports TensorFlow
+
+    own = network.build(config, dataset.image_shape, dataset.classes)
     try:
-        model = records.read_model(client, record.run_id)
-        files = records.read_files(client, record.run_id)
-        epochs = records.read_epochs(client, record.run_id)
-    except TrackingError:  # somebody has deleted files
-        return None
-    return Equal(record, epochs, files, model) if model and epochs else None
+        own.set_weights(from_bytes(content, run_id).get_weights())
+    except ValueError as failure:
+        raise TrackingError("the model of another network", where=run_id) from failure
+    return own
 
 
 def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: str) -> None:
-    """Write the equal trial's metrics, curves, files and model into `run`, and end it as finished.
+    """Write the equal trial's metrics, curves, files and model into `run`.
 
     The splits are those of `dataset`. If it has test images and the equal trial, from a search, was not scored on them,
     the saved model is scored now. If it has none, the equal trial's test results are left out.
     """
-    from study.base.backend import from_bytes
     from study.execution import run_trial  # imports TensorFlow
 
     run.log_dataset(dataset)
-    model = from_bytes(equal.model)
     files: dict[str, bytes | str] = dict(equal.files)
     metrics = equal.record.metrics
     metrics = {key: value for key, value in metrics.items() if key not in BY_EPOCH}
     if (PREDICTIONS in files) != (len(dataset.test) > 0):
-        new_files, scores = run_trial.score(model, config, dataset, f"{name} · {dataset.title}")
+        new_files, scores = run_trial.score(equal.model, config, dataset, f"{name} · {dataset.title}")
         files = {path: content for path, content in files.items() if not path.startswith(OF_ALL_SPLITS)} | new_files
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     for epoch, values in enumerate(equal.epochs, start=1):
         run.log_epoch(epoch, values)
     run.log_summary(metrics)
     run.log_files(files)
-    run.log_model(model, dataset.image_shape, dataset.classes)
+    run.log_model(equal.model, dataset.image_shape, dataset.classes)
     first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
-    run.set_tags({tags.STATE: tags.COMPLETE, tags.REUSED_FROM: first})
-    run.end("FINISHED")
+    run.set_tags({tags.REUSED_FROM: first})
 
 
 def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
-    """Write the equal trial's first epochs, up to `epoch`, into `run`, and end it as a trial that was pruned there."""
+    """Write the equal trial's first epochs, up to `epoch`, into `run`, as those of a trial that was pruned there."""
     run.log_dataset(dataset)
     epochs = equal.epochs[:epoch]
     for number, values in enumerate(epochs, start=1):
@@ -77,5 +104,4 @@ def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
         "best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"],
     })  # fmt: skip
     first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
-    run.set_tags({tags.STATE: tags.PRUNED, tags.REUSED_FROM: first})
-    run.end("FINISHED")
+    run.set_tags({tags.REUSED_FROM: first})

@@ -1,4 +1,4 @@
-"""Takes one trial from its config to a finished MLflow run: train, score, record."""
+"""Takes one trial from its config to a recorded MLflow run: train, score, record."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from study.data.dataset import SPLITS, Dataset
 from study.reports.plots import style, trial
-from study.tracking import runs, tags
-from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, csv_text, npy_bytes
+from study.tracking import runs
+from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
 from study.training import diagnostics, loop, network
 from study.training.config import TrialConfig
 from study.training.loop import Epoch, TrialResult
@@ -17,10 +17,10 @@ from study.training.metrics import Evaluation, evaluate
 def run_trial(
     config: TrialConfig, dataset: Dataset, record: runs.Run, name: str, on_epoch: Callable[[Epoch], bool | None]
 ) -> TrialResult:
-    """Train the config's network, write its epochs and its results to `record`, and end that run.
+    """Train the config's network, and write its epochs and its results to `record`; who asked for it ends that run.
 
-    The run is FINISHED for a complete or pruned trial and FAILED for a diverged one, which keeps its curves and has
-    no model. `on_epoch` is called after each epoch; it ends the training by returning True.
+    A diverged trial keeps its curves and has no model. `on_epoch` is called after each epoch; it ends the training by
+    returning True.
     """
 
     def log_and_pass_on(epoch: Epoch) -> bool | None:
@@ -38,13 +38,11 @@ def run_trial(
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
         scored_files, scores = score(model, config, dataset, title)
-        files |= scored_files | {"weights.csv": _weights_table(model)}
+        files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
         record.log_model(model, dataset.image_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
-    record.set_tags({tags.STATE: result.state})
-    record.end("FAILED" if result.state == "diverged" else "FINISHED", result.reason)
     return result
 
 

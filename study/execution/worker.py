@@ -13,32 +13,40 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import optuna
-
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
+from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line
+from study.base.processes import MemoryWatch
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
 from study.execution import pruning, recovery, sampling
-from study.execution.attempt import StoreFault, TrialRunner
+from study.execution.attempt import STORE_FAULTS, StoreFault, TrialLost, TrialRunner, store_fault_behind
 from study.execution.optuna_internals import QueueEmpty
-from study.execution.queue import Assignment, load_queue
+from study.execution.queue import Assignment, Queue, load_queue
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
 MOST_FAULTS = 3  # of the store, in a row, before a worker ends
 FAULT_SECONDS = 5  # between two tries to write
+REPLACE_ME = 75  # the exit status of a worker that has grown too large: another should take its place
 STOP_SECONDS = 10  # less than the pool waits for its workers
 
 
-def work(storage: str, name: str, *, spec: str | None = None, train: Callable | None = None) -> int:
+def work(
+    storage: str,
+    name: str,
+    *,
+    spec: str | None = None,
+    train: Callable | None = None,
+    leave: Callable[[], bool] = lambda: False,
+) -> int:
     """Run trials of the queue of this name in this process until it ends, or nothing is left; return their number.
 
     `spec` names the data on this machine, if the study's own name does not work here; `train` runs one trial, as
-    `run_trial` does. Raises QueueError, WorkerError, TrackingError if the study's run is not in this store, and
-    DataError if this machine's data are not the study's.
+    `run_trial` does. While others wait, `leave` is asked after each trial, and may end the work. Raises QueueError,
+    WorkerError, TrackingError if the study's run is not in this store, and DataError if this machine's data are not the
+    study's.
     """
     queue = load_queue(storage, name)
     assignment = queue.assignment
@@ -49,29 +57,54 @@ def work(storage: str, name: str, *, spec: str | None = None, train: Callable | 
     records.check_study(client, assignment.run_id, assignment.tracking_uri)
     _check_code(assignment, name)
     runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
-    idle_since, looked, faults = None, -math.inf, 0
-    while not queue.ended:
-        if time.monotonic() - looked > recovery.LOOK_SECONDS:
-            recovery.requeue_lost(queue)
-            looked = time.monotonic()
-        runner.trial = None
+    idle_since, looked = None, -math.inf
+    of_trials = of_queue = 0  # faults of the store, in a row
+    while True:
         try:
-            queue.optimize(runner, n_trials=1, catch=(Exception,))
-            idle_since, faults = None, 0
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            if not runner.has_lost_its_trial():
-                raise
+            if queue.ended:
+                break
+            if time.monotonic() - looked > recovery.LOOK_SECONDS:
+                recovery.requeue_lost(queue)
+                looked = time.monotonic()
+            if _take(queue, runner):
+                idle_since, of_trials = None, 0
+                if queue.waiting() and leave():
+                    break
+            else:
+                idle_since = None if queue.running() else idle_since or time.monotonic()
+                if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
+                    break
+                time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
+            of_queue = 0
         except StoreFault as failure:
-            faults += 1
-            if faults == MOST_FAULTS:
+            of_trials += 1
+            if of_trials == MOST_FAULTS:
                 raise WorkerError(f"nothing can be recorded ({failure})", where=name) from None
             time.sleep(FAULT_SECONDS)
-        except QueueEmpty:
-            idle_since = None if queue.running() else idle_since or time.monotonic()
-            if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
-                break
-            time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
+        except STORE_FAULTS as failure:
+            of_queue += 1
+            if of_queue == MOST_FAULTS:
+                raise WorkerError(f"the queue cannot be used ({first_line(failure)})", where=name) from failure
+            time.sleep(FAULT_SECONDS)
     return runner.done
+
+
+def _take(queue: Queue, runner: TrialRunner) -> bool:
+    """Run one trial; return False if none is waiting. Raises StoreFault, and STORE_FAULTS of the queue."""
+    runner.give_back()  # what a fault of the store has left running
+    try:
+        queue.optimize(runner, n_trials=1, catch=(Exception,))
+    except QueueEmpty:
+        return False
+    except TrialLost:
+        pass  # another worker has it
+    except Exception as failure:
+        if fault := store_fault_behind(failure):
+            raise fault from None
+        if not runner.has_lost_its_trial():  # Optuna finds the trial ended where it does not expect it
+            raise
+    runner.trial = None
+    return True
 
 
 def _default_train() -> Callable:
@@ -104,14 +137,20 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
 
 
 def run(storage: str, name: str, spec: str | None = None) -> int:
-    """Run this process as a worker, as `work` does; return its exit status."""
+    """Run this process as a worker, as `work` does; return its exit status.
+
+    That is 0 if nothing is left to do, and REPLACE_ME if it has grown too large while trials were waiting.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import study.execution.run_trial  # noqa: F401  imports TensorFlow
 
         startup.resume_collector()
-        work(storage, name, spec=spec)
+        memory = MemoryWatch()
+        work(storage, name, spec=spec, leave=memory.is_full)
+        if memory.full:
+            return REPLACE_ME
     except KeyboardInterrupt:
         return 130
     except Exception as failure:

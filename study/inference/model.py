@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
+from study.base import keras_file
 from study.base.backend import from_bytes, keras
 from study.base.errors import TrackingError
 from study.tracking import records
@@ -43,6 +44,6 @@ def open_model(uri: str) -> Reader:
         found = sorted(files.rglob("*.keras"))
         if not found:
             raise TrackingError("not a Keras model", where=uri, expected="a .keras file in it")
-        network = from_bytes(found[0].read_bytes())
+        network = from_bytes(keras_file.read(found[0]), uri)
         reference = next((path.read_bytes() for path in files.rglob(REFERENCE)), None)
     return Reader(uri, network, reference)

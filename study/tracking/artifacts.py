@@ -14,6 +14,13 @@ BY_EPOCH = (*CURVES, "val_cross_entropy", "generalization_gap", "epoch_seconds")
 PREDICTIONS = "predictions_test.npy"
 STEP_LOSSES = "step_loss.csv"
 STEP_VAL_LOSSES = "step_val_loss.csv"
+WEIGHTS = "weights.csv"
+# What a complete trial leaves, and what only some do.
+TRIAL_FILES = (
+    "learning_curves.png", "step_loss.png", STEP_LOSSES, WEIGHTS,
+    "confusion_matrices.png", "confusion_validation.csv", "confused_pairs_validation.csv",
+)  # fmt: skip
+OPTIONAL_TRIAL_FILES = (STEP_VAL_LOSSES, "confusion_test.csv", "confused_pairs_test.csv", PREDICTIONS)
 # The report reads these from the study's own run.
 ABLATION = "ablation.yaml"
 SEARCH = "search.yaml"
@@ -25,6 +32,19 @@ def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
+
+
+def is_whole(name: str, content: bytes) -> bool:
+    """Return whether a trial's file can be read from beginning to end, as far as its kind shows."""
+    if name.endswith(".png"):
+        return content.startswith(b"\x89PNG\r\n\x1a\n") and content.endswith(b"IEND\xaeB`\x82")
+    if name.endswith(".npy"):
+        try:
+            return np.load(io.BytesIO(content), allow_pickle=False).ndim == 1
+        except (ValueError, EOFError, OSError):
+            return False
+    rows = list(csv.reader(io.StringIO(content.decode(errors="replace"))))
+    return content.endswith(b"\n") and len({len(row) for row in rows}) == 1
 
 
 def npy_bytes(values: np.ndarray) -> bytes:

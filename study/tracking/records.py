@@ -1,28 +1,30 @@
 """Reads runs back as records, with their curves, files and models."""
 
-import io
 import re
 import tempfile
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import h5py
 import mlflow
 import mlflow.artifacts
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from mlflow.utils.search_utils import SearchUtils
 
+from study.base import keras_file
 from study.base.errors import TrackingError, first_line
-from study.tracking import tags
+from study.tracking import places, tags
 from study.tracking.artifacts import BY_EPOCH
 from study.tracking.store import active_experiment, said_clearly, tracking_uri
+
+# A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
+_COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ def read_run(client: MlflowClient, run_id: str) -> RunRecord:
         return _record(client.get_run(run_id), {})
 
 
+def find_run(client: MlflowClient, run_id: str) -> RunRecord | None:
+    """Return the run with this ID, or None if it was deleted; raises TrackingError if the store does not answer."""
+    with said_clearly("run"):
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as failure:
+            if failure.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return None
+            raise
+    return _record(run, {}) if run.info.lifecycle_stage == LifecycleStage.ACTIVE else None
+
+
 def find_studies(client: MlflowClient, task: str) -> list[str]:
     """Return the IDs of the finished studies of a task, in all experiments, the newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -61,7 +75,7 @@ def find_trials(client: MlflowClient, study_run_id: str | None, query: str | Non
     """
     if query:
         check_filter(query)
-    conditions = [f"tags.{tags.STATE} = '{tags.COMPLETE}'", *([query] if query else [])]
+    conditions = [_COMPLETE, *([query] if query else [])]
     with said_clearly("from" if study_run_id else "filter"):
         if study_run_id:
             return _trials(client, study_run_id, conditions)
@@ -81,14 +95,13 @@ def check_filter(query: str) -> None:
             )  # fmt: skip
 
 
-def find_equal(client: MlflowClient, fingerprint: str) -> RunRecord | None:
-    """Return a finished trial with this fingerprint from any experiment, preferably one with test results, or None."""
-    complete = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
-    query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {complete}"
+def find_equals(client: MlflowClient, fingerprint: str) -> list[RunRecord]:
+    """Return finished trials with this fingerprint from any experiment, those with test results first."""
+    query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {_COMPLETE}"
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
     runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)
-    return _record(runs[0], {}) if runs else None
+    return [_record(run, {}) for run in runs]
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
@@ -241,23 +254,23 @@ def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
     """Return the content of a run's artifact, or None if it has none of this name; raises TrackingError."""
     # Not by client.download_artifacts, which looks through every model of the store first.
     with said_clearly(run_id):
-        uri = client.get_run(run_id).info.artifact_uri
+        uri = places.allowed(client.get_run(run_id).info.artifact_uri)
     try:
         return _download(f"{uri.rstrip('/')}/{name}")
     except Exception as failure:  # which one depends on the artifact store
         with said_clearly(run_id):
-            there = [file.path for file in client.list_artifacts(run_id, name.rpartition("/")[0] or None)]
-        if name not in there:
+            there = _names(f"{uri.rstrip('/')}/{name.rpartition('/')[0]}".rstrip("/"))
+        if name.rpartition("/")[2] not in there:
             return None
         raise TrackingError(f"{name} cannot be read ({first_line(failure)})", where=run_id) from failure
 
 
-def read_files(client: MlflowClient, run_id: str) -> dict[str, bytes]:
-    """Return all artifacts of a run by their path; raises TrackingError."""
-    with said_clearly(run_id), tempfile.TemporaryDirectory() as folder:
-        uri = client.get_run(run_id).info.artifact_uri
-        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def read_files(client: MlflowClient, run_id: str, names: Collection[str]) -> dict[str, bytes]:
+    """Return those artifacts of a run that have one of these names, and no other; raises TrackingError."""
+    with said_clearly(run_id):
+        uri = places.allowed(client.get_run(run_id).info.artifact_uri).rstrip("/")
+        there = _names(uri)
+        return {name: _download(f"{uri}/{name}") for name in names if name in there}
 
 
 def read_epochs(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
@@ -277,12 +290,7 @@ def read_kernels(client: MlflowClient, run_id: str) -> list[np.ndarray]:
     This reads the model's file without Keras, which takes ten seconds to import. Raises TrackingError.
     """
     content = read_model(client, run_id)
-    if content is None:
-        return []
-    with zipfile.ZipFile(io.BytesIO(content)) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
-        names = [name for name in weights["layers"] if re.fullmatch(r"dense(_\d+)?", name)]
-        names.sort(key=lambda name: int(name.partition("_")[2] or 0))
-        return [weights[f"layers/{name}/vars/0"][()] for name in names]
+    return [] if content is None else keras_file.kernels(content, run_id)
 
 
 def read_model(client: MlflowClient, run_id: str) -> bytes | None:
@@ -292,15 +300,20 @@ def read_model(client: MlflowClient, run_id: str) -> bytes | None:
         if not (outputs and outputs.model_outputs):
             return None
         location = client.get_logged_model(outputs.model_outputs[-1].model_id).artifact_location
-        return _download(f"{location.rstrip('/')}/data/model.keras")
+        return _download(f"{places.allowed(location).rstrip('/')}/data/model.keras")
 
 
 def download_model(uri: str, folder: str) -> Path:
     """Download the model at `uri` and return the folder, below `folder`, of its files; raises TrackingError."""
     with said_clearly(uri):
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=places.of_model(uri), dst_path=folder))
+
+
+def _names(uri: str) -> set[str]:
+    """Return the names of what lies in a folder of artifacts."""
+    return {file.path.rpartition("/")[2] for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)}
 
 
 def _download(uri: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
+        return keras_file.read(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))

@@ -32,7 +32,7 @@ from mlflow.utils.mlflow_tags import (
 from study.base.paths import SQLITE
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
-from study.tracking import limits
+from study.tracking import limits, places
 from study.tracking import tags as names
 from study.tracking.records import RunRecord
 from study.tracking.store import active_experiment, connect, said_clearly
@@ -102,7 +102,8 @@ class Run:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
-            self.client.log_artifacts(self.run_id, folder)
+            with said_clearly(self.run_id):
+                self.client.log_artifacts(self.run_id, folder)
 
     def log_model(self, model, image_shape: tuple[int, int], classes: int) -> None:
         """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.
@@ -113,7 +114,7 @@ class Run:
 
         Model.log(
             artifact_path=None,
-            name="model",
+            model_id=new_model(self.client, self.run_id, "model"),
             flavor=mlflow.tensorflow,
             run_id=self.run_id,
             model=model,
@@ -129,6 +130,11 @@ class Run:
         self.client.update_run(self.run_id, status="RUNNING")
         self.ended = False
 
+    def finish(self, state: str, reason: str | None = None) -> None:
+        """End the run of a trial whose training has ended, with its state: FAILED if it diverged, else FINISHED."""
+        self.set_tags({names.STATE: state})
+        self.end("FAILED" if state == names.DIVERGED else "FINISHED", reason)
+
     def end(self, status: str, reason: str | None = None) -> None:
         """End the run as FINISHED, FAILED or KILLED, with the reason as a tag."""
         try:
@@ -138,6 +144,18 @@ class Run:
         finally:  # a full store may still have room for this
             self.client.set_terminated(self.run_id, status)
             self.ended = True
+
+
+def new_model(client: MlflowClient, run_id: str, name: str) -> str:
+    """Create the entry of a run's model, in the run's experiment, and return its ID; `Model.log` fills it.
+
+    By itself `Model.log` takes the experiment that the environment names, and for a worker that is the default one.
+    """
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name, run_id, tags={MLFLOW_USER: _user()}, params=run.data.params
+    )
+    return model.model_id
 
 
 def begun_run() -> str | None:
@@ -158,13 +176,20 @@ def is_made_here(record: RunRecord) -> bool:
 
 
 def open_study_run(client: MlflowClient, name: str) -> Run:
-    """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one."""
+    """Return the run of a whole study: the one that `mlflow run` made for this process, or a new one.
+
+    Raises TrackingError, also for a server with which nothing could be read back.
+    """
     run_id = begun_run()
     name = limits.shortened(name, limits.RUN_NAME)
     with said_clearly(mlflow.get_tracking_uri()):
-        if not run_id:
+        if run_id:
+            places.allowed(client.get_run(run_id).info.artifact_uri)
+        else:
+            experiment = active_experiment(client)
+            places.allowed(client.get_experiment(experiment).artifact_location)
             source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
-            run_id = client.create_run(active_experiment(client), run_name=name, tags=source).info.run_id
+            run_id = client.create_run(experiment, run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
     return run

@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from study.base.errors import TrackingError, first_line
+from study.base.errors import StudyError, TrackingError, first_line
 from study.base.paths import sqlite_file
 from study.base.private import private_folder
 
@@ -87,9 +87,14 @@ def _check_writable(path: Path) -> None:
 
 @contextmanager
 def said_clearly(where: str) -> Iterator[None]:
-    """Turn any exception of the store's libraries into a TrackingError that names the place."""
+    """Turn any exception of the store's libraries into a TrackingError that names the place.
+
+    Those of an artifact store's library are of no kind that could be told from a fault of ours.
+    """
     try:
         yield
+    except (StudyError, MemoryError):
+        raise
     except MlflowException as failure:
         raise TrackingError(first_line(failure), where=where) from failure
     except Exception as failure:  # the store's own library raised it: SQLAlchemy, requests, …

@@ -8,7 +8,7 @@ happens once an epoch (validation, early stopping, pruning) is ordinary Python.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from study.training.config import FIELDS, TrialConfig
 from study.training.early_stopping import EarlyStopping, Plateau
 from study.training.metrics import evaluate
 
+MOMENTUM = ("momentum", "nesterov")  # the optimizers that use one
 ROWS_AT_ONCE = 10_000  # of images in floating point, 31 MB of MNIST's
 
 
@@ -195,20 +196,25 @@ def _divergence(epoch: Epoch) -> str:
 def _shape_of(config: TrialConfig) -> TrialConfig:
     """Return the network and training of a config, with the values evened out that the compiled program leaves open.
 
-    Learning rate, L2 strength and dropout rate are variables of the program: only whether there is a penalty or a
-    dropout at all shapes it. Trials with equal shapes share one program and compile once.
+    Learning rate, momentum, weight decay, L2 strength and dropout rate are variables of the program: only whether there
+    is any of it at all shapes it. Trials with equal shapes share one program and compile once.
     """
     # A field that is missing here costs a compilation. One that does not belong here would train the wrong program.
     left_open = (
         "initializer", "learning_rate", "epochs", "patience", "min_delta", "validate_every", "patience_steps"
     )  # fmt: skip
+    evened = {name: 0.5 if config.get(name) else 0.0 for name in ("dropout", "l2", "weight_decay")}
+    if config.training.optimizer == "adamw":
+        evened["weight_decay"] = 0.5  # it always decays, if only by 0
+    evened["momentum"] = 0.5 if config.training.optimizer in MOMENTUM and config.training.momentum else 0.0
     return TrialConfig(network=config.network, training=config.training).replace(
-        {name: FIELDS[name].default for name in left_open}
-        | {"dropout": 0.5 if config.network.dropout > 0 else 0.0, "l2": 1.0 if config.network.l2 > 0 else 0.0}
+        {name: FIELDS[name].default for name in left_open} | evened
     )
 
 
-@lru_cache(maxsize=16)
+# All of them are kept: TensorFlow does not give back the memory of a program that is dropped. A worker that has grown
+# too large is replaced between two trials.
+@cache
 def _program(shape: TrialConfig, rows: int, image_shape: tuple[int, int], classes: int) -> "Program":
     program = Program(shape, image_shape, classes)
     # Compiled here, by an epoch of no steps.
@@ -225,6 +231,10 @@ class Program:
         self.model = network.build(shape, image_shape, classes)
         self.optimizer = network.optimizer(shape)
         self.optimizer.build(self.model.trainable_variables)
+        self.momentum, self.weight_decay = tf.Variable(0.0), tf.Variable(0.0)
+        self.decays, self.optimizer.weight_decay = self.optimizer.weight_decay is not None, None  # `step` does it
+        if shape.training.momentum:
+            self.optimizer.momentum = _Nonzero(self.momentum)
         self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.regularized = shape.network.l2 > 0
         self.l2, self.dropout = tf.Variable(0.0), tf.Variable(0.0)
@@ -233,11 +243,13 @@ class Program:
         self._fresh_optimizer = [variable.numpy() for variable in self.optimizer.variables]
 
     def start(self, config: TrialConfig) -> None:
-        """Prepare for a trial: set its initial weights, a fresh optimizer, its learning rate, L2, dropout and seed."""
+        """Prepare for a trial: set its initial weights, a fresh optimizer, its seed, and all that are variables."""
         self.model.set_weights(network.build(config, self._image_shape, self._classes).get_weights())
         for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
             variable.assign(value)
         self.optimizer.learning_rate.assign(config.training.learning_rate)
+        self.momentum.assign(config.training.momentum)
+        self.weight_decay.assign(config.training.weight_decay)
         self.l2.assign(config.network.l2)
         self.dropout.assign(config.network.dropout)
         self.seed.assign(config.seed)
@@ -282,6 +294,12 @@ class Program:
                 gradient + 2 * self.l2 * variable if id(variable) in is_kernel else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
+        if self.decays:
+            # As Keras's optimizers do it. There the decay is a constant, and XLA multiplies it with the learning rate
+            # first; with a variable it would not, and the last bits would differ.
+            decay = self.weight_decay * self.optimizer.learning_rate
+            for variable in variables:
+                variable.assign_sub(variable * decay)
         self.optimizer.apply(gradients, variables)
         predicted = tf.argmax(values, axis=-1, output_type=tf.int32)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
@@ -305,6 +323,21 @@ class Program:
         bits = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:units], values.shape)
         dropped = tf.round(self.dropout * 65_536)
         return tf.where(bits >= tf.cast(dropped, tf.uint16), values / (1 - dropped / 65_536), 0.0)
+
+
+class _Nonzero:
+    """A variable that Keras's SGD, which asks whether its momentum is 0, takes for a number that is not."""
+
+    def __init__(self, variable: tf.Variable):
+        self.variable = variable
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+tf.register_tensor_conversion_function(
+    _Nonzero, lambda value, dtype=None, name=None, as_ref=False: tf.convert_to_tensor(value.variable, dtype, name=name)
+)
 
 
 def _kernels(model: keras.Sequential) -> list[keras.Variable]:

@@ -46,6 +46,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         from study.execution import run_trial  # imports TensorFlow: ten seconds, so only after the checks above
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)
+        run.finish(result.state, result.reason)
     model_uri = f"runs:/{run.run_id}/model" if result.state == "complete" else None
     return Trained(result, records.read_run(run.client, run.run_id), model_uri)
 

@@ -147,3 +147,16 @@ def test_runs_of_lost_processes_are_ended_and_others_left_alone(store):
     assert recovery.end_lost_runs(client) == ["lost"]
     states = {name: client.get_run(run.run_id).info.status for name, run in there.items()}
     assert states == {"mine": "RUNNING", "lost": "KILLED", "elsewhere": "RUNNING", "untold": "RUNNING"}
+
+
+def test_a_process_is_too_large_when_it_has_grown(monkeypatch):
+    sizes = iter([10**10, 10**10, 10**10 + 1])
+    monkeypatch.setattr(processes, "MOST_GROWTH", 0)
+    monkeypatch.setattr(processes, "resident_bytes", lambda: next(sizes))
+    watch = processes.MemoryWatch()
+    assert [watch.is_full(), watch.is_full()] == [False, True]
+    assert processes.MOST_GROWTH == 0 == watch.most
+
+
+def test_the_size_of_this_process_is_known():
+    assert 10 * 2**20 < processes.resident_bytes() < 2**40

@@ -79,7 +79,8 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
     client = store.connect()
     assert client.get_run(run_id).info.status == "FINISHED"
     assert {trial.tags["state"] for trial in records.read_trials(client, run_id)} <= {"complete", "pruned"}
-    assert {"search.yaml", "trials.csv", "report/report.html"} <= set(records.read_files(client, run_id))
+    there = {file.path for folder in (None, "report") for file in client.list_artifacts(run_id, folder)}
+    assert {"search.yaml", "trials.csv", "report/report.html"} <= there
 
     status, again, errors = call(*QUICK, "--trials", "5")
     assert (status, errors) == (0, "")

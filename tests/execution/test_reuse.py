@@ -1,16 +1,19 @@
 """A finished trial is not trained again: it is carried over, whole, into whatever study asks for it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from study.analysis import ablation_results
 from study.design.ablation import parse_ablation
-from study.execution import worker
+from study.execution import reuse, worker
 from study.execution.queue import create_queue, progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports import ablation_report
 from study.tracking import records, runs
 from study.tracking.artifacts import PREDICTIONS
+from study.tracking.records import artifact_path
 from study.tracking.store import connect
 from study.training import config, fingerprint
 from study.workflows import run_ablation
@@ -50,6 +53,11 @@ def first(few_digits) -> Outcome:
     return run(few_digits)
 
 
+def files_of(client, run_id: str) -> dict[str, bytes]:
+    names = [file.path for file in client.list_artifacts(run_id)]
+    return records.read_files(client, run_id, names)
+
+
 def by_name(outcome) -> dict[str, records.RunRecord]:
     return {trial.name: trial for trial in outcome.study.trials}
 
@@ -69,7 +77,7 @@ def test_what_is_carried_over_is_whole(first, few_digits):
         before = by_name(first)[name]
         assert trial.tags["reused_from"] == before.run_id
         assert (trial.params, trial.metrics, trial.curves) == (before.params, before.metrics, before.curves)
-        assert records.read_files(client, trial.run_id) == records.read_files(client, before.run_id)
+        assert files_of(client, trial.run_id) == files_of(client, before.run_id)
         for one, other in zip(
             records.read_kernels(client, trial.run_id), records.read_kernels(client, before.run_id), strict=True
         ):
@@ -88,7 +96,7 @@ def test_other_code_libraries_or_data_are_not_shared(first, few_digits, monkeypa
     config_, dataset = by_name(first)["learning_rate=0.01 · seed 1"].params, few_digits
     trial = config.TrialConfig.parse({name: config_[name] for name in config.FIELDS})
     sha256, rows = dataset.sha256, len(dataset.validation)
-    assert records.find_equal(connect(), fingerprint.fingerprint(trial, sha256, rows))
+    assert records.find_equals(connect(), fingerprint.fingerprint(trial, sha256, rows))
     if change == "code":
         monkeypatch.setattr(fingerprint, "training_code_version", lambda: "other")
     elif change == "libraries":
@@ -97,7 +105,7 @@ def test_other_code_libraries_or_data_are_not_shared(first, few_digits, monkeypa
         sha256 = "0" * 64
     else:
         rows -= 1
-    assert records.find_equal(connect(), fingerprint.fingerprint(trial, sha256, rows)) is None
+    assert records.find_equals(connect(), fingerprint.fingerprint(trial, sha256, rows)) == []
 
 
 def test_the_test_set_opens_and_closes_with_the_study_that_asks(few_digits):
@@ -112,21 +120,52 @@ def test_the_test_set_opens_and_closes_with_the_study_that_asks(few_digits):
         other = by_name(trained)[name]
         scores = {key: value for key, value in other.metrics.items() if "seconds" not in key}
         assert {key: trial.metrics[key] for key in scores} == pytest.approx(scores)
-        own, others = (records.read_files(client, each.run_id) for each in (trial, other))
+        own, others = (files_of(client, each.run_id) for each in (trial, other))
         assert own.keys() == others.keys() and own[PREDICTIONS] == others[PREDICTIONS]
     blind_again = run(few_digits, arms=arms, seeds=1, open_test=False)
     assert blind_again.reused == 2
     for trial in blind_again.study.trials:
         assert not any(name.startswith("test_") for name in trial.metrics)
-        files = records.read_files(client, trial.run_id)
+        files = files_of(client, trial.run_id)
         assert not any("test" in name for name in files)
 
 
-def test_a_trial_whose_model_was_deleted_is_trained_again(few_digits):
-    arms = YAML.replace("hidden: 8", "hidden: 11")
-    lost = run(few_digits, arms=arms, seeds=1)
-    client = connect()
-    for trial in lost.study.trials:
-        for output in client.get_run(trial.run_id).outputs.model_outputs:
-            client.delete_logged_model(output.model_id)
+def model_path(client, run_id: str) -> Path:
+    (output,) = client.get_run(run_id).outputs.model_outputs
+    return Path(client.get_logged_model(output.model_id).artifact_location, "data", "model.keras")
+
+
+def test_a_trial_of_which_the_store_has_no_whole_copy_is_trained_again(few_digits):
+    arms, client = YAML.replace("hidden: 8", "hidden: 11"), connect()
+    one, other = run(few_digits, arms=arms, seeds=1).study.trials
+    file = model_path(client, one.run_id)
+    file.write_bytes(file.read_bytes()[:-1_000])
+    (output,) = client.get_run(other.run_id).outputs.model_outputs
+    client.delete_logged_model(output.model_id)
     assert run(few_digits, arms=arms, seeds=1).reused == 0
+    whole = run(few_digits, arms=arms, seeds=1)  # although the first equal ones are still damaged
+    assert whole.reused == 2
+
+    trial = whole.study.trials[0]
+    found, config_ = [], config.TrialConfig.parse({name: trial.params[name] for name in config.FIELDS})
+
+    def find() -> reuse.Equal | None:
+        return reuse.find(client, trial.tags["fingerprint"], config_, few_digits)
+
+    for name in ("weights.csv", "step_loss.png", PREDICTIONS):
+        found.append(find().record.run_id)
+        file = Path(artifact_path(client, found[-1], name))
+        file.write_bytes(file.read_bytes()[:-5])
+        if len(set(found)) == 2:
+            break
+    assert len(set(found)) == 2 and find() is None
+
+
+def test_the_model_of_another_network_is_not_carried(first, few_digits, monkeypatch):
+    trial = by_name(first)["learning_rate=0.01 · seed 1"]
+    config_ = config.TrialConfig.parse({name: trial.params[name] for name in config.FIELDS})
+    mark = trial.tags["fingerprint"]
+    assert reuse.find(connect(), mark, config_, few_digits)
+    assert reuse.find(connect(), mark, config_.replace({"hidden": "7"}), few_digits) is None
+    monkeypatch.setattr(records, "read_epochs", lambda *given: [])
+    assert reuse.find(connect(), mark, config_, few_digits) is None

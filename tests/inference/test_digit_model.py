@@ -620,3 +620,20 @@ def test_recorded_environment_gives_the_same_answers(uri, store, model, few_digi
         np.testing.assert_allclose(theirs["probabilities"], ours["probabilities"], atol=1e-6)
         assert theirs["doubt"] == pytest.approx(ours["doubt"], abs=1e-3)
         assert (theirs["label"], theirs["reason"], theirs["seen"]) == (ours["label"], ours["reason"], ours["seen"])
+
+
+def test_models_go_with_their_run_and_not_into_the_default_experiment(store, network, few_digits):
+    client = connect()
+    experiment = client.create_experiment("where the study is")
+    run = runs.Run(client, client.create_run(experiment).info.run_id)
+    reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()
+    network.save("own.keras")
+    client.delete_experiment("0")
+    try:
+        run.log_model(network, (28, 28), 10)
+        log_model.log_digit_model(client, run.run_id, Path("own.keras"), reference)
+    finally:
+        client.restore_experiment("0")
+    models = [client.get_logged_model(output.model_id) for output in client.get_run(run.run_id).outputs.model_outputs]
+    assert {model.name for model in models} == {"model", "digit-model"}
+    assert {(model.experiment_id, model.source_run_id) for model in models} == {(experiment, run.run_id)}

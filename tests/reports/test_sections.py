@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from study.analysis import ablation_results
+from study.base.errors import TrackingError
 from study.design.ablation import FIGURES, load_ablation
 from study.reports.document import Document
 from study.reports.sections import registry, steps
@@ -165,3 +166,11 @@ def test_lines_of_the_interaction_are_a_factors_levels(study):
 def test_nothing_is_drawn_from_a_study_without_completed_trials(name, study):
     empty = ablation_results.AblationResults(study.client, study.record, study.ablation, (), pairs=False)
     assert not draw(name, empty).pictures
+
+
+def test_a_trial_whose_model_cannot_be_read_costs_a_section_and_not_the_report(study, monkeypatch):
+    def refuse(client, run_id):
+        raise TrackingError("a damaged model file", where="run `1`")
+
+    monkeypatch.setattr(records, "read_kernels", refuse)
+    assert r"This section is left out. run \`1\`: a damaged model file." in draw("first_layer", study).markdown()

@@ -68,7 +68,7 @@ def test_an_arm_is_never_taken_for_a_trial(client, study):
     everywhere = {record.run_id for record in records.find_trials(client, None, None)}
     assert {*ids} <= everywhere and not {arm.run_id for arm in arms.values()} & everywhere
     assert {1, 2} <= set().union(*records.used_seeds(client, SHA256).values())
-    assert records.find_equal(client, f"{arms['a=1'].run_id} 1").run_id == first.run_id
+    assert [equal.run_id for equal in records.find_equals(client, f"{arms['a=1'].run_id} 1")] == [first.run_id]
     assert {records.study_of(record) for record in [*arms.values(), *records.read_trials(client, study.run_id)]} == {
         study.run_id
     }
@@ -83,6 +83,7 @@ def test_the_trials_of_one_arm_are_found_by_its_run(client, study):
 def test_trials_of_an_older_version_are_found_below_their_study(client, study):
     new = trial(study, "a=1", 2)
     old = client.create_run("0", tags={"mlflow.parentRunId": study.run_id, tags.STATE: tags.COMPLETE}, start_time=1)
+    client.set_terminated(old.info.run_id)
     for find in (records.read_trials, lambda *given: records.find_trials(*given, None)):
         assert [record.run_id for record in find(client, study.run_id)] == [old.info.run_id, new.run_id]
 

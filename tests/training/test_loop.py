@@ -155,10 +155,21 @@ def test_next_trial_of_the_same_shape_compiles_nothing(few_digits):
     config = TrialConfig.parse({"hidden": "11", "dropout": 0.1, "l2": 1e-3, "batch_size": 26, "epochs": 1})
     train(config, few_digits)
     programs = loop._program.cache_info().misses
-    train(config.replace({"learning_rate": 0.02, "dropout": 0.4, "l2": 1e-5, "seed": 3, "epochs": 2}), few_digits)
+    others = {"learning_rate": 0.02, "dropout": 0.4, "l2": 1e-5, "momentum": 0.5, "seed": 3, "epochs": 2}
+    train(config.replace(others), few_digits)
     assert loop._program.cache_info().misses == programs
     shape = loop._shape_of(config), len(few_digits.train), few_digits.image_shape, few_digits.classes
     assert loop._program(*shape).epoch.experimental_get_tracing_count() == 1
+
+
+def test_momentum_and_decay_are_no_constants_of_the_program(few_digits):
+    config = TrialConfig.parse({"hidden": "none", "optimizer": "nesterov", "momentum": 0.3, "weight_decay": 1e-3})
+    settings = [{}, {"momentum": 0.8}, {"weight_decay": 0.1}]
+    first = loop._program.cache_info().misses
+    losses = [train(config.replace({"epochs": 1} | own), few_digits).epochs[0].val_loss for own in settings]
+    assert len(set(losses)) == 3 and loop._program.cache_info().misses == first + 1
+    loop._program.cache_clear()
+    assert train(config.replace({"epochs": 1} | settings[2]), few_digits).epochs[0].val_loss == losses[2]
 
 
 def test_rate_strength_and_dropout_reach_the_program(few_digits):

@@ -77,7 +77,7 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
         assert frozen.value == trial.metrics["model_val_cross_entropy"]
         assert float(trial.params["learning_rate"]) == frozen.params["learning_rate"]
         assert trial.tags["test_rows"] == "0" and not any(name.startswith("test") for name in trial.metrics)
-        files = set(records.read_files(run.client, trial.run_id))
+        files = {file.path for file in run.client.list_artifacts(trial.run_id)}
         assert {"learning_curves.png", "confusion_matrices.png", "confusion_validation.csv"} <= files
         assert not any("test" in name for name in files)
         assert records.read_model(run.client, trial.run_id)
@@ -304,4 +304,4 @@ def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     assert shared.tags["reused_from"] == searched.run_id and "reused_from" not in trained.tags
     assert shared.metrics["model_val_accuracy"] == searched.metrics["model_val_accuracy"]
     assert shared.metrics["test_accuracy"] > 0.3
-    assert PREDICTIONS in records.read_files(run.client, shared.run_id)
+    assert records.read_file(run.client, shared.run_id, PREDICTIONS)

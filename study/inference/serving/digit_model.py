@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 from threadpoolctl import threadpool_limits
 
+from study.base import keras_file
 from study.base.errors import StudyError
 from study.inference import novelty, preprocessing
 from study.inference.picture_headers import MOST_BYTES, MOST_WORK, WANTED, ImageError, read_header
@@ -61,9 +62,9 @@ class DigitModel(PythonModel):
 
     def load_context(self, context) -> None:
         """Load the network and the reference for doubts, and answer once, so that the first request does not wait."""
-        from study.base.backend import keras, tf
+        from study.base.backend import from_bytes, tf
 
-        network = keras.models.load_model(context.artifacts["network"], compile=False)
+        network = from_bytes(keras_file.read(Path(context.artifacts["network"])), "network")
         if network.input_shape != (None, SIDE, SIDE):
             expected = f"({SIDE}, {SIDE})"
             raise StudyError("images of another size", where="network", expected=expected, got=network.input_shape[1:])

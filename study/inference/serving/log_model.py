@@ -16,16 +16,17 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
 from study.base.packages import pinned
+from study.tracking import runs
 
 STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
-    "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/backend.py", "inference/__init__.py",
-    "inference/picture_headers.py", "inference/preprocessing.py", "inference/novelty.py",
+    "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/keras_file.py", "base/backend.py",
+    "inference/__init__.py", "inference/picture_headers.py", "inference/preprocessing.py", "inference/novelty.py",
     "inference/serving/__init__.py", "inference/serving/admission.py",
 )  # fmt: skip
 # What the served model imports; all that these need is pinned too, so that a server answers the same in a year.
-REQUIREMENTS = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "pillow", "threadpoolctl")
+REQUIREMENTS = ("mlflow", "tensorflow", "keras", "h5py", "numpy", "scipy", "pillow", "threadpoolctl")
 
 
 def log_digit_model(
@@ -36,9 +37,9 @@ def log_digit_model(
     It goes into the store of `client`; no run has to be active. The network takes (n, 28, 28) of uint8. Signature and
     requirements are given, not inferred, because inferring them would load the model and take half a minute.
     """
-    client.get_run(run_id)  # raises MLflow's exception if there is no such run
+    model_id = runs.new_model(client, run_id, name)  # raises MLflow's exception if there is no such run
     with _parts(keras_file, reference) as parts:
-        logged = Model.log(artifact_path=None, name=name, flavor=mlflow.pyfunc, run_id=run_id, **parts)
+        logged = Model.log(artifact_path=None, model_id=model_id, flavor=mlflow.pyfunc, run_id=run_id, **parts)
     return logged.model_uri
 
 

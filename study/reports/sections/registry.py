@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from study.analysis.ablation_results import AblationResults
+from study.base.errors import TrackingError
 from study.reports.document import Document
+from study.reports.markdown import plain
 from study.reports.sections import generalization, grids, steps, weights
 
 # The names are those of FIGURES in study.design.ablation.
@@ -26,4 +28,7 @@ SECTIONS: Mapping[str, Callable[[Document, AblationResults], None]] = {
 def add(name: str, document: Document, study: AblationResults) -> None:
     """Add the section of this name to the document, if any trial is complete."""
     if any(arm.trials for arm in study.arms):
-        SECTIONS[name](document, study)
+        try:
+            SECTIONS[name](document, study)
+        except TrackingError as failure:  # of one trial's files; the rest of the report does not need them
+            document.text(f"This section is left out. {plain(str(failure))}")

@@ -12,6 +12,7 @@ from study.reports.plots import images, panels
 from study.reports.sections import by_arm
 from study.reports.table import Table
 from study.tracking import records, tags
+from study.tracking.artifacts import WEIGHTS
 
 NORM = Measure("weight_norm", "norm of the weights", "")
 UNITS_SHOWN = 16
@@ -40,7 +41,7 @@ def _layer_table(document: Document, study: AblationResults) -> None:
     """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
     rows = []
     for arm, trials in by_arm.trials(study).items():
-        files = [records.read_file(study.client, trial.run_id, "weights.csv") for trial in trials]
+        files = [records.read_file(study.client, trial.run_id, WEIGHTS) for trial in trials]
         tables = [pd.read_csv(io.BytesIO(content)) for content in files if content]
         for layer, part in pd.concat(tables).groupby("layer", sort=False) if tables else ():
             numbers = part[["mean", "sd", "norm"]].mean()
