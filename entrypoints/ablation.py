@@ -6,10 +6,10 @@ from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Whole
 from entrypoints.options import option
 from study.analysis.ablation_results import COMPARE
+from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
 from study.execution import time_estimate
-from study.execution.storage import without_password
 from study.tracking import runs
 from study.workflows import run_ablation
 from study.workflows.prepare import prepare_ablation

@@ -1,5 +1,6 @@
 """A study on the screen: live progress on a terminal, a line for each trial, and the tables at the end."""
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,9 +14,9 @@ from rich.text import Text
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
+from study.base.passwords import has_password, without_password
 from study.data.dataset import Dataset
 from study.execution.queue import Progress
-from study.execution.storage import has_password, without_password
 from study.execution.time_estimate import TimeLeft
 from study.reports import ablation_tables, search_report
 from study.reports.table import Table
@@ -209,7 +210,8 @@ def warn_of_ended(trials: Sequence[Progress], how: str, total: int) -> None:
 def tell_how_to_join(console: Console, name: str, storage: str) -> None:
     """Print the command with which another machine joins a study, if it can reach the queue."""
     if not storage.startswith("sqlite"):
-        command = f"mlflow run . -e worker -P study={name} -P storage={without_password(storage)}"
+        given = ("-P", f"study={name}", "-P", f"storage={without_password(storage)}")
+        command = shlex.join(("mlflow", "run", ".", "-e", "worker", *given))
         console.print(f"Another machine joins with: {command}", markup=False, highlight=False)
 
 

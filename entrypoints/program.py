@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line
+from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line, traceback_text
+from study.base.passwords import without_password
 from study.base.startup import hush
 
 
@@ -47,10 +48,9 @@ def print_link(run_id: str) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    if os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv:
-        import traceback
-
-        traceback.print_exc()
+    message = without_password(message)  # click's own repeat what was given
+    if (failure := sys.exception()) and (os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv):
+        click.echo(traceback_text(failure), err=True, nl=False)
     click.secho(f"Error: {message}", fg="red", err=True)
     _note_in_run(message)
     sys.exit(status)

@@ -5,9 +5,9 @@ import click
 from entrypoints import display, options, program
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import option
+from study.base.passwords import without_password
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
-from study.execution.storage import without_password
 from study.reports.table import Table
 from study.tracking import runs
 from study.workflows import promote, run_ablation

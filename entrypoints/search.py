@@ -6,9 +6,9 @@ from rich.console import Console
 from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Number, Settings, StudyName, Whole
 from entrypoints.options import option
+from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
-from study.execution.storage import without_password
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH

@@ -1,7 +1,10 @@
 """Errors that a person can act on, in one line: where, what, expected, got, and what to do next."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+
+from study.base.passwords import without_password
 
 DEBUG_VARIABLE = "STUDY_DEBUG"  # set it in the environment to see tracebacks
 
@@ -10,7 +13,7 @@ class StudyError(Exception):
     """A problem that the person who ran the command can fix. It is printed as one line, without a traceback.
 
     `str(error)` reads ``where: what; expected …, got …. What to do.`` without the parts that are not given. `status` is
-    the exit status of the program that it ends.
+    the exit status of the program that it ends. Passwords in addresses are left out.
     """
 
     status = 1
@@ -30,7 +33,7 @@ class StudyError(Exception):
         text = f"{where}: {what}" if where is not None else what
         text = f"{text}; {contrast}" if contrast else text
         text = text if text.endswith((".", "?", "!")) else text + "."
-        super().__init__(f"{text} {hint}" if hint else text)
+        super().__init__(without_password(f"{text} {hint}" if hint else text))
 
 
 class ConfigError(StudyError):
@@ -71,8 +74,13 @@ def in_one_line(failure: BaseException) -> str:
 
 
 def first_line(failure: BaseException) -> str:
-    """Return the first line of an exception's message, which may be empty."""
-    return next(iter(str(failure).splitlines()), "")
+    """Return the first line of an exception's message without passwords; it may be empty."""
+    return without_password(next(iter(str(failure).splitlines()), ""))
+
+
+def traceback_text(failure: BaseException) -> str:
+    """Return an exception's traceback without passwords."""
+    return without_password("".join(traceback.format_exception(failure)))
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -1,7 +1,6 @@
 """Opens the database that workers share: Optuna's storage, which waits for a lost server and locks SQLite early."""
 
 import contextlib
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from sqlalchemy.exc import (
 )  # fmt: skip
 
 from study.base.errors import ConfigError, WorkerError, first_line, shown
+from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
 from study.base.paths import store_folder
 from study.execution.optuna_internals import STORAGE_METHODS
 
@@ -99,10 +99,11 @@ def address_of(storage: str) -> str:
 
 
 def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:
-    """Open the storage at this address, create missing tables, and return it; raises WorkerError."""
+    """Open the storage at this address, create missing tables, and return it; raises WorkerError, ConfigError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     storage = address_of(storage)
+    _check_unambiguous(storage)
     deadline = time.monotonic() + OPENING_SECONDS
     while True:
         try:
@@ -113,13 +114,14 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
             passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
             if not passing or time.monotonic() > deadline:
                 what = f"the queue cannot be opened ({first_line(failure)})"
-                raise WorkerError(what, where=without_password(storage)) from failure
+                raise WorkerError(what, where=storage) from failure
         time.sleep(0.5)
 
 
 def check_storage(storage: str, *, exists: bool = False) -> None:
     """Raise ConfigError if processes cannot share this address; with `exists` a SQLite file has to be there."""
     storage = address_of(storage)
+    _check_unambiguous(storage)
     expected = "auto, sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = make_url(storage)
@@ -146,14 +148,6 @@ def is_absent(storage: str) -> bool:
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
-def without_password(storage: str) -> str:
-    """Return a database's address with its password hidden, so that it can be shown."""
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # not an address, but there may be a password in it
-        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", storage)
-
-
-def has_password(storage: str) -> bool:
-    """Return whether a database's address has a password in it."""
-    return without_password(storage) != storage and ":***@" in without_password(storage)
+def _check_unambiguous(storage: str) -> None:
+    if is_ambiguous(storage):
+        raise ConfigError("storage has two @", where=without_password(storage), hint=HOW_TO_ESCAPE)

@@ -16,7 +16,7 @@ from dataclasses import replace
 import optuna
 
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line
+from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, in_one_line, traceback_text
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
@@ -116,7 +116,7 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
         return 130
     except Exception as failure:
         if os.environ.get(DEBUG_VARIABLE):
-            raise
+            print(traceback_text(failure), file=sys.stderr)
         print(f"worker {os.getpid()}: {in_one_line(failure)}", file=sys.stderr)
         return 1
     return 0

@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from study.base.errors import TrackingError, first_line
 from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
-from study.tracking.store import active_experiment, said_clearly, tracking_uri
+from study.tracking.store import active_experiment, said_clearly, shown_uri
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def check_study(client: MlflowClient, run_id: str, home: str) -> None:
     try:
         run = client.get_run(run_id)
     except MlflowException as failure:
-        there = home == tracking_uri()
-        hint = f"Set MLFLOW_TRACKING_URI to the store in which the study was started: {_without_password(home)}."
+        there = home == shown_uri()
+        hint = f"Set MLFLOW_TRACKING_URI to the store in which the study was started: {home}."
         raise TrackingError(
             f"the study's run {run_id} is not in this MLflow store ({first_line(failure)})",
             where=mlflow.get_tracking_uri(), hint=f"It was there. {another}" if there else hint,
@@ -120,10 +120,6 @@ def check_study(client: MlflowClient, run_id: str, home: str) -> None:
     if run.info.lifecycle_stage == LifecycleStage.DELETED:
         back = f"`mlflow runs restore --run-id {run_id}` brings it back."
         raise TrackingError("the study's run was deleted", where=run_id, hint=f"{back} {another}")
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
 def study_of(record: RunRecord) -> str | None:

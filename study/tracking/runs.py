@@ -28,6 +28,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 
+from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import tags as names
@@ -179,18 +180,20 @@ def start_trial_run(
     """Start a trial's run below `parent` (its arm's run; None: the study's) and return it.
 
     It repeats the study's params and tags, so that a filter in the UI finds the trial; the trial's own take precedence.
+    A password that `mlflow run` has written into the study's is not repeated.
     """
     study = client.get_run(study_run_id)
+    repeated = {key: without_password(value) for key, value in study.data.params.items()}
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
     run_id = create_child(client, study, name, own, parent or study_run_id)
-    client.log_batch(run_id, params=[Param(key, value) for key, value in (study.data.params | dict(params)).items()])
+    client.log_batch(run_id, params=[Param(key, value) for key, value in (repeated | dict(params)).items()])
     return Run(client, run_id)
 
 
 def create_child(client: MlflowClient, study: RunEntity, name: str, tags: Mapping[str, str], parent: str) -> str:
     """Create a run below `parent` with the study's tags, except those that hold its results; return its ID."""
     repeated = {
-        key: value
+        key: without_password(value) if key.startswith("mlflow.") else value  # mlflow.source.name can be an address
         for key, value in study.data.tags.items()
         if not names.is_result(key) and (not key.startswith("mlflow.") or key.startswith("mlflow.source."))
     }

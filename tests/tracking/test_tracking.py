@@ -33,6 +33,16 @@ def test_trial_run_hangs_below_the_study_and_repeats_its_tags_and_params(client)
     assert client.get_run(study.run_id).info.run_name == "ablation batch_size"
 
 
+def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_into_its_trials(client):
+    study = open_study_run(client, "a study")
+    study.log_params({"storage": "postgresql://me:geheim@there/x", "data": "digits"})
+    study.set_tags({"mlflow.source.name": "https://geheim@git.example/x"})
+    trial = start_trial_run(client, study.run_id, "a trial", {"data": "mnist"}, {})
+    found = client.get_run(trial.run_id).data
+    assert found.params == {"storage": "postgresql://me:***@there/x", "data": "mnist"}
+    assert found.tags["mlflow.source.name"] == "https://***@git.example/x"
+
+
 def test_epochs_are_written_while_the_trial_runs_but_not_one_by_one(client):
     run = open_study_run(client, "curves")
     run.log_epoch(1, {"loss": 3.0})
