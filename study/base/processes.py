@@ -4,8 +4,11 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
+
+GROUP = "/sys/fs/cgroup"  # of a container, as it sees itself
 
 
 def this_process() -> dict[str, str]:
@@ -40,6 +43,16 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+def memory_available() -> int:
+    """Return how many bytes of memory a process can take now: what the machine has free, or its container."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
+        limit = int(Path(GROUP, "memory.max").read_text())
+        used = dict(line.split() for line in Path(GROUP, "memory.stat").read_text().splitlines())
+        free = min(free, max(0, limit - int(used.get("anon", 0))))  # the rest, files' contents, makes way
+    return free
 
 
 class ParentWatch:

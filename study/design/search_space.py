@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -208,7 +208,10 @@ def _range(name: str, entry: _Entry, ends: list[Value], when: Mapping[str, tuple
 
 
 def _divides(step: float, low: float, high: float) -> bool:
-    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    try:
+        return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    except InvalidOperation:  # more than 10²⁸ steps
+        return False
 
 
 def _check_kind(entry: _Entry, fitting: str, at: At) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from study.analysis import explanations
 from study.analysis.explanations import Explanation, Reading
 from study.base.errors import ConfigError, DataError, TrackingError, first_line
+from study.base.paths import check_regular
 from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty, preprocessing, synthetic_digits
 from study.tracking import records, registry, store
@@ -98,6 +99,7 @@ def read(reader: "Reader", pictures: Sequence[tuple]) -> list[Reading]:
 
 def open_file(path: Path, side: int = LARGE) -> tuple:
     """Return a picture file as `read` takes it, without a true class; raises ImageError that names the file."""
+    check_regular(path, preprocessing.ImageError)
     seen = preprocessing.read_file(path)
     return path.name, explanations.thumbnail(preprocessing.decode(path.read_bytes()), side), seen, None
 

@@ -1,7 +1,9 @@
 import hashlib
+import io
 import socket
 import threading
 import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -157,6 +159,38 @@ def test_arrays_that_are_no_dataset_are_refused(tmp_path, changed, text):
     path = tmp_path / "own.npz"
     np.savez(path, **arrays(**changed))
     assert message(load_dataset, str(path)) == text.format(path)
+
+
+def packed(path, key, content, **how):
+    """Write a dataset in which one array's file has this content, packed in this way."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in arrays().items():
+            data = io.BytesIO()
+            np.save(data, array)
+            file.writestr(f"{name}.npy", content if name == key else data.getvalue(), **how if name == key else {})
+
+
+def header_of(shape, descr="|u1"):
+    data = io.BytesIO()
+    np.lib.format.write_array_header_1_0(data, {"shape": shape, "fortran_order": False, "descr": descr})
+    return data.getvalue()
+
+
+PROMISES = "x_train: damaged (its header promises more than there is). Fetch or write the file again."
+NO_ARRAY = "x_train: not an array; expected a plain array of numbers."
+
+
+@pytest.mark.parametrize("content, how, text", [
+    (header_of((10**6, 100, 100)) + bytes(1_000), {}, PROMISES),
+    (header_of((10**30, 10**30, 10**30)), {}, PROMISES), (header_of((-1, 4, 3)) + bytes(99), {}, PROMISES),
+    (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, {}, "x_train: damaged ("), (b"", {}, NO_ARRAY),
+    (b"abc", {}, NO_ARRAY),
+    (header_of((20, 4, 3), [("a", "u1")]) + bytes(240), {}, "x_train: wrong type; expected uint8"),
+    (header_of((20, 4, 3)) + bytes(240), {"compress_type": zipfile.ZIP_LZMA}, "x_train: packed by an unusual method; "),
+])  # fmt: skip
+def test_what_a_header_says_is_checked_before_anything_is_unpacked(tmp_path, content, how, text):
+    packed(tmp_path / "own.npz", "x_train", content, **how)
+    assert message(load_dataset, str(tmp_path / "own.npz")).startswith(f"{tmp_path}/own.npz: {text}")
 
 
 def damage(path, kind):

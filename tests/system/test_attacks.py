@@ -1,17 +1,28 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
 import base64
+import itertools
 import json
+import os
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 
 from entrypoints import ablation, worker
+from study.base.errors import StudyError
+from study.data.dataset import load_dataset
+from study.design.ablation import load_ablation
+from study.design.search_space import load_space
+from study.inference.predict import open_file
 from study.tracking import store as stores
+from study.workflows.predict import find_picture
 
 # --- requests to the served model and the playground ------------------------------------------------
 
@@ -23,6 +34,81 @@ from study.tracking import store as stores
 
 
 # --- files that a person names ----------------------------------------------------------------------
+
+
+READERS = {
+    "data": load_dataset, "task": load_ablation, "space": load_space, "picture": find_picture,
+    "picture of a folder": open_file,
+}  # fmt: skip
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """End a test that would read for ever."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("what", READERS)
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a socket"])
+def test_what_is_no_regular_file_is_refused_at_once(what, kind, tmp_path, alarm):
+    path = tmp_path / "x.yaml"
+    with socket.socket(socket.AF_UNIX) as listening:
+        if kind == "a pipe":
+            os.mkfifo(path)
+        elif kind == "a socket":
+            listening.bind(str(path))
+        else:
+            path.symlink_to("/dev/zero")
+        with pytest.raises(StudyError) as error:
+            READERS[what](path if what == "picture of a folder" else str(path))
+    assert str(error.value) == f"{path}: {kind}; expected a file."
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in itertools.pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize("text, message", [
+    (BOMB, "x.yaml:1: aliases and anchors, * and &, are not read here."),
+    (f"question: why?\nknown: {'{x: ' * 40_000}", "x.yaml:2: more than 20 levels."),
+    (f"question: why?\nknown: {'x' * 10**6}", "x.yaml: the file is too large; expected at most 200 kB."),
+    ("question: why?\narms:\n  grid:\n" + "".join(f"    {field}: [{', '.join(map(str, range(1, 101)))}]\n"
+                                                 for field in ("hidden", "batch_size", "patience", "l2")),
+     "x.yaml:2: too many arms; expected at most 1,000, got 100,000,000."),
+    ("question: why?\nbaseline: {hidden: !!python/object/apply:os.system ['touch x']}\narms: {grid: {l2: [0, 1]}}\n",
+     "x.yaml:2: tags, such as !!int, are not read here."),
+])  # fmt: skip
+def test_a_small_task_file_costs_little_time_and_memory(text, message, tmp_path, alarm):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(StudyError) as error:
+        load_ablation(str(tmp_path / "x.yaml"))
+    assert str(error.value) == f"{tmp_path}/{message}"
+
+
+def test_a_data_file_that_holds_more_than_the_memory_is_refused_by_its_headers(tmp_path, monkeypatch):
+    """The file of the hunt was of 9.7 MB and held 10 GB; this one is smaller, and so is the memory."""
+    path, rows = tmp_path / "bomb.npz", 2_000
+    images, labels = np.zeros((rows, 100, 100), np.uint8), np.arange(rows) % 2
+    np.savez_compressed(path, x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
+    monkeypatch.setattr("study.data.npz.memory_available", lambda: 10**7)
+    with pytest.raises(StudyError, match=r"need more memory than is free; expected at most 0.01 GB, got 0.02 GB\.$"):
+        load_dataset(str(path))
+    assert path.stat().st_size < 50_000
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x05\x06" + bytes(18), b"PK\x03\x04", b"\x93NUMPY", b"\x80\x04.", bytes(1_000)]
+)
+def test_bytes_that_are_no_dataset_are_an_error_in_one_line(content, tmp_path):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(StudyError) as error:
+        load_dataset(str(tmp_path / "x.npz"))
+    assert "\n" not in str(error.value)
 
 
 # --- text that reports, terminals and MLflow show ---------------------------------------------------
