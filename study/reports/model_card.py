@@ -7,6 +7,7 @@ import numpy as np
 from study.analysis.formatting import percent, show
 from study.analysis.selection import Candidate, Decision
 from study.analysis.statistics import binomial_interval
+from study.reports.markdown import plain
 from study.reports.table import Column, Table
 from study.training.metrics import Evaluation
 
@@ -32,7 +33,10 @@ def evidence(decision: Decision, entrants: Sequence[Candidate], test: Evaluation
 
 
 def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequence[tuple[str, str]]) -> str:
-    """Return the model's card as Markdown: facts, evidence, and the test images by class and as a confusion matrix."""
+    """Return the model's card as Markdown: facts, evidence, and the test images by class and as a confusion matrix.
+
+    The facts are Markdown already.
+    """
     classes = range(len(test.confusion))
     images = test.confusion.sum(axis=1)
     shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
@@ -40,5 +44,6 @@ def model_card(rows: Sequence[tuple[str, str]], test: Evaluation, facts: Sequenc
     by_class = Table(("class", "test images", *shares), rows_of_classes)
     matrix = ((str(each), *map(str, test.confusion[each])) for each in classes)
     confusion = Table(("true \\ predicted", *map(str, classes)), matrix)
-    known = "\n".join(f"- **{name}**: {value}" for name, value in [*facts, *rows])
+    lines = [*facts, *((plain(name), plain(value)) for name, value in rows)]
+    known = "\n".join(f"- **{name}**: {value}" for name, value in lines)
     return "\n\n".join([known, by_class.markdown(), confusion.markdown()])

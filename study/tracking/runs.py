@@ -160,12 +160,12 @@ def name_project_run(name: str, files: Mapping[str, str]) -> None:
         open_study_run(connect(), name).log_files(files)
 
 
-def note_failure(client: MlflowClient, reason: str) -> None:
-    """Write why the program failed into the run that `mlflow run` made, if any, and end it."""
+def note_failure(client: MlflowClient, reason: str, markdown: str) -> None:
+    """Write why the program failed into the run that `mlflow run` made, if any, also as its description, and end it."""
     run_id = begun_run()
     if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that had begun has ended its own run
         run = Run(client, run_id)
-        run.set_tags({MLFLOW_RUN_NOTE: reason})
+        describe(run, markdown)
         run.end("FAILED", reason)
 
 

@@ -182,8 +182,8 @@ def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: De
     marks = outcome.study.record.tags
     facts = [
         ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
-        ("data", f"{race.dataset.title}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows trained on, "
-                 f"{len(race.dataset.validation):,} validated on"),
+        ("data", f"{plain(race.dataset.title)}, SHA-256 `{race.dataset.sha256}`, {len(race.dataset.train):,} rows "
+                 f"trained on, {len(race.dataset.validation):,} validated on"),
         ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
         ("commit", f"`{marks.get(tags.GIT_COMMIT, 'unknown')}`, training code `{marks[tags.TRAINING_CODE]}`"),
     ]  # fmt: skip
@@ -204,7 +204,9 @@ def _crown(race: Race, run: Run, outcome: Outcome[AblationResults], decision: De
         card,
         own | {"data_sha256": race.dataset.sha256, "dataset": race.dataset.name, "trial": decision.run_id},
     )
-    runs.describe(run, f"**{race.name} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}")
+    runs.describe(
+        run, f"**{plain(race.name)} version {version.number} is the champion.**\n\n{card}\n\n{_table(outcome)}"
+    )
     return Promotion(outcome, decision, version, "", rows)
 
 

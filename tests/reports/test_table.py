@@ -34,7 +34,7 @@ def test_a_csv_file_has_full_precision_a_column_for_every_number_and_empty_field
     assert TABLE.csv() == (
         "arm,trials,failed,mean,half_width,p,images,verdict\n"
         "a | b,7,0,97.618300001,0.1134,0.03125,12345,▲ helps\n"
-        "-1,0,2,,,,,-2 is no number\n"
+        "-1,0,2,,,,,'-2 is no number\n"
     )
 
 

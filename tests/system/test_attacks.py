@@ -1,6 +1,7 @@
 """Attacks that once got through, and a sample of those that never did; SECURITY.md says what is trusted."""
 
 import base64
+import io
 import itertools
 import json
 import os
@@ -9,20 +10,28 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from rich.console import Console
 
-from entrypoints import ablation, worker
+from entrypoints import ablation, display, program, worker
+from study.analysis.explanations import Reading
 from study.base.errors import StudyError
 from study.data.dataset import load_dataset
 from study.design.ablation import load_ablation
 from study.design.search_space import load_space
-from study.inference.predict import open_file
+from study.execution.queue import Progress
+from study.inference.predict import open_file, open_folder
+from study.reports import prediction_report
+from study.reports.table import Table
 from study.tracking import store as stores
 from study.workflows.predict import find_picture
+
+PICTURES = ROOT / "tests" / "pictures"
 
 # --- requests to the served model and the playground ------------------------------------------------
 
@@ -112,6 +121,42 @@ def test_bytes_that_are_no_dataset_are_an_error_in_one_line(content, tmp_path):
 
 
 # --- text that reports, terminals and MLflow show ---------------------------------------------------
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J"
+
+
+def test_a_name_cannot_command_the_terminal_nor_rich(capsys):
+    text = io.StringIO()
+    console = Console(file=text, width=300, force_terminal=True, color_system=None)
+    display.print_table(console, Table(("file",), [(f"{ESCAPE}[red]x[/red]",), ("[/nothing]",)]))
+    trial = Progress(0, f"{ESCAPE}[/x]", "RUNNING", 1, 5, 0.5, None, settings=f"{ESCAPE}[/y]")
+    console.print(display.Display(console, None)._picture([trial], 0))
+    display.write(console, f"{ESCAPE}[/z]")
+    program.say(ESCAPE)
+    display.warn(ESCAPE)
+    shown, printed = text.getvalue(), "".join(capsys.readouterr())
+    assert "\x1b" not in shown + printed and printed.count(SHOWN) == 2
+    for line in (f"{SHOWN}[red]x[/red]", "[/nothing]", f"{SHOWN}[/x]", f"{SHOWN}[/y]", f"{SHOWN}[/z]"):
+        assert line in shown
+
+
+def test_pictures_of_any_name_are_read_and_shown(tmp_path):
+    picture = (PICTURES / "3_clear_05.gif").read_bytes()
+    names = [b"3_\xff\xfe.gif", b"3_\x1b[2J.gif", "3_\u202egnp.gif".encode(), b"3_$\\frac{1}$ <img src=x>.gif"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(picture)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/4_\xff.png")).write_bytes(b"none")
+    read, unreadable = open_folder(tmp_path)
+    assert [name for name, *_ in read] == [
+        r"3_\x1b[2J.gif", r"3_$\frac{1}$ <img src=x>.gif", r"3_\u202egnp.gif", r"3_\xff\xfe.gif",
+    ]  # fmt: skip
+    assert [name for name, _ in unreadable] == [r"4_\xff.png"] and str(tmp_path) not in unreadable[0][1]
+    readings = [Reading(name, picture, seen, np.eye(10)[3], None, "", truth) for name, picture, seen, truth in read]
+    page = prediction_report.folder_page("pictures", readings, unreadable, None, [])
+    files = page.written("predict") | {"table.csv": prediction_report.readings_table(readings).csv()}
+    assert all(content.encode() for content in files.values()) and "<img" not in files["predict.html"]
 
 
 # --- passwords --------------------------------------------------------------------------------------

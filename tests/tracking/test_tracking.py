@@ -81,12 +81,13 @@ def test_run_of_mlflow_run_is_taken_over_with_its_params(client, monkeypatch):
 def test_failure_is_noted_in_the_run_of_mlflow_run(client, monkeypatch):
     made = client.create_run("0")
     monkeypatch.setenv("MLFLOW_RUN_ID", made.info.run_id)
-    note_failure(client, "no task is called x.")
+    note_failure(client, "no task is called <x>.", r"no task is called \<x\>.")
     now = client.get_run(made.info.run_id)
     assert now.info.status == "FAILED"
-    assert now.data.tags["reason"] == now.data.tags["mlflow.note.content"] == "no task is called x."
-    note_failure(client, "later")
-    assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called x."
+    assert now.data.tags["reason"] == "no task is called <x>."
+    assert now.data.tags["mlflow.note.content"] == r"no task is called \<x\>."
+    note_failure(client, "later", "later")
+    assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called <x>."
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):
@@ -136,3 +137,9 @@ def test_a_store_that_is_half_made_is_told(tmp_path):
 
 def test_tables_keep_commas_and_quotes():
     assert csv_text(("a", "b"), [("x,y", 'say "z"')]) == 'a,b\n"x,y","say ""z"""\n'
+
+
+def test_words_of_a_table_are_no_formulas_and_numbers_stay_numbers():
+    words = ("=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "a=1", "'=1")
+    numbers = ("-0.5", "+1e-3", -2, "-inf", None, "")
+    assert csv_text(words, [numbers]) == "'=1+1,'+x,'-x,'@SUM(A1),'\t=1,a=1,'=1\n-0.5,+1e-3,-2,-inf,,\n"

@@ -15,7 +15,7 @@ from mlflow.types.schema import AnyType
 STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
-    "base/passwords.py",
+    "base/passwords.py", "base/text.py",
     "__init__.py", "base/__init__.py", "base/errors.py", "base/startup.py", "base/backend.py", "inference/__init__.py",
     "inference/preprocessing.py", "inference/novelty.py",
 )  # fmt: skip
