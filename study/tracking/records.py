@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from study.base.errors import TrackingError, first_line
 from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
+from study.tracking.params import unquoted
 from study.tracking.store import active_experiment, said_clearly, shown_uri
 
 
@@ -160,7 +161,7 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        params=run.data.params,
+        params=unquoted(run.data.params),
         tags=run.data.tags,
         metrics=run.data.metrics,
         curves={

@@ -32,6 +32,7 @@ from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import tags as names
+from study.tracking.params import unquoted
 from study.tracking.store import active_experiment, connect, said_clearly
 
 SECONDS_BETWEEN_WRITES = 1.0
@@ -183,7 +184,7 @@ def start_trial_run(
     A password that `mlflow run` has written into the study's is not repeated.
     """
     study = client.get_run(study_run_id)
-    repeated = {key: without_password(value) for key, value in study.data.params.items()}
+    repeated = {key: without_password(value) for key, value in unquoted(study.data.params).items()}
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
     run_id = create_child(client, study, name, own, parent or study_run_id)
     client.log_batch(run_id, params=[Param(key, value) for key, value in (repeated | dict(params)).items()])

@@ -1,3 +1,4 @@
+import shlex
 import sqlite3
 import time
 from contextlib import closing
@@ -9,6 +10,7 @@ from mlflow.entities import Metric
 from study.base.errors import TrackingError
 from study.tracking import records
 from study.tracking.artifacts import csv_text
+from study.tracking.params import unquoted
 from study.tracking.runs import SECONDS_BETWEEN_WRITES, note_failure, open_study_run, start_trial_run
 from study.tracking.store import connect, said_clearly
 
@@ -76,6 +78,28 @@ def test_run_of_mlflow_run_is_taken_over_with_its_params(client, monkeypatch):
     now = client.get_run(made.info.run_id)
     assert (run.run_id, now.info.run_name) == (made.info.run_id, "ablation dropout")
     assert now.data.params == {"task": "dropout", "seeds": "6"}
+
+
+def test_params_that_mlflow_run_quoted_for_the_shell_are_read_as_they_were_given(client):
+    given = {
+        "data": "/my data/it's.npz",
+        "filter": "params.activation = 'relu'",
+        "image": "a#b;c.png",
+        "set": "hidden=64",
+    }
+    made = client.create_run("0")
+    for name, value in given.items():
+        client.log_param(made.info.run_id, name, shlex.quote(value))
+    assert records.read_run(client, made.info.run_id).params == given
+    trial = start_trial_run(client, made.info.run_id, "a trial", {}, {})
+    assert client.get_run(trial.run_id).data.params == given
+
+
+@pytest.mark.parametrize(
+    "value", ["it's", "'", "''", "'a' 'b'", "'a'b", " 'a b'", "'ab'", "auto", "", "/a/'x y'/z", 'x "y"']
+)
+def test_other_params_keep_their_quotes(value):
+    assert unquoted({"x": value}) == {"x": "" if value == "''" else value}
 
 
 def test_failure_is_noted_in_the_run_of_mlflow_run(client, monkeypatch):
