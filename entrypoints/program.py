@@ -18,6 +18,7 @@ from study.base.text import readable
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
     hush()
+    startup.accept_any_text()
     startup.resume_collector()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:

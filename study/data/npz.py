@@ -47,6 +47,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a dataset's arrays: the same however a file packs them, and for all types of labels."""
+    digest = hashlib.sha256()
+    for key in ARRAYS:
+        values = np.ascontiguousarray(arrays[key], dtype=np.uint8 if key.startswith("x") else "<i4")
+        digest.update(f"{key} {values.shape}".encode())
+        digest.update(values.data)
+    return digest.hexdigest()
+
+
 def own_path(spec: str) -> Path:
     return find_file(spec, DataError, WANTED)
 

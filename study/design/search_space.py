@@ -71,7 +71,7 @@ class SearchSpace:
         """Return the space around another baseline; raises ConfigError or SpaceError if it is not in the space."""
         for name in settings:
             if name in FIELDS and name not in SEARCHED and where == "set":
-                raise ConfigError(f"{name} is not changed here", where=where, hint=f"Use the parameter {name}.")
+                raise ConfigError(f"{name} is not changed here", where=where, hint=_own_place(name))
         changed = SearchSpace(self.name, self.baseline.replace(settings, where=where), self.dimensions)
         changed.check_baseline(lambda name: where or "baseline")
         return changed
@@ -94,6 +94,13 @@ class SearchSpace:
         """Return the space as the text of a YAML file that `parse` reads back."""
         fields = {dimension.field: dimension.as_plain() for dimension in self.dimensions}
         return yaml_file.write({"baseline": self.baseline.changes(), "fields": fields})
+
+
+def _own_place(name: str) -> str:
+    """Return where a field that is not searched is set."""
+    if name == "validation":
+        return "Write it in the space's YAML file: baseline: {validation: …}."
+    return f"Use the parameter {name}."
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -155,7 +162,7 @@ def _dimension(name: str, content: object, baseline: TrialConfig, before: list[D
     if name not in FIELDS:
         raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, FIELDS))
     if name not in SEARCHED:
-        raise SpaceError(f"{name} is not searched", where=at(), hint=f"Use the parameter {name}.")
+        raise SpaceError(f"{name} is not searched", where=at(), hint=_own_place(name))
     entry = yaml_file.validated(_Entry, content, at, "a field's entry", SpaceError)
     when = _conditions(entry.when, before, _below(at, "when"))
 

@@ -105,6 +105,7 @@ def _data(assignment: Assignment, spec: str | None) -> Dataset:
 
 def run(storage: str, name: str, spec: str | None = None) -> int:
     """Run this process as a worker, as `work` does; return its exit status."""
+    startup.accept_any_text()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from study.base.startup import hush, stderr_without_chatter
+from study.base.startup import hush, stderr_without_chatter, use_tensorflow
 
 # Imports only: TensorFlow must not be forked after its first operation, so `study.base.backend` is not among them.
 # The worker is the first because psycopg has to be loaded before TensorFlow.
@@ -136,6 +136,7 @@ class WorkerServer:
 def main() -> None:
     """Serve the process that started this one."""
     hush()
+    use_tensorflow()
     WorkerServer(Lines(socket.socket(fileno=0))).serve()
 
 

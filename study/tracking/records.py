@@ -179,7 +179,7 @@ def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme not in ("", "file"):
         return uri
-    path = Path(unquote(parts.path))
+    path = Path(unquote(parts.path) if parts.scheme else uri)  # a path may have a # in it
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

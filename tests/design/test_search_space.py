@@ -110,6 +110,11 @@ def test_another_baseline_stays_in_the_space():
         default.with_baseline({"batch_size": 8}, where="set")
     with pytest.raises(StudyError, match=r"set: epochs is not changed here. Use the parameter epochs."):
         default.with_baseline({"epochs": 3}, where="set")
+    hint = r"set: validation is not changed here. Write it in the space's YAML file: baseline: \{validation: …\}."
+    with pytest.raises(StudyError, match=hint):
+        default.with_baseline({"validation": 0.1}, where="set")
+    file = "baseline: {validation: 0.1}\nfields:\n  dropout: {range: [0, 0.5]}"
+    assert parse_space(file, "mine", "mine.yaml").baseline.data.validation == "0.1"
 
 
 @pytest.mark.parametrize("text, message", [

@@ -1,5 +1,8 @@
 """The database of a queue: whether it can be opened, and what may be shown of its address."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from study.base.errors import ConfigError, WorkerError
@@ -47,3 +50,15 @@ def test_the_usual_database_is_beside_a_sqlite_store(uri, address, monkeypatch):
 def test_a_password_that_would_be_taken_for_a_host_is_refused(opens):
     with pytest.raises(ConfigError, match=r"^postgresql://me:\*\*\*@127.0.0.1:9/x: storage has two @. .* %40"):
         opens("postgresql://me:p@ss@127.0.0.1:9/x")
+
+
+def test_mlflows_own_database_is_no_queue(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE experiments (name)")
+    for name in ("mlflow.db", "other.db"):
+        with pytest.raises(
+            ConfigError, match=rf"^storage {tmp_path}/{name}: this database is MLflow's own, and .* Use"
+        ):
+            check_storage(f"sqlite:///{tmp_path}/{name}")
+    check_storage(f"sqlite:///{tmp_path}/optuna.db")

@@ -54,3 +54,7 @@ def test_titles_alone_are_numbers_but_for_the_first_and_those_that_are_named():
     assert Table(("class", Column("share (%)", text=percent)), [("0", 0.12345), ("1", np.nan)]).cells() == [
         ("0", "12.3"), ("1", "–"),
     ]  # fmt: skip
+
+
+def test_a_cell_that_is_no_number_is_a_dash():
+    assert Table(("arm", "loss"), [("a", float("nan")), ("b", np.float64("nan"))]).cells() == [("a", "–"), ("b", "–")]

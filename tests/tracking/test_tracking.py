@@ -2,6 +2,7 @@ import shlex
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -11,7 +12,7 @@ from study.base.errors import TrackingError
 from study.tracking import records
 from study.tracking.artifacts import csv_text
 from study.tracking.params import unquoted
-from study.tracking.runs import SECONDS_BETWEEN_WRITES, note_failure, open_study_run, start_trial_run
+from study.tracking.runs import SECONDS_BETWEEN_WRITES, Run, note_failure, open_study_run, start_trial_run
 from study.tracking.store import connect, said_clearly
 
 
@@ -112,6 +113,15 @@ def test_failure_is_noted_in_the_run_of_mlflow_run(client, monkeypatch):
     assert now.data.tags["mlflow.note.content"] == r"no task is called \<x\>."
     note_failure(client, "later", "later")
     assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called <x>."
+
+
+def test_an_artifact_below_a_folder_with_a_number_sign_is_found(client):
+    folder = Path("a #b").absolute()
+    experiment = client.create_experiment("number sign", artifact_location=str(folder))
+    run_id = client.create_run(experiment).info.run_id
+    Run(client, run_id).log_files({"a/b.txt": "x"})
+    assert Path(records.artifact_path(client, run_id, "a/b.txt")).read_text() == "x"
+    assert records.read_file(client, run_id, "a/b.txt") == b"x"
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):
