@@ -4,6 +4,7 @@ It is a process that the worker server forks, or the program ``python -m study.e
 standard input closes.
 """
 
+import json
 import math
 import os
 import signal
@@ -24,6 +25,7 @@ from study.execution import pruning, recovery, sampling
 from study.execution.attempt import StoreFault, TrialRunner
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Assignment, load_queue
+from study.execution.worker_server import WORDS_VARIABLE
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 
@@ -134,4 +136,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     hush()
-    sys.exit(run(*sys.argv[1:]))
+    sys.exit(run(*json.loads(os.environ[WORDS_VARIABLE])))

@@ -25,6 +25,9 @@ PRELOADED = (
     "study.execution.worker", "tensorflow", "keras", "matplotlib.figure", "matplotlib.backends.backend_agg"
 )  # fmt: skip
 START_VARIABLE = "STUDY_WORKERS"  # "spawn" starts each worker as a program of its own
+# What a worker that is a program of its own is to run, as JSON: a command's words are shown to everyone on the machine,
+# and an address may have a password.
+WORDS_VARIABLE = "STUDY_WORKER"
 LOOK_SECONDS = 0.1  # between two looks for workers that have ended
 
 
@@ -110,8 +113,8 @@ class WorkerServer:
                 os.close(descriptor)
             os.chdir(job.folder)
             if not self._forks:
-                words = [sys.executable, "-m", "study.execution.worker", *job.words]
-                os.execve(sys.executable, words, job.environment)
+                words = [sys.executable, "-m", "study.execution.worker"]
+                os.execve(sys.executable, words, job.environment | {WORDS_VARIABLE: json.dumps(job.words)})
             from study.execution import worker
 
             os.environ.clear()
