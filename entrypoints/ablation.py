@@ -6,10 +6,10 @@ from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Whole
 from entrypoints.options import option
 from study.analysis.ablation_results import COMPARE
+from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
 from study.execution import time_estimate
-from study.execution.storage import without_password
 from study.tracking import runs
 from study.workflows import run_ablation
 from study.workflows.prepare import prepare_ablation
@@ -71,7 +71,7 @@ def main(
     display.print_findings(console, outcome.study)
     display.tell_of_reused(outcome.reused)
     display.warn_of_ended(outcome.diverged, "diverged", len(trials))
-    click.echo(f"Report: {outcome.page}")
+    program.say(f"Report: {outcome.page}")
     program.print_link(outcome.study.record.run_id)
     if outcome.failures:
         count, first = len(outcome.failures), outcome.failures[0]
@@ -81,25 +81,25 @@ def main(
 def _list_catalogue() -> None:
     width = max(map(len, catalogue()))
     listing = "\n".join(f"{task:<{width}}  {load_ablation(task).question}" for task in catalogue())
-    click.echo(listing)
+    program.say(listing)
     runs.name_project_run("ablation list", {"catalogue.txt": listing})
 
 
 def _introduce(ablation: Ablation, dataset: Dataset, trials: int, workers: int) -> None:
     arms, seeds = len(ablation.arms), trials // len(ablation.arms)
-    click.echo(f"ablation {ablation.task}: {ablation.question}")
+    program.say(f"ablation {ablation.task}: {ablation.question}")
     display.introduce_data(program.console(), dataset, SPLITS)
-    click.echo(f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}")
+    program.say(f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}")
 
 
 def _print_dry_run(trials: list[TrialSpec], dataset: Dataset, workers: int) -> None:
     width = max(len(trial.name) for trial in trials)
     for trial in trials:
         seconds = time_estimate.trial_seconds(trial.config, dataset)
-        click.echo(f"{trial.name:<{width}}  about {display.duration(seconds)}")
+        program.say(f"{trial.name:<{width}}  about {display.duration(seconds)}")
     total = display.duration(time_estimate.total_seconds(trials, dataset, workers))
     start = display.duration(time_estimate.SECONDS_TO_START)
-    click.echo(
+    program.say(
         f"About {total} in total on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run."
     )
 

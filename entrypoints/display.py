@@ -1,5 +1,6 @@
 """A study on the screen: live progress on a terminal, a line for each trial, and the tables at the end."""
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,13 +11,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from entrypoints import program
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
+from study.base.passwords import has_password, without_password
+from study.base.text import readable
 from study.data.dataset import Dataset
 from study.data.split import LAST_ROWS
 from study.execution.queue import Progress
-from study.execution.storage import has_password, without_password
 from study.execution.time_estimate import TimeLeft
 from study.reports import ablation_tables, search_report
 from study.reports.table import Table
@@ -64,7 +67,7 @@ class Display:
             if trial.slot not in self._reported:
                 self._reported.add(trial.slot)
                 line = self._line(trial, len(self._reported), trials)
-                self._console.print(line, markup=False, highlight=False)
+                write(self._console, line)
         if self._live:
             self._live.update(self._picture(trials, len(ended)))
 
@@ -105,9 +108,8 @@ class Display:
         for trial in trials:
             if trial.state == "RUNNING":
                 value = "starting" if trial.value is None else f"{_metric(trial)} {_loss(trial.value)}"
-                picture.add_row(
-                    Text(trial.name), f"epoch {trial.epoch} of {trial.epochs}", f"{value}  {trial.settings}"
-                )
+                words = (trial.name, f"epoch {trial.epoch} of {trial.epochs}", f"{value}  {trial.settings}")
+                picture.add_row(*map(_plain, words))
         return picture
 
 
@@ -136,13 +138,13 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
     """Print the table of the arms and, unless they are not asked for, that of the verdicts, with their notes."""
     console.print()
     print_table(console, ablation_tables.arms_table(study.arms))
-    console.print(ablation_tables.NOTE, style="dim", highlight=False)
+    write(console, ablation_tables.NOTE, style="dim")
     for note in ablation_tables.notes(study):
-        console.print(note, markup=False, highlight=False)
+        write(console, note)
     console.print()
     if verdicts:
         print_table(console, ablation_tables.verdicts_table(study.verdicts))
-        console.print(ablation_tables.VERDICT_NOTE, style="dim", highlight=False)
+        write(console, ablation_tables.VERDICT_NOTE, style="dim")
         console.print()
 
 
@@ -152,11 +154,11 @@ def print_search(console: Console, study: SearchResults) -> None:
     if study.top:
         print_table(console, search_report.top_table(study))
         console.print()
-    console.print(search_report.importance_line(study), markup=False, highlight=False)
+    write(console, search_report.importance_line(study))
     for line in search_report.edge_lines(study):
         warn(line)
     if study.top:
-        console.print(search_report.CAUTION, style="dim", markup=False, highlight=False)
+        write(console, search_report.CAUTION, style="dim")
     console.print()
 
 
@@ -173,13 +175,22 @@ def print_table(console: Console, table: Table) -> None:
             picture.add_column(column.title, justify="right", min_width=width)
             least += width + 2
     for row in rows:
-        picture.add_row(*map(Text, row))
+        picture.add_row(*map(_plain, row))
     console.print(picture, width=max(console.width, least), crop=False)
+
+
+def write(console: Console, text: str, style: str | None = None) -> None:
+    """Print text as it is: no markup in it is obeyed, neither rich's nor the terminal's."""
+    console.print(readable(text), style=style, markup=False, highlight=False)
+
+
+def _plain(text: str) -> Text:
+    return Text(readable(text))
 
 
 def warn(message: str) -> None:
     """Print a warning on the standard error."""
-    click.secho(f"WARNING: {message}", fg="yellow", bold=True, err=True)
+    click.secho(f"WARNING: {readable(message)}", fg="yellow", bold=True, err=True)
 
 
 def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], what: str = ON_OTHERS) -> None:
@@ -193,7 +204,7 @@ def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], wh
         classes = ", ".join(map(str, dataset.untrained))
         warn(f"{dataset.name} has no training row of class {classes}, which validation or test rows have. No network "
              "can learn it, and the accuracies count it as wrong. Mix the rows, or change validation=.")  # fmt: skip
-    console.print(line if "test" in splits else f"{line}; no trial sees the test images", markup=False, highlight=False)
+    write(console, line if "test" in splits else f"{line}; no trial sees the test images")
 
 
 def warn_of_substitute(dataset: Dataset, what: str) -> None:
@@ -205,7 +216,7 @@ def warn_of_substitute(dataset: Dataset, what: str) -> None:
 def tell_of_reused(number: int) -> None:
     """Print how many trials were not trained again, if any."""
     if number:
-        click.echo(f"{count(number, 'trial')} carried over from earlier studies (reuse=false trains them again).")
+        program.say(f"{count(number, 'trial')} carried over from earlier studies (reuse=false trains them again).")
 
 
 def warn_of_ended(trials: Sequence[Progress], how: str, total: int) -> None:
@@ -218,8 +229,9 @@ def warn_of_ended(trials: Sequence[Progress], how: str, total: int) -> None:
 def tell_how_to_join(console: Console, name: str, storage: str) -> None:
     """Print the command with which another machine joins a study, if it can reach the queue."""
     if not storage.startswith("sqlite"):
-        command = f"mlflow run . -e worker -P study={name} -P storage={without_password(storage)}"
-        console.print(f"Another machine joins with: {command}", markup=False, highlight=False)
+        given = ("-P", f"study={name}", "-P", f"storage={without_password(storage)}")
+        command = shlex.join(("mlflow", "run", ".", "-e", "worker", *given))
+        write(console, f"Another machine joins with: {command}")
 
 
 def warn_of_password(storage: str) -> None:

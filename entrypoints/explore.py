@@ -1,6 +1,5 @@
 """Look at a dataset before you train on it: its classes, its pixels and its duplicate images."""
 
-import click
 from rich.console import Console
 
 from entrypoints import display, options, program
@@ -24,14 +23,14 @@ def main(*, data: str, validation: str, seed: int) -> None:
     dataset = load_dataset(data, validation)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = program.console()
-    click.echo(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
+    program.say(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
     params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(seed)}
     marks = runs.data_tags(dataset) | {tags.TASK: "explore"}
     with open_run(f"explore {dataset.name}", params=params, marks=marks) as run:
         found = profile.profile(dataset, seed, dataset_report.SAMPLES)
         _print(console, found)
         page = dataset_report.log(run, found, dataset, seed)
-    click.echo(f"Page: {page}")
+    program.say(f"Page: {page}")
     program.print_link(run.run_id)
 
 
@@ -39,12 +38,12 @@ def _print(console: Console, found: Profile) -> None:
     """Print the tables of classes and of duplicates, each with its note, and the summary."""
     console.print()
     display.print_table(console, dataset_tables.class_table(found))
-    console.print(dataset_tables.CLASS_NOTE, style="dim", highlight=False)
+    display.write(console, dataset_tables.CLASS_NOTE, style="dim")
     console.print()
     display.print_table(console, dataset_tables.overlap_table(found))
-    console.print(dataset_tables.OVERLAP_NOTE, style="dim", highlight=False)
+    display.write(console, dataset_tables.OVERLAP_NOTE, style="dim")
     console.print()
-    console.print(dataset_tables.in_short(found), markup=False, highlight=False)
+    display.write(console, dataset_tables.in_short(found))
 
 
 if __name__ == "__main__":

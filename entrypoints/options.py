@@ -6,6 +6,7 @@ import click
 
 from entrypoints.option_types import GIVEN, Boolean, Field, Settings, Storage, Text, Whole
 from study.base.processes import cores
+from study.base.text import readable
 from study.training.config import FIELDS, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
@@ -36,7 +37,7 @@ def command(help: str, *options: Callable) -> Callable[[Callable], click.Command
 
 def given() -> dict[str, str]:
     """Return the text of every option of the running command, as the run's params are to show it."""
-    return dict(click.get_current_context().meta.get(GIVEN, {}))
+    return {name: readable(text) for name, text in click.get_current_context().meta.get(GIVEN, {}).items()}
 
 
 def field(name: str, help: str | None = None) -> Callable:

@@ -3,11 +3,9 @@
 import os
 import sys
 
-import click
-
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import CHAMPION, command, option
-from entrypoints.program import run
+from entrypoints.program import run, say
 from study.base.errors import TrackingError
 from study.inference.playground import app
 from study.tracking import runs, store
@@ -32,7 +30,7 @@ def main(*, model: str | None, study: str | None, port: int, opens: bool) -> Non
         playground = app.Playground(client, _present(model), study)
         address = f"http://{app.ADDRESS}:{listener.getsockname()[1]}"
         runs.name_project_run("playground", {"address.txt": address})
-        click.echo(f"{address}\nPress Ctrl-C to stop.")
+        say(f"{address}\nPress Ctrl-C to stop.")
         if opens:
             app.browse(address)
         app.serve(playground, listener)
@@ -46,7 +44,7 @@ def _present(address: str | None) -> str | None:
         except TrackingError as failure:
             if address != CHAMPION:
                 raise
-            click.echo(f"No champion yet, so only trials are shown: {failure}")
+            say(f"No champion yet, so only trials are shown: {failure}")
             return None
     return address
 

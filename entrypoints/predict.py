@@ -1,7 +1,5 @@
 """Ask a network which digits pictures show, or why it classifies a test image as it does."""
 
-import click
-
 from entrypoints import display, options, program
 from entrypoints.option_types import Indices, Text, Whole
 from entrypoints.options import option
@@ -47,21 +45,21 @@ def main(*, image: str | None, indices: list[int], model: str, data: str | None,
         answer = question.read_picture(path)
         _print_reading(answer.readings[0])
     run_id, page = question.log(answer, options.given())
-    click.echo(f"Page: {page}")
+    program.say(f"Page: {page}")
     program.print_link(run_id)
 
 
 def _print_reading(reading: Reading) -> None:
-    click.echo(prediction_report.sentence(reading))
+    program.say(prediction_report.sentence(reading))
     for line in [*prediction_report.bars(reading.probabilities), prediction_report.doubt_line(reading)]:
         if line:
-            click.echo(line)
+            program.say(line)
 
 
 def _print_explanations(answer: Answer) -> None:
     for one in answer.explanations:
         _print_reading(one.reading)
-        click.echo("\n".join(explanation_report.explanation_lines(one)))
+        program.say("\n".join(explanation_report.explanation_lines(one)))
 
 
 def _print_many(answer: Answer) -> None:
@@ -72,11 +70,13 @@ def _print_many(answer: Answer) -> None:
     if few:
         display.print_table(program.console(), prediction_report.readings_table(few))
     if len(few) < len(readings):
-        click.echo(f"{len(readings):,} pictures; {len(few)} with a remark are listed, predictions.csv has all of them.")
+        program.say(
+            f"{len(readings):,} pictures; {len(few)} with a remark are listed, predictions.csv has all of them."
+        )
     for file, reason in answer.unreadable:
         display.warn(f"not read: {file}: {reason}")
     for line in answer.score_lines:
-        click.echo(line)
+        program.say(line)
 
 
 if __name__ == "__main__":

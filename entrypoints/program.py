@@ -9,13 +9,16 @@ import click
 from rich.console import Console
 
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line
+from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line, traceback_text
+from study.base.passwords import without_password
 from study.base.startup import hush
+from study.base.text import readable
 
 
 def run(command: click.Command) -> None:
     """Run a click command as a program; a StudyError becomes one line on the standard error and exit status 1."""
     hush()
+    startup.accept_any_text()
     startup.resume_collector()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
@@ -37,20 +40,24 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 1_000)
 
 
+def say(text: str) -> None:
+    """Print text on the standard output; a name in it that a terminal would obey is written out."""
+    click.echo(readable(text))
+
+
 def print_link(run_id: str) -> None:
     """Print where a browser shows the run: the last line of a command."""
     from study.tracking import store
 
     client = store.connect()
     link = store.run_link(client, run_id)
-    click.echo(f"Run {run_id}: {'`mlflow ui` shows it at ' if link.startswith(store.LOCAL_UI) else ''}{link}")
+    say(f"Run {run_id}: {'`mlflow ui` shows it at ' if link.startswith(store.LOCAL_UI) else ''}{link}")
 
 
 def _fail(message: str, status: int) -> None:
-    if os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv:
-        import traceback
-
-        traceback.print_exc()
+    message = readable(without_password(message))  # click's own repeat what was given
+    if (failure := sys.exception()) and (os.environ.get(DEBUG_VARIABLE) or "--debug" in sys.argv):
+        click.echo(traceback_text(failure), err=True, nl=False)
     click.secho(f"Error: {message}", fg="red", err=True)
     _note_in_run(message)
     sys.exit(status)
@@ -60,8 +67,9 @@ def _note_in_run(message: str) -> None:
     """Write the failure into the run that `mlflow run` made, if its store can be reached."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return
+    from study.reports.markdown import plain
     from study.tracking import runs, store
 
     # The error is on the screen already, and the store may be the very thing that failed.
     with contextlib.suppress(Exception):
-        runs.note_failure(store.connect(), message)
+        runs.note_failure(store.connect(), message, plain(message))

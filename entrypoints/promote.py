@@ -1,13 +1,13 @@
 """Promote a champion: race the best configurations with fresh seeds, test the winner only, and register it."""
 
-import click
+import shlex
 
 from entrypoints import display, options, program
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import option
+from study.base.passwords import without_password
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
-from study.execution.storage import without_password
 from study.reports.table import Table
 from study.tracking import runs
 from study.workflows import promote, run_ablation
@@ -53,13 +53,13 @@ def main(
     if (before := promote.done_before(race)) and not force:
         champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
         stays = f"There are no new trials since run {before}, so {champion} stays."
-        click.echo(f"{stays} force=true promotes the winner anyway.")
+        program.say(f"{stays} force=true promotes the winner anyway.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     workers = min(workers, len(race.specs))
     if dry_run:
         seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers))
-        click.echo(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
+        program.say(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
         runs.name_project_run("dry run of promote", {"plan.csv": run_ablation.plan_table(race.specs, race.dataset)})
         return
 
@@ -80,7 +80,7 @@ def _print_candidates(race: Race) -> None:
     """Print the configurations to be raced, with the results of their trials, and which one is champion now."""
     dataset = race.dataset
     size = f"{len(dataset.train):,} training rows, {len(dataset.validation):,} validation rows"
-    click.echo(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {size}")
+    program.say(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {size}")
     rows = (
         (entrant.name, entrant.accuracy and entrant.accuracy.n, entrant.accuracy,
          "champion" if entrant.name == race.incumbent_arm else "")
@@ -91,19 +91,21 @@ def _print_candidates(race: Race) -> None:
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"
-    click.echo(f"{size} ({seeds}); no trial sees the test images")
+    program.say(f"{size} ({seeds}); no trial sees the test images")
 
 
 def _conclude(race: Race, done: Promotion) -> None:
     width = max((len(name) for name, _ in done.rows), default=0)
     for name, value in done.rows:
-        click.echo(f"{name:<{width}}  {value}")
+        program.say(f"{name:<{width}}  {value}")
     if done.version:
-        click.echo(f"{race.name} version {done.version.number} is the champion. To serve it (local: with the packages "
+        program.say(f"{race.name} version {done.version.number} is the champion. To serve it (local: with the packages "
                    "of this environment):")  # fmt: skip
-        click.echo(f"mlflow models serve -m models:/{race.name}@champion -p 5001 --env-manager uv|local")
+        program.say(
+            f"mlflow models serve -m {shlex.quote(f'models:/{race.name}@champion')} -p 5001 --env-manager uv|local"
+        )
     else:
-        click.echo(f"The champion stays: {done.reason}. force=true promotes the winner anyway.")
+        program.say(f"The champion stays: {done.reason}. force=true promotes the winner anyway.")
     program.print_link(done.outcome.study.record.run_id)
 
 

@@ -1,7 +1,5 @@
 """Write a study's report again from its runs in MLflow."""
 
-import click
-
 from entrypoints import display, program
 from entrypoints.option_types import Choice, Required
 from entrypoints.options import command, option
@@ -31,7 +29,7 @@ def main(*, run: str, compare: str) -> None:
         name, page = ablation.record.name, ablation_report.log(ablation)
         display.print_findings(program.console(), ablation)
     runs.name_project_run(f"report of {name}", {"report_of.txt": run})
-    click.echo(f"Report: {page}")
+    program.say(f"Report: {page}")
     program.print_link(run)
 
 

@@ -1,14 +1,13 @@
 """Search for good hyperparameters: Optuna suggests trials, MLflow records them, and unpromising ones are pruned."""
 
-import click
 from rich.console import Console
 
 from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Number, Settings, StudyName, Whole
 from entrypoints.options import option
+from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
-from study.execution.storage import without_password
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
@@ -83,37 +82,37 @@ def main(
             params=options.given() | {"storage": without_password(storage)}, storage=storage,
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
-        click.echo(f"{name} already had {found} trials; trials is the total, so none was added.")
+        program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
     _conclude(console, outcome)
 
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
-    click.echo(f"search {name}: {search.words}")
+    program.say(f"search {name}: {search.words}")
     display.introduce_data(console, dataset, ("train", "validation"))
     size = display.count(budget.trials, "trial") if budget.trials else "trials"
     if (points := search.space.points()) and budget.trials == len(points):
         size += " (all points of the space)"
     time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
-    click.echo(f"{size}{time}, on {display.count(workers, 'worker')}")
+    program.say(f"{size}{time}, on {display.count(workers, 'worker')}")
 
 
 def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
     console.print()
     display.print_table(console, search_report.space_table(search))
-    click.echo(f"\nAt most about {display.duration(seconds)}, if no trial is pruned. Nothing was run.")
+    program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned. Nothing was run.")
 
 
 def _conclude(console: Console, outcome: Outcome) -> None:
     study, total = outcome.study, len(outcome.study.trials)
     display.print_search(console, study)
     if outcome.note:
-        click.echo(outcome.note)
+        program.say(outcome.note)
     display.tell_of_reused(outcome.reused)
     display.warn_of_ended(outcome.diverged, "diverged", total)
     display.warn_of_ended(outcome.failures, "failed", total)
-    click.echo(f"Report: {outcome.page}")
+    program.say(f"Report: {outcome.page}")
     if study.complete:
-        click.echo(f"Race the best with fresh seeds: mlflow run . -e promote -P from={study.record.run_id}")
+        program.say(f"Race the best with fresh seeds: mlflow run . -e promote -P from={study.record.run_id}")
     program.print_link(study.record.run_id)
 
 

@@ -16,7 +16,7 @@ def main(**values: object) -> None:
     config = TrialConfig.parse(values)
     dataset = load_dataset(config.data.source, config.data.validation)
     console = program.console()
-    click.echo(train_network.name_of(config))
+    program.say(train_network.name_of(config))
     display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
     trained = train_network.train_network(config, dataset, _Lines(console, config.training.epochs))
     if not trained.model_uri:
@@ -56,9 +56,9 @@ def _conclude(trained: Trained) -> None:
         stopped = trained.record.params["patience"] != "none"
         why = "by no more than min_delta" if stopped else "with patience= the model would be that one"
         lowest = f". val_loss was lowest in epoch {result.best_epoch}{', ' if stopped else '; '}{why}"
-    click.echo(f"Kept: epoch {result.model_epoch} of {len(result.epochs)}{lowest}")
-    click.echo(f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test")
-    click.echo(f"Model: {trained.model_uri}")
+    program.say(f"Kept: epoch {result.model_epoch} of {len(result.epochs)}{lowest}")
+    program.say(f"Accuracy: {metrics['model_val_accuracy']:.2%} validation, {metrics['test_accuracy']:.2%} test")
+    program.say(f"Model: {trained.model_uri}")
     program.print_link(trained.record.run_id)
 
 

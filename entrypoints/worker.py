@@ -1,7 +1,5 @@
 """Join a search or an ablation that was started elsewhere: run trials from its queue until none is left."""
 
-import click
-
 from entrypoints import display, options, program
 from entrypoints.option_types import Required
 from entrypoints.options import option
@@ -25,7 +23,7 @@ def main(*, study: str, storage: str, workers: int, data: str | None) -> None:
     runs.name_project_run(f"worker of {study}", {"study.txt": study})
     with display.Display(program.console(), None) as observe:
         done = join_study.join_study(storage, study, workers, spec=data, observe=observe)
-    click.echo(f"{display.count(done, 'trial')} run here. {study} has no trials left to run.")
+    program.say(f"{display.count(done, 'trial')} run here. {study} has no trials left to run.")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from study.analysis.statistics import Estimate
 
 
 def show(value: Estimate | None, *, signed: bool = False) -> str:
-    """Return ``97.62 ± 0.11``: the half-width to two digits and the mean to the same place; ``–`` for nothing.
+    """Return ``97.62 ± 0.11``: the half-width to two digits and the mean to the same place.
 
-    Without an interval there are three digits; from a million on there is an exponent.
-    With `signed` a positive mean has its plus.
+    ``–`` stands for nothing and for NaN. Without an interval there are three digits; from a million on there is an
+    exponent. With `signed` a positive mean has its plus.
     """
-    if value is None:
+    if value is None or math.isnan(value.mean):
         return "–"
     plus = "+z" if signed and value.mean else "z"
     if max(abs(value.mean), value.half_width) >= 1e6 and math.isfinite(value.half_width):
@@ -26,8 +26,8 @@ def show(value: Estimate | None, *, signed: bool = False) -> str:
 
 
 def show_p(p: float | None) -> str:
-    """Return a p value: ``0.0312``, ``0.42``, ``< 0.001``, ``–`` for none."""
-    if p is None:
+    """Return a p value: ``0.0312``, ``0.42``, ``< 0.001``, ``–`` for none and for NaN."""
+    if p is None or math.isnan(p):
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3g}" if p < 0.1 else f"{p:.2f}"
 
@@ -44,6 +44,8 @@ def percent(share: float, places: int = 1) -> str:
 
 def probability(share: float) -> str:
     """Return a probability in percent: ``98.3 %``; ``> 99.9 %`` and ``< 0.1 %`` where it only comes near 1 or 0."""
+    if math.isnan(share):
+        return "–"
     if 0.9995 <= share < 1:
         return "> 99.9 %"
     return "< 0.1 %" if 0 < share < 0.0005 else f"{percent(share)} %"

@@ -5,16 +5,15 @@ process sometimes run one after the other. And one thread adds floating-point nu
 makes a trial's result the same bits each time.
 """
 
-import os
 import tempfile
 from pathlib import Path
 
 from study.base import keras_file
 from study.base.errors import TrackingError, first_line
-from study.base.startup import hush, stderr_without_chatter
+from study.base.startup import hush, stderr_without_chatter, use_tensorflow
 
 hush()
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+use_tensorflow()
 with stderr_without_chatter():
     import keras
     import tensorflow as tf
@@ -25,6 +24,13 @@ with stderr_without_chatter():
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.list_logical_devices("CPU")  # looks for GPUs, and complains where there is none
+
+if keras.config.backend() != "tensorflow":  # a notebook had imported Keras before
+    raise ImportError(f"Keras runs on {keras.config.backend()} in this process; set KERAS_BACKEND=tensorflow first")
+# A person's keras.json may say otherwise, and results would depend on it.
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
 
 __all__ = ["from_bytes", "keras", "tf"]
 

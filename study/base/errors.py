@@ -1,7 +1,11 @@
 """Errors that a person can act on, in one line: where, what, expected, got, and what to do next."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+
+from study.base import text
+from study.base.passwords import without_password
 
 DEBUG_VARIABLE = "STUDY_DEBUG"  # set it in the environment to see tracebacks
 
@@ -9,8 +13,9 @@ DEBUG_VARIABLE = "STUDY_DEBUG"  # set it in the environment to see tracebacks
 class StudyError(Exception):
     """A problem that the person who ran the command can fix. It is printed as one line, without a traceback.
 
-    `str(error)` reads ``where: what; expected …, got …. What to do.`` without the parts that are not given. `status` is
-    the exit status of the program that it ends.
+    `str(error)` reads ``where: what; expected …, got …. What to do.`` without the parts that are not given, without
+    passwords, and without characters that a terminal would obey. `status` is the exit status of the program that it
+    ends.
     """
 
     status = 1
@@ -27,10 +32,10 @@ class StudyError(Exception):
         contrast = ", ".join(
             f"{word} {value}" for word, value in (("expected", expected), ("got", got)) if value is not None
         )
-        text = f"{where}: {what}" if where is not None else what
-        text = f"{text}; {contrast}" if contrast else text
-        text = text if text.endswith((".", "?", "!")) else text + "."
-        super().__init__(f"{text} {hint}" if hint else text)
+        message = f"{where}: {what}" if where is not None else what
+        message = f"{message}; {contrast}" if contrast else message
+        message = message if message.endswith((".", "?", "!")) else message + "."
+        super().__init__(text.in_one_line(without_password(f"{message} {hint}" if hint else message)))
 
 
 class ConfigError(StudyError):
@@ -71,14 +76,19 @@ def in_one_line(failure: BaseException) -> str:
 
 
 def first_line(failure: BaseException) -> str:
-    """Return the first line of an exception's message, which may be empty."""
-    return next(iter(str(failure).splitlines()), "")
+    """Return the first line of an exception's message without passwords; it may be empty."""
+    return text.readable(without_password(next(iter(str(failure).splitlines()), "")))
+
+
+def traceback_text(failure: BaseException) -> str:
+    """Return an exception's traceback without passwords."""
+    return text.readable(without_password("".join(traceback.format_exception(failure))))
 
 
 def shown(value: object, most: int = 60) -> str:
     """Return a value as it was given: text in quotes, long values cut off."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}…"
+    written = repr(value)
+    return written if len(written) <= most else f"{written[:most]}…"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

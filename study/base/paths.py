@@ -5,6 +5,7 @@ known by the tracking store alone, which lies there.
 """
 
 import os
+import stat
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -28,16 +29,32 @@ def store_folder() -> Path | None:
 def find_file(name: str, error: type[StudyError], hint: str | None = None) -> Path:
     """Return the file or folder of this name: in the working folder, or else in that of the tracking store.
 
-    Raises `error`, which shows both paths, where it is in neither. Where only one place comes into question, its path
-    is returned even if nothing is there: whoever opens it can say why it cannot be opened.
+    Raises `error` where it is in neither, with the full paths, and for what is neither a file nor a folder.
     """
     try:
         here = Path(name).expanduser()
     except RuntimeError as failure:  # ~somebody who is not known here
         raise error(str(failure), where=name) from None
-    folder = store_folder()
-    if os.path.lexists(here) or not folder or here.is_absolute() or folder.resolve() == Path.cwd().resolve():
-        return here
-    if os.path.lexists(there := folder / here):
-        return there
-    raise error(f"no such file; looked for {here.absolute()} and {there}", where=name, hint=hint)
+    places, folder = [here], store_folder()
+    if folder and not here.is_absolute() and folder.resolve() != Path.cwd().resolve():
+        places.append(folder / here)
+    for path in places:
+        if os.path.lexists(path):
+            check_regular(path, error)
+            return path
+    looked = "" if here.is_absolute() else f"; looked for {' and '.join(str(path.absolute()) for path in places)}"
+    raise error(f"no such file{looked}", where=name, hint=hint)
+
+
+def check_regular(path: Path, error: type[StudyError]) -> None:
+    """Raise `error` for a pipe, a device or a socket: reading one may never end.
+
+    What is absent or closed to this user passes: whoever opens it can say so.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a zero byte in the path
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise error(kinds.get(stat.S_IFMT(mode), "a device"), where=path, expected="a file")

@@ -16,6 +16,7 @@ from study.base.private import private_folder
 MOST_GROWTH = 3 * 2**30  # bytes
 RUN_VARIABLE = "MLFLOW_RUN_ID"  # `mlflow run` sets it for its program
 DAYS_OF_A_CLAIM = 30
+GROUP = "/sys/fs/cgroup"  # of a container, as it sees itself
 
 
 def this_process() -> dict[str, str]:
@@ -72,6 +73,16 @@ class MemoryWatch:
 def resident_bytes() -> int:
     """Return how much of the machine's memory this process occupies."""
     return int(psutil.Process().memory_info().rss)
+
+
+def memory_available() -> int:
+    """Return how many bytes of memory a process can take now: what the machine has free, or its container."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
+        limit = int(Path(GROUP, "memory.max").read_text())
+        used = dict(line.split() for line in Path(GROUP, "memory.stat").read_text().splitlines())
+        free = min(free, max(0, limit - int(used.get("anon", 0))))  # the rest, files' contents, makes way
+    return free
 
 
 class ParentWatch:

@@ -4,6 +4,7 @@ Real warnings get through.
 """
 
 import gc
+import io
 import logging
 import os
 import re
@@ -40,6 +41,18 @@ def hush() -> None:
     logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
     # In environments made by uv it says for every logged model that pip's version is unknown.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+
+
+def use_tensorflow() -> None:
+    """Let Keras run on TensorFlow, whatever the person's other programs use; before Keras is imported."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+def accept_any_text() -> None:
+    """Let the standard streams write every character: what their encoding lacks appears as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

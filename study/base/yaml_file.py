@@ -3,29 +3,67 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from study.base.errors import StudyError, nearest, shown
-from study.base.paths import find_file
+from study.base.paths import check_regular, find_file
 
 Key = str | int | None
+MOST_BYTES = 200_000  # of a file; an ablation of a thousand arms has a third of it
+MOST_DEPTH = 20  # levels of a file, of which ours has five
 
 
 class YamlError(StudyError):
     """A file that cannot be read, or is not YAML."""
 
 
+class _Refused(yaml.MarkedYAMLError):
+    """Something that YAML knows and these files may not have."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a date, on, off, yes and no are words: 1024-10-10 are three layers, not a day in October."""
+    """YAML without aliases and tags, in which only what looks like a decimal number is one, as in YAML 1.2.
+
+    A few aliases of aliases stand for more than a memory holds. 1024-10-10 are three layers, not a day in October, 010
+    is ten and not eight, and 1:30 is no number of seconds.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _Refused(problem="aliases and anchors, * and &, are not read here", problem_mark=mark)
+        if getattr(event, "tag", None):
+            raise _Refused(problem="tags, such as !!int, are not read here", problem_mark=mark)
+        if self.depth == MOST_DEPTH:
+            raise _Refused(problem=f"more than {MOST_DEPTH} levels", problem_mark=mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]{1,400}$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+    list("-+0123456789."),
+)
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value)))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what appears twice twice, not as an alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def names(folder: Path) -> list[str]:
@@ -46,9 +84,14 @@ def find(name: str, folder: Path, what: str, error: type[StudyError]) -> Path:
 
 def read(path: Path) -> str:
     """Return the text of a file; raises YamlError where it cannot be read."""
+    check_regular(path, YamlError)
     try:
-        return path.expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, RuntimeError) as failure:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise YamlError("the file is too large", where=path, expected=f"at most {MOST_BYTES // 1000} kB")
+        return content.decode()
+    except (OSError, UnicodeDecodeError) as failure:
         raise YamlError(f"cannot be read ({getattr(failure, 'strerror', None) or failure})", where=path) from None
 
 
@@ -59,19 +102,20 @@ def parse(text: str, path: object) -> tuple[object, Callable[..., str]]:
     """
     lines: dict[tuple[Key, ...], int] = {}
     try:
-        for keys, line in _lines(yaml.compose(text, _Loader)):
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        for keys, line in _lines(node):
             if keys in lines:
                 raise YamlError(f"{keys[-1]} appears twice", where=f"{path}:{line}", hint="Keep one of them.")
             if not all(isinstance(key, (str, int)) for key in keys):
                 raise YamlError("a key is not a word", where=f"{path}:{line}")
             lines[keys] = line
-        content = yaml.load(text, _Loader)
+        content = loader.construct_document(node) if node else None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         what = str(getattr(failure, "problem", None) or failure).splitlines()[0]
-        raise YamlError(f"not YAML ({what})", where=f"{path}:{mark.line + 1}" if mark else path) from None
-    except RecursionError:
-        raise YamlError("not readable YAML (it contains itself)", where=path) from None
+        what = what if isinstance(failure, _Refused) else f"not YAML ({what})"
+        raise YamlError(what, where=f"{path}:{mark.line + 1}" if mark else path) from None
 
     def at(*keys: Key) -> str:
         while keys and keys not in lines:
@@ -121,7 +165,7 @@ def validated(
 
 def write(content: object) -> str:
     """Return plain values as a YAML file's text, in their order."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _lines(node: yaml.Node | None, keys: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], int]]:

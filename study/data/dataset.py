@@ -1,6 +1,5 @@
 """Datasets in MNIST's form: images (n, 28, 28) of uint8 and labels (n,) of int32, in three splits."""
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from study.base.errors import DataError
 from study.data import builtin, split
 from study.data.mnist import mnist_file
-from study.data.npz import ARRAYS, file_sha256, own_path, read_arrays
+from study.data.npz import arrays_sha256, own_path, read_arrays
 from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
@@ -29,9 +28,9 @@ class Split:
 class Dataset:
     """Labelled images in three splits, and what identifies them.
 
-    `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the file, or of the arrays
-    where there is no file. `split` says in words which training rows are for validation. `substitute_for` says why this
-    is not the dataset that was asked for.
+    `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the arrays, not of a file
+    that they came in. `split` says in words which training rows are for validation. `substitute_for` says why this is
+    not the dataset that was asked for.
     """
 
     name: str
@@ -88,10 +87,8 @@ def load_dataset(spec: str, validation: str = "auto") -> Dataset:
 
     if spec in builtin.BUILTIN:
         name, arrays = spec, builtin.BUILTIN[spec]()
-        sha256 = hashlib.sha256(b"".join(arrays[key].tobytes() for key in ARRAYS)).hexdigest()
     else:
         name, arrays = ("mnist" if spec == "mnist" else path.stem), read_arrays(path)
-        sha256 = file_sha256(path)
 
     rows = len(arrays["y_train"])
     wanted = _validation_rows(validation, rows, where=spec)
@@ -100,7 +97,7 @@ def load_dataset(spec: str, validation: str = "auto") -> Dataset:
     return Dataset(
         name=name,
         spec=spec if spec == "mnist" or spec in builtin.BUILTIN else str(path.resolve()),
-        sha256=sha256,
+        sha256=arrays_sha256(arrays),
         classes=int(labels.max()) + 1,
         train=Split(images[~kept], labels[~kept]),
         validation=Split(images[kept], labels[kept]),

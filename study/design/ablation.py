@@ -1,6 +1,7 @@
 """Ablations: a question, a baseline, and arms that differ from it in named fields and share their seeds."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,8 @@ FIGURES: tuple[Figure, ...] = get_args(Figure)
 OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
 DEFAULT_SEEDS = 7
 MOST_SEEDS = 1_000
+MOST_ARMS = 1_000  # each is a run with a row in every table
+MOST_TRIALS = 100_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,13 @@ class Ablation:
         return [(name, self.reference.name) for name in names if name != self.reference.name]
 
     def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
-        """Return the trials of all arms, seed by seed, so that a partial study can be compared too."""
+        """Return the trials of all arms, seed by seed, so that a partial study can be compared too.
+
+        Raises ConfigError if there are more than MOST_TRIALS.
+        """
+        if (wanted := seeds * len(self.arms)) > MOST_TRIALS:
+            got = f"{len(self.arms):,} arms × {seeds:,} seeds = {wanted:,}"
+            raise ConfigError("too many trials", where="seeds", expected=f"at most {MOST_TRIALS:,}", got=got)
         common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [
             TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": seed}))
@@ -189,10 +198,12 @@ def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callab
     grid = content.get("grid") if isinstance(content, dict) and set(content) == {"grid"} else None
     listed = content.get("list") if isinstance(content, dict) and set(content) == {"list"} else None
     if isinstance(grid, dict) and grid and all(isinstance(values, list) and values for values in grid.values()):
+        _check_number(math.prod(map(len, grid.values())), at)
         for values in itertools.product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
             yield Arm(settings_text(settings), settings), partial(at, "arms", "grid")
     elif isinstance(listed, list) and all(isinstance(arm, dict) for arm in listed):
+        _check_number(len(listed), at)
         for index, arm in enumerate(listed):
             settings = {name: value for name, value in arm.items() if name != "name"}
             name = " ".join(str(arm["name"]).split()) if "name" in arm else settings_text(settings) or "baseline"
@@ -202,3 +213,8 @@ def _arms(content: object, at: Callable[..., str]) -> Iterator[tuple[Arm, Callab
     else:
         expected = "grid: {field: [value, value]} or list: [{field: value}]"
         raise AblationError("the arms are neither a grid nor a list", where=at("arms"), expected=expected)
+
+
+def _check_number(arms: int, at: Callable[..., str]) -> None:
+    if arms > MOST_ARMS:
+        raise AblationError("too many arms", where=at("arms"), expected=f"at most {MOST_ARMS:,}", got=f"{arms:,}")

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,7 +87,7 @@ class SearchSpace:
         """Return the space around another baseline; raises ConfigError or SpaceError if it is not in the space."""
         for name in settings:
             if name in FIELDS and name not in SEARCHED and where == "set":
-                raise ConfigError(f"{name} is not changed here", where=where, hint=f"Use the parameter {name}.")
+                raise ConfigError(f"{name} is not changed here", where=where, hint=_own_place(name))
         changed = SearchSpace(self.name, self.baseline.replace(settings, where=where), self.dimensions)
         changed.check_baseline(lambda name: where or "baseline")
         return changed
@@ -116,6 +116,13 @@ def _start(dimension: Dimension, baseline: TrialConfig) -> Value:
     """Return the baseline's value of a dimension; what an ``auto`` stands for, unless that is a choice itself."""
     value = baseline.get(dimension.field)
     return value if dimension.contains(value) else baseline.effective(dimension.field)
+
+
+def _own_place(name: str) -> str:
+    """Return where a field that is not searched is set."""
+    if name == "validation":
+        return "Write it in the space's YAML file: baseline: {validation: …}."
+    return f"Use the parameter {name}."
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -177,7 +184,7 @@ def _dimension(name: str, content: object, baseline: TrialConfig, before: list[D
     if name not in FIELDS:
         raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, FIELDS))
     if name not in SEARCHED:
-        raise SpaceError(f"{name} is not searched", where=at(), hint=f"Use the parameter {name}.")
+        raise SpaceError(f"{name} is not searched", where=at(), hint=_own_place(name))
     entry = yaml_file.validated(_Entry, content, at, "a field's entry", SpaceError)
     when = _conditions(entry.when, before, _below(at, "when"))
 
@@ -269,7 +276,10 @@ def _range(name: str, entry: _Entry, ends: list[Value], when: Mapping[str, tuple
 
 
 def _divides(step: float, low: float, high: float) -> bool:
-    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    try:
+        return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    except InvalidOperation:  # more than 10²⁸ steps
+        return False
 
 
 def _check_kind(entry: _Entry, fitting: str, at: At) -> None:

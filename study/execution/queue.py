@@ -21,7 +21,7 @@ from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
 from study.execution.attributes import REPEATS, slot_of, tries_that_count
 from study.execution.optuna_internals import OrderedStudy
-from study.execution.storage import Storage, is_absent, open_storage, without_password
+from study.execution.storage import Storage, is_absent, open_storage
 
 CREATION_SECONDS = 60  # the longest that another process may take from creating a study to assigning its work
 
@@ -190,7 +190,7 @@ def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, prun
         names = optuna.get_all_study_names(opened)
         hint = nearest(name, names[-10:]) if names else "It has none yet."
         what = f"no study is called {shown(name)}"
-        raise QueueError(what, where=without_password(storage), hint=hint) from None
+        raise QueueError(what, where=storage, hint=hint) from None
 
 
 def find_queue(storage: str, name: str) -> Queue | None:

@@ -1,7 +1,8 @@
 """Opens the database that workers share: Optuna's storage, which waits for a lost server and locks SQLite early."""
 
 import contextlib
-import re
+import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
@@ -25,11 +26,14 @@ from sqlalchemy.exc import (
 )  # fmt: skip
 
 from study.base.errors import ConfigError, WorkerError, first_line, shown
-from study.base.paths import store_folder
+from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
+from study.base.paths import SQLITE, STORE_VARIABLE, sqlite_file, store_folder
 from study.execution.optuna_internals import STORAGE_METHODS
 
 DEFAULT_STORAGE = "auto"
 DEFAULT_FILE = "optuna.db"
+FOREIGN = "its tables are of another program, such as MLflow, or of another version of Optuna"
+MLFLOWS = "this database is MLflow's own, and the queue needs another"
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 20
 PATIENCE_SECONDS = 180  # with a database server that does not answer
@@ -99,10 +103,11 @@ def address_of(storage: str) -> str:
 
 
 def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:
-    """Open the storage at this address, create missing tables, and return it; raises WorkerError."""
+    """Open the storage at this address, create missing tables, and return it; raises WorkerError, ConfigError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     storage = address_of(storage)
+    _check_own(storage)
     deadline = time.monotonic() + OPENING_SECONDS
     while True:
         try:
@@ -112,14 +117,16 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
             # A server that is restarting says so.
             passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
             if not passing or time.monotonic() > deadline:
-                what = f"the queue cannot be opened ({first_line(failure)})"
-                raise WorkerError(what, where=without_password(storage)) from failure
+                foreign = any(word in str(failure) for word in ("Can't locate revision", "table schema"))
+                what = f"the queue cannot be opened ({FOREIGN if foreign else first_line(failure)})"
+                raise WorkerError(what, where=storage) from failure
         time.sleep(0.5)
 
 
 def check_storage(storage: str, *, exists: bool = False) -> None:
     """Raise ConfigError if processes cannot share this address; with `exists` a SQLite file has to be there."""
     storage = address_of(storage)
+    _check_own(storage)
     expected = "auto, sqlite:///FILE.db, or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = make_url(storage)
@@ -146,14 +153,22 @@ def is_absent(storage: str) -> bool:
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
-def without_password(storage: str) -> str:
-    """Return a database's address with its password hidden, so that it can be shown."""
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # not an address, but there may be a password in it
-        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", storage)
+def _check_own(storage: str) -> None:
+    """Raise ConfigError for an address that a library takes apart elsewhere, and for MLflow's own database."""
+    if is_ambiguous(storage):
+        raise ConfigError("storage has two @", where=storage, hint=HOW_TO_ESCAPE)
+    if storage.startswith(SQLITE):
+        path, store = Path(storage.removeprefix(SQLITE)), os.environ.get(STORE_VARIABLE, "")
+        if (store.startswith(SQLITE) and sqlite_file(store).resolve() == path.resolve()) or _is_mlflows(path):
+            raise ConfigError(MLFLOWS, where=f"storage {path}", hint=f"Use another file: {SQLITE}{DEFAULT_FILE}.")
 
 
-def has_password(storage: str) -> bool:
-    """Return whether a database's address has a password in it."""
-    return without_password(storage) != storage and ":***@" in without_password(storage)
+def _is_mlflows(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    tables: set[str] = set()
+    with contextlib.suppress(sqlite3.Error):  # not a database: whoever opens it says so
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with contextlib.closing(connection):
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    return "experiments" in tables and "studies" not in tables

@@ -4,6 +4,7 @@ It is a process that the worker server forks, or the program ``python -m study.e
 standard input closes.
 """
 
+import json
 import math
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from study.base import startup
-from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line
+from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line, traceback_text
 from study.base.processes import MemoryWatch
 from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
@@ -23,13 +24,13 @@ from study.execution import pruning, recovery, sampling
 from study.execution.attempt import STORE_FAULTS, StoreFault, TrialLost, TrialRunner, store_fault_behind
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Assignment, Queue, load_queue
+from study.execution.worker_server import REPLACE_ME, WORDS_VARIABLE
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
 MOST_FAULTS = 3  # of the store, in a row, before a worker ends
 FAULT_SECONDS = 5  # between two tries to write
-REPLACE_ME = 75  # the exit status of a worker that has grown too large: another should take its place
 STOP_SECONDS = 10  # less than the pool waits for its workers
 
 
@@ -141,6 +142,7 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
 
     That is 0 if nothing is left to do, and REPLACE_ME if it has grown too large while trials were waiting.
     """
+    startup.accept_any_text()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -155,7 +157,7 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
         return 130
     except Exception as failure:
         if os.environ.get(DEBUG_VARIABLE):
-            raise
+            print(traceback_text(failure), file=sys.stderr)
         print(f"worker {os.getpid()}: {in_one_line(failure)}", file=sys.stderr)
         return 1
     return 0
@@ -172,4 +174,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     hush()
-    sys.exit(run(*sys.argv[1:]))
+    sys.exit(run(*json.loads(os.environ[WORDS_VARIABLE])))

@@ -2,7 +2,8 @@
 
 As a program (``python -m study.execution.worker_server``) it talks over its standard input, which is a socket, in
 lines of JSON: a `Job` comes in, and ``[number of the job, pid, exit status]`` goes out when a worker starts (the status
-is null) and when it has ended. When the socket closes, it ends, and the workers with it.
+is null) and when it has ended. When the socket closes, it ends, and the workers with it. A worker that asks to be
+replaced has not ended: another one starts with its job.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from study.base.startup import hush, stderr_without_chatter
+from study.base.startup import hush, stderr_without_chatter, use_tensorflow
 
 # Imports only: TensorFlow must not be forked after its first operation, so `study.base.backend` is not among them.
 # The worker is the first because psycopg has to be loaded before TensorFlow.
@@ -25,6 +26,10 @@ PRELOADED = (
     "study.execution.worker", "tensorflow", "keras", "matplotlib.figure", "matplotlib.backends.backend_agg"
 )  # fmt: skip
 START_VARIABLE = "STUDY_WORKERS"  # "spawn" starts each worker as a program of its own
+# What a worker that is a program of its own is to run, as JSON: a command's words are shown to everyone on the machine,
+# and an address may have a password.
+WORDS_VARIABLE = "STUDY_WORKER"
+REPLACE_ME = 75  # the exit status of a worker that has grown too large: another takes its place
 LOOK_SECONDS = 0.1  # between two looks for workers that have ended
 
 
@@ -110,8 +115,8 @@ class WorkerServer:
                 os.close(descriptor)
             os.chdir(job.folder)
             if not self._forks:
-                words = [sys.executable, "-m", "study.execution.worker", *job.words]
-                os.execve(sys.executable, words, job.environment)
+                words = [sys.executable, "-m", "study.execution.worker"]
+                os.execve(sys.executable, words, job.environment | {WORDS_VARIABLE: json.dumps(job.words)})
             from study.execution import worker
 
             os.environ.clear()
@@ -130,12 +135,17 @@ class WorkerServer:
             if not pid:
                 return
             os.close(self._lives.pop(pid))
-            self._lines.send([self._jobs.pop(pid).number, pid, os.waitstatus_to_exitcode(status)])
+            job, code = self._jobs.pop(pid), os.waitstatus_to_exitcode(status)
+            if code == REPLACE_ME:
+                self._start(job)
+            else:
+                self._lines.send([job.number, pid, code])
 
 
 def main() -> None:
     """Serve the process that started this one."""
     hush()
+    use_tensorflow()
     WorkerServer(Lines(socket.socket(fileno=0))).serve()
 
 

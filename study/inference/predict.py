@@ -10,6 +10,8 @@ import numpy as np
 from study.analysis import explanations
 from study.analysis.explanations import Explanation, Reading
 from study.base.errors import ConfigError, DataError, TrackingError, first_line
+from study.base.paths import check_regular
+from study.base.text import readable
 from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty, preprocessing, synthetic_digits
 from study.tracking import records, registry, store, tags
@@ -101,8 +103,9 @@ def read(reader: "Reader", pictures: Sequence[tuple]) -> list[Reading]:
 
 def open_file(path: Path, side: int = LARGE) -> tuple:
     """Return a picture file as `read` takes it, without a true class; raises ImageError that names the file."""
+    check_regular(path, preprocessing.ImageError)
     seen = preprocessing.read_file(path)
-    return path.name, explanations.thumbnail(preprocessing.decode(path.read_bytes()), side), seen, None
+    return readable(path.name), explanations.thumbnail(preprocessing.decode(path.read_bytes()), side), seen, None
 
 
 def open_folder(folder: Path) -> tuple[list[tuple], list[tuple[str, str]]]:
@@ -119,7 +122,7 @@ def open_folder(folder: Path) -> tuple[list[tuple], list[tuple[str, str]]]:
         try:
             pictures.append((*open_file(path, SMALL)[:3], explanations.truth_of(path.name)))
         except preprocessing.ImageError as failure:
-            unreadable.append((path.name, str(failure).removeprefix(f"{path}: ")))
+            unreadable.append((readable(path.name), str(failure).removeprefix(readable(f"{path}: "))))
     if not pictures:
         first = ": ".join(unreadable[0])
         raise preprocessing.ImageError(f"none of the {len(paths)} pictures can be read", where=folder, got=first)

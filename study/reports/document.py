@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from study.base.text import in_one_line
 from study.reports.markdown import plain
 from study.reports.plots import style
 from study.reports.table import Table
@@ -29,7 +30,7 @@ class Document:
     """A document's parts in their order. Text is Markdown; text of people has to go through `plain`."""
 
     def __init__(self, title: str):
-        self.title = title
+        self.title = in_one_line(title)
         self.pictures: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._interactive: dict[str, Interactive] = {}

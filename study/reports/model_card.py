@@ -9,6 +9,7 @@ import numpy as np
 from study.analysis.formatting import count, ordinal, percent, show
 from study.analysis.selection import Candidate, Decision
 from study.analysis.statistics import binomial_interval
+from study.reports.markdown import plain
 from study.reports.table import Column, Table
 from study.training.metrics import Evaluation
 
@@ -53,7 +54,7 @@ def _studies(number: int) -> str:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model's card: facts, evidence, and the test images by class and as a confusion matrix."""
+    """A model's card: facts, in Markdown, evidence, and the test images by class and as a confusion matrix."""
 
     evidence: Sequence[tuple[str, str]]
     test: Evaluation
@@ -76,7 +77,8 @@ class ModelCard:
         return text
 
     def _parts(self) -> list[str]:
-        known = "\n".join(f"- **{name}**: {value}" for name, value in [*self.facts, *self.evidence])
+        lines = [*self.facts, *((plain(name), plain(value)) for name, value in self.evidence)]
+        known = "\n".join(f"- **{name}**: {value}" for name, value in lines)
         return [known, self._by_class().markdown(), self._confusion().markdown()]
 
     def _by_class(self) -> Table:

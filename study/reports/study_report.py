@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from study.reports.document import Document
-from study.reports.markdown import plain
+from study.reports.markdown import code_block, plain
 from study.reports.table import Table
 from study.tracking import records, runs, store
 from study.tracking import tags as names
@@ -47,7 +47,7 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
     document.heading("What was run, and how to run it again")
     given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
     command = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
-    document.text("```sh\n" + " ".join([f"mlflow run . -e {entry_point}", *command]) + "\n```")
+    document.text(code_block(" ".join([f"mlflow run . -e {entry_point}", *command]), "sh"))
     facts = [
         ("study's run", record.run_id),
         ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),

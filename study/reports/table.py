@@ -1,5 +1,6 @@
 """Tables: described once, rendered as Markdown and CSV here and on the terminal by `entrypoints.display`."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,11 @@ from study.tracking.artifacts import csv_text
 
 
 def as_text(value: object) -> str:
-    """Return a value as a table shows it, unless its column says otherwise: ``–`` for None."""
+    """Return a value as a table shows it, unless its column says otherwise: ``–`` for None and NaN."""
     if value is None or isinstance(value, Estimate):
         return show(value)
+    if isinstance(value, float) and math.isnan(value):
+        return show(None)
     return whole(int(value)) if isinstance(value, Integral) else str(value)
 
 

@@ -25,12 +25,13 @@ OPTIONAL_TRIAL_FILES = (STEP_VAL_LOSSES, "confusion_test.csv", "confused_pairs_t
 ABLATION = "ablation.yaml"
 SEARCH = "search.yaml"
 TEST_SET = "test_set.npz"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how one begins
 
 
 def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """Return a CSV file's text, which the MLflow UI shows as a table."""
+    """Return a CSV file's text, which the MLflow UI shows as a table; a spreadsheet finds no formula in it."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in [header, *rows])
     return text.getvalue()
 
 
@@ -45,6 +46,17 @@ def is_whole(name: str, content: bytes) -> bool:
             return False
     rows = list(csv.reader(io.StringIO(content.decode(errors="replace"))))
     return content.endswith(b"\n") and len({len(row) for row in rows}) == 1
+
+
+def _cell(value: object) -> object:
+    """Return a cell's value; a word that a spreadsheet would take for a formula gets an apostrophe in front."""
+    if not (isinstance(value, str) and value.startswith(FORMULA)):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def npy_bytes(values: np.ndarray) -> bytes:

@@ -1,6 +1,5 @@
 """Reads runs back as records, with their curves, files and models."""
 
-import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from study.base import keras_file
 from study.base.errors import TrackingError, first_line
 from study.tracking import places, tags
 from study.tracking.artifacts import BY_EPOCH
-from study.tracking.store import active_experiment, said_clearly, tracking_uri
+from study.tracking.params import unquoted
+from study.tracking.store import active_experiment, said_clearly, shown_uri
 
 # A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
 _COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
@@ -175,8 +175,8 @@ def check_study(client: MlflowClient, run_id: str, home: str) -> None:
     try:
         run = client.get_run(run_id)
     except MlflowException as failure:
-        there = home == tracking_uri()
-        hint = f"Set MLFLOW_TRACKING_URI to the store in which the study was started: {_without_password(home)}."
+        there = home == shown_uri()
+        hint = f"Set MLFLOW_TRACKING_URI to the store in which the study was started: {home}."
         raise TrackingError(
             f"the study's run {run_id} is not in this MLflow store ({first_line(failure)})",
             where=mlflow.get_tracking_uri(), hint=f"It was there. {another}" if there else hint,
@@ -184,10 +184,6 @@ def check_study(client: MlflowClient, run_id: str, home: str) -> None:
     if run.info.lifecycle_stage == LifecycleStage.DELETED:
         back = f"`mlflow runs restore --run-id {run_id}` brings it back."
         raise TrackingError("the study's run was deleted", where=run_id, hint=f"{back} {another}")
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
 def study_of(record: RunRecord) -> str | None:
@@ -228,7 +224,7 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        params=run.data.params,
+        params=unquoted(run.data.params),
         tags=run.data.tags,
         metrics=run.data.metrics,
         curves={
@@ -246,7 +242,7 @@ def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme not in ("", "file"):
         return uri
-    path = Path(unquote(parts.path))
+    path = Path(unquote(parts.path) if parts.scheme else uri)  # a path may have a # in it
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

@@ -29,11 +29,13 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 
+from study.base.passwords import without_password
 from study.base.paths import SQLITE
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import limits, places
 from study.tracking import tags as names
+from study.tracking.params import unquoted
 from study.tracking.records import RunRecord
 from study.tracking.store import active_experiment, connect, said_clearly
 
@@ -201,12 +203,12 @@ def name_project_run(name: str, files: Mapping[str, str]) -> None:
         open_study_run(connect(), name).log_files(files)
 
 
-def note_failure(client: MlflowClient, reason: str) -> None:
-    """Write why the program failed into the run that `mlflow run` made, if any, and end it."""
+def note_failure(client: MlflowClient, reason: str, markdown: str) -> None:
+    """Write why the program failed into the run that `mlflow run` made, if any, also as its description, and end it."""
     run_id = begun_run()
     if run_id and client.get_run(run_id).info.status == "RUNNING":  # a study that had begun has ended its own run
         run = Run(client, run_id)
-        run.set_tags({MLFLOW_RUN_NOTE: reason})
+        describe(run, markdown)
         run.end("FAILED", reason)
 
 
@@ -221,18 +223,20 @@ def start_trial_run(
     """Start a trial's run below `parent` (its arm's run; None: the study's) and return it.
 
     It repeats the study's params and tags, so that a filter in the UI finds the trial; the trial's own take precedence.
+    A password that `mlflow run` has written into the study's is not repeated.
     """
     study = client.get_run(study_run_id)
+    repeated = {key: without_password(value) for key, value in unquoted(study.data.params).items()}
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
     run_id = create_child(client, study, name, own, parent or study_run_id)
-    client.log_batch(run_id, params=limits.run_params(study.data.params | dict(params)))
+    client.log_batch(run_id, params=limits.run_params(repeated | dict(params)))
     return Run(client, run_id)
 
 
 def create_child(client: MlflowClient, study: RunEntity, name: str, tags: Mapping[str, str], parent: str) -> str:
     """Create a run below `parent` with the study's tags, except those that hold its results; return its ID."""
     repeated = {
-        key: value
+        key: without_password(value) if key.startswith("mlflow.") else value  # mlflow.source.name can be an address
         for key, value in study.data.tags.items()
         if not names.is_result(key) and (not key.startswith("mlflow.") or key.startswith("mlflow.source."))
     }

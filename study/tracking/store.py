@@ -1,6 +1,7 @@
 """Finds the MLflow store, checks that it can be reached and written, and turns its failures into clear errors."""
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -8,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -16,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from study.base.errors import StudyError, TrackingError, first_line
+from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
 from study.base.paths import sqlite_file
 from study.base.private import private_folder
 
@@ -30,7 +32,7 @@ def connect() -> MlflowClient:
     A new SQLite store gets its tables here, one process at a time: without that, most of several processes that open
     a new store together crash. Raises TrackingError.
     """
-    uri = mlflow.get_tracking_uri()
+    uri = _own_uri()
     if urlsplit(uri).scheme in ("http", "https"):
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
@@ -51,9 +53,36 @@ def _alone(uri: str) -> AbstractContextManager:
 
 def tracking_uri() -> str:
     """Return the tracking store's full address, so that another process finds the same store."""
-    uri = mlflow.get_tracking_uri()
+    uri = _own_uri()
     relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
     return f"sqlite:///{sqlite_file(uri).resolve()}" if relative else uri
+
+
+def shown_uri() -> str:
+    """Return the tracking store's full address without a password, so that it can be shown and kept."""
+    return without_password(tracking_uri())
+
+
+def _own_uri() -> str:
+    """Return the tracking store's address; a server's has no user and no password in it from now on.
+
+    They move to the variables that MLflow's client reads as well: an address is shown, kept and passed on in many
+    places, also by MLflow. Raises TrackingError for an address that a library would take apart elsewhere.
+    """
+    uri = mlflow.get_tracking_uri()
+    parts = urlsplit(uri)
+    login, at, place = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https"):
+        if is_ambiguous(uri):
+            raise TrackingError("the address has two @", where=uri, hint=HOW_TO_ESCAPE)
+    elif at:
+        user, _, password = login.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+        if password:
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+        uri = parts._replace(netloc=place).geturl()
+        mlflow.set_tracking_uri(uri)
+    return uri
 
 
 def _check_server(uri: str) -> None:
@@ -62,7 +91,10 @@ def _check_server(uri: str) -> None:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5).close()
     except urllib.error.HTTPError:
         pass  # a server answers; the first real request will show whether it lets us in
-    except (urllib.error.URLError, OSError, ValueError) as failure:
+    except (http.client.InvalidURL, ValueError):
+        expected = "http://HOST:PORT"
+        raise TrackingError("no address of a server", where=uri, expected=expected, hint=HOW_TO_ESCAPE) from None
+    except OSError as failure:
         raise TrackingError(
             f"no MLflow server answers ({getattr(failure, 'reason', failure)})",
             where=uri,
@@ -119,7 +151,7 @@ def run_link(client: MlflowClient, run_id: str) -> str:
     """
     parts = urlsplit(client.tracking_uri)
     server = LOCAL_UI
-    if parts.scheme in ("http", "https"):  # drop the user and the password
-        server = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    if parts.scheme in ("http", "https"):
+        server = parts._replace(query="", fragment="").geturl().rstrip("/")
     experiment = client.get_run(run_id).info.experiment_id
     return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"

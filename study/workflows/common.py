@@ -87,7 +87,7 @@ def _end(run: Run, status: str, reason: str) -> None:
 def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, search: str | None = None) -> Assignment:
     """Return the assignment for the workers of a study on this dataset."""
     return Assignment(
-        tracking_uri=store.tracking_uri(),
+        tracking_uri=store.shown_uri(),
         run_id=run_id,
         data=dataset.spec,
         validation=str(len(dataset.validation)),

@@ -125,7 +125,7 @@ def _facts(
     marks = study.record.tags
     return [
         ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
-        ("data", f"{dataset.title}, SHA-256 `{dataset.sha256}`, {len(dataset.train):,} rows trained on, "
+        ("data", f"{plain(dataset.title)}, SHA-256 `{dataset.sha256}`, {len(dataset.train):,} rows trained on, "
                  f"{len(dataset.validation):,} validated on"),
         ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
         ("commit", f"`{marks.get(tags.GIT_COMMIT, 'unknown')}`, training code `{marks[tags.TRAINING_CODE]}`"),

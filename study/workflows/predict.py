@@ -6,6 +6,7 @@ from pathlib import Path
 
 from study.analysis.explanations import Explanation, Reading, scores
 from study.base.paths import find_file
+from study.base.text import readable
 from study.data.dataset import Dataset
 from study.inference import predict
 from study.inference.predict import SYNTHETIC
@@ -68,13 +69,15 @@ class Question:
         (reading,) = predict.read(self._open(), [picture])
         metrics = {"probability": reading.probability} | ({} if reading.doubt is None else {"doubt": reading.doubt})
         files = {"reading.png": style.png(reading_figure(reading))}
-        document = prediction_report.picture_page(reading, [("picture", str(path)), *self.facts])
+        document = prediction_report.picture_page(reading, [("picture", readable(str(path))), *self.facts])
         return Answer(f"predict {reading.name}", document, [reading], files, metrics)
 
     def read_folder(self, folder: Path) -> Answer:
         """Return what the network reads in a folder's pictures, scored on those whose names begin with a digit."""
         pictures, unreadable = predict.open_folder(folder)
-        return self._read_many(pictures, f"pictures in {folder.resolve().name}", str(folder), unreadable)
+        return self._read_many(
+            pictures, f"pictures in {readable(folder.resolve().name)}", readable(str(folder)), unreadable
+        )
 
     def draw(self, count: int, seed: int) -> Answer:
         """Return what the network reads in generated drawings of digits."""

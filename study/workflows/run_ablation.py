@@ -14,6 +14,7 @@ from study.execution.queue import Progress, create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import ablation_report
+from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
 from study.tracking.runs import Run
@@ -101,7 +102,7 @@ def describe(
     if open_test:
         files[TEST_SET] = _test_set(dataset)
     run.log_files(files)
-    runs.describe(run, f"**{ablation.question}**\n\n{ablation.known}")
+    runs.describe(run, f"**{plain(ablation.question)}**\n\n{plain(ablation.known)}")
 
 
 def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:

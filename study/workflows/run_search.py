@@ -17,6 +17,7 @@ from study.execution.queue import Assignment, Progress, Queue, create_queue, fin
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import search_report
+from study.reports.markdown import plain
 from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
@@ -111,7 +112,7 @@ def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapp
     run.set_tags(own | study_tags(dataset) | processes.this_process())
     run.log_dataset(dataset)
     run.log_files({SEARCH: search.as_yaml()})
-    runs.describe(run, f"**{search.words}**")
+    runs.describe(run, f"**{plain(search.words)}**")
     queue.assign(assignment(dataset, run.run_id, open_test=False, reuse=reuse, search=search.as_yaml()))
 
 

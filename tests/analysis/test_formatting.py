@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
     (97.6183, NAN, "97.6"),
     (97.6183, INF, "97.6"),
     (2.9e35, 1.5e35, "2.9e+35 ± 1.5e+35"),
-    (NAN, NAN, "nan"),
+    (NAN, NAN, "–"),
     (INF, NAN, "inf"),
     (0.000012345, 0.0000021, "0.0000123 ± 0.0000021"),
     (-0.25, 0.11, "−0.25 ± 0.11"),
@@ -97,3 +97,8 @@ def test_counts_and_shares_as_people_read_them():
 ])  # fmt: skip
 def test_a_probability_is_never_1_or_0_where_it_only_comes_near(share, text):
     assert probability(share) == text
+
+
+def test_what_is_no_number_is_a_dash():
+    texts = [show(Estimate(NAN, 0.1, 3)), show(Estimate(NAN, NAN, 1)), show_p(NAN), probability(NAN), percent(NAN)]
+    assert {*texts, whole(NAN)} == {"–"}

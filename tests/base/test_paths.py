@@ -22,7 +22,8 @@ def test_a_file_is_looked_for_here_and_then_beside_the_store(folders):
     for folder, found in ((there, there / "mine.npz"), (here, Path("mine.npz"))):
         (folder / "mine.npz").touch()
         assert find_file("mine.npz", DataError) == found
-    assert find_file(str(there / "no.npz"), DataError) == there / "no.npz"
+    with pytest.raises(DataError, match=rf"^{there}/no.npz: no such file\.$"):
+        find_file(str(there / "no.npz"), DataError)
 
 
 def test_what_is_in_neither_folder_is_an_error_with_both_paths(folders):
@@ -34,9 +35,10 @@ def test_what_is_in_neither_folder_is_an_error_with_both_paths(folders):
 
 
 @pytest.mark.parametrize("uri", ["", "http://127.0.0.1:5000", "sqlite:///mlflow.db"])
-def test_where_there_is_one_place_only_whoever_opens_the_file_says_what_is_wrong(folders, monkeypatch, uri):
+def test_a_relative_path_is_shown_in_full_where_there_is_one_place_only(folders, monkeypatch, uri):
     monkeypatch.setenv(STORE_VARIABLE, uri)
-    assert find_file("mine.npz", DataError) == Path("mine.npz")
+    with pytest.raises(DataError, match=rf"^mine.npz: no such file; looked for {folders[0]}/mine.npz\.$"):
+        find_file("mine.npz", DataError)
     assert store_folder() == (folders[0] if uri.startswith("sqlite") else None)
 
 

@@ -1,7 +1,9 @@
 import hashlib
+import io
 import socket
 import threading
 import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -12,8 +14,8 @@ from study.data import mnist, npz
 from study.data.dataset import load_dataset
 from study.data.mnist import download
 
-DIGITS_SHA256 = "8aa96df836b493ce955a0b1181a377494a8b9028204b724ab826c61d6da1b0ed"
-SYNTHETIC_SHA256 = "1765e90ed3f316984ba6cf0c17585c0266062370a935c23aba445b3b60055dfa"
+DIGITS_SHA256 = "b8de01bd495ac8bfab826f58501f3b4a20f081b562220bf5856011ae96d2d618"
+SYNTHETIC_SHA256 = "66b009753861452616d2d4d141619270809d0f902eb96a5c2a6660e81249c836"
 CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -76,8 +78,17 @@ def test_a_file_is_identified_by_its_content_and_full_path(own_file, monkeypatch
     monkeypatch.chdir(own_file.parent)
     dataset = load_dataset("own.npz")
     assert (dataset.name, dataset.spec) == ("own", str(own_file))
-    assert dataset.sha256 == hashlib.sha256(own_file.read_bytes()).hexdigest()
     assert (dataset.classes, dataset.image_shape, dataset.substitute_for) == (3, (4, 3), None)
+
+
+def test_the_sha256_is_that_of_the_arrays_and_not_of_the_file(own_file, tmp_path):
+    own, packed, other = load_dataset(str(own_file)), tmp_path / "packed.npz", tmp_path / "other.npz"
+    same = {key: np.asfortranarray(array) for key, array in arrays().items()}
+    np.savez_compressed(packed, note=np.zeros(3), **same | {"y_train": same["y_train"].astype(np.uint8)})
+    turned = {key: arrays()[key].reshape(-1, 3, 4) for key in ("x_train", "x_test")}
+    np.savez(other, **arrays() | turned)
+    assert load_dataset(str(packed)).sha256 == own.sha256 != load_dataset(str(other)).sha256
+    np.testing.assert_array_equal(load_dataset(str(packed)).train.images, own.train.images)
 
 
 def test_a_path_may_begin_with_the_home_folder(own_file, monkeypatch):
@@ -157,6 +168,38 @@ def test_arrays_that_are_no_dataset_are_refused(tmp_path, changed, text):
     path = tmp_path / "own.npz"
     np.savez(path, **arrays(**changed))
     assert message(load_dataset, str(path)) == text.format(path)
+
+
+def packed(path, key, content, **how):
+    """Write a dataset in which one array's file has this content, packed in this way."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in arrays().items():
+            data = io.BytesIO()
+            np.save(data, array)
+            file.writestr(f"{name}.npy", content if name == key else data.getvalue(), **how if name == key else {})
+
+
+def header_of(shape, descr="|u1"):
+    data = io.BytesIO()
+    np.lib.format.write_array_header_1_0(data, {"shape": shape, "fortran_order": False, "descr": descr})
+    return data.getvalue()
+
+
+PROMISES = "x_train: damaged (its header promises more than there is). Fetch or write the file again."
+NO_ARRAY = "x_train: not an array; expected a plain array of numbers."
+
+
+@pytest.mark.parametrize("content, how, text", [
+    (header_of((10**6, 100, 100)) + bytes(1_000), {}, PROMISES),
+    (header_of((10**30, 10**30, 10**30)), {}, PROMISES), (header_of((-1, 4, 3)) + bytes(99), {}, PROMISES),
+    (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, {}, "x_train: damaged ("), (b"", {}, NO_ARRAY),
+    (b"abc", {}, NO_ARRAY),
+    (header_of((20, 4, 3), [("a", "u1")]) + bytes(240), {}, "x_train: wrong type; expected uint8"),
+    (header_of((20, 4, 3)) + bytes(240), {"compress_type": zipfile.ZIP_LZMA}, "x_train: packed by an unusual method; "),
+])  # fmt: skip
+def test_what_a_header_says_is_checked_before_anything_is_unpacked(tmp_path, content, how, text):
+    packed(tmp_path / "own.npz", "x_train", content, **how)
+    assert message(load_dataset, str(tmp_path / "own.npz")).startswith(f"{tmp_path}/own.npz: {text}")
 
 
 def damage(path, kind):

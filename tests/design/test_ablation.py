@@ -2,7 +2,7 @@ import pytest
 
 from study.analysis.statistics import least_values
 from study.base.errors import ConfigError, StudyError, nearest
-from study.design.ablation import Ablation, Arm, catalogue, load_ablation, parse_ablation
+from study.design.ablation import MOST_TRIALS, Ablation, Arm, catalogue, load_ablation, parse_ablation
 from study.training.config import FIELDS, TrialConfig
 
 TWO_ARMS = "arms:\n  grid:\n    batch_size: [8, 32]\n"
@@ -184,7 +184,7 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
      ":2: an ablation needs two or more different arms; got a, b."),
     ("question: {{x}}\n", ":1: a key is not a word."),
     ("question: Why?\nbaseline: {1: 2}\n" + TWO_ARMS, ":2: a key is not a word."),
-    ("question: &a [*a]\n", ": not readable YAML (it contains itself)."),
+    ("question: &a [*a]\n", ":1: aliases and anchors, * and &, are not read here."),
     ("question: Why?\nseeds: 2\nseeds: 3\n" + TWO_ARMS, ":3: seeds appears twice. Keep one of them."),
     ("question: Why?\nbaseline:\n  seed: 7\n" + TWO_ARMS, ":3: seed is not set here. Use the parameter seeds."),
     ("question: \a\n", ": not YAML (unacceptable character #x0007: special characters are not allowed)."),
@@ -232,7 +232,8 @@ def test_arms_cannot_differ_in_what_has_a_parameter_of_its_own(write, form, name
 
 
 @pytest.mark.parametrize("kind, reason", [
-    ("absent", "No such file or directory"), ("folder", "Is a directory"), ("latin-1", "'utf-8' codec can't decode"),
+    ("absent", "no such file."), ("folder", "cannot be read (Is a directory)"),
+    ("latin-1", "cannot be read ('utf-8' codec can't decode"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_read_is_named(tmp_path, kind, reason):
     path = tmp_path / "mine.yml"
@@ -242,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, kind, reason):
         path.write_bytes("question: Où?\n".encode("latin-1"))
     with pytest.raises(StudyError) as error:
         load_ablation(str(path))
-    assert str(error.value).startswith(f"{path}: cannot be read ({reason}")
+    assert str(error.value).startswith(f"{path}: {reason}")
 
 
 def test_widths_that_look_like_a_date_and_words_that_look_like_a_truth_are_words(write):
@@ -318,3 +319,12 @@ def test_where_no_arm_is_the_baseline_the_first_stands_for_it(write):
 def test_an_ablation_written_as_yaml_is_read_back_equal(task):
     study = load_ablation(task).with_baseline({"min_delta": 1e-6})
     assert parse_ablation(study.as_yaml(), task, "ablation.yaml") == study
+
+
+def test_trials_beyond_number_are_refused_before_they_are_made(digits):
+    study = load_ablation("optimizer")
+    seeds = MOST_TRIALS // len(study.arms) + 1
+    with pytest.raises(
+        ConfigError, match=r"^seeds: too many trials; expected at most 100,000, got 4 arms × 25,001 seeds"
+    ):
+        study.trial_specs(seeds, digits)

@@ -155,6 +155,11 @@ def test_another_baseline_stays_in_the_space():
         default.with_baseline({"batch_size": 8}, where="set")
     with pytest.raises(StudyError, match=r"set: epochs is not changed here. Use the parameter epochs."):
         default.with_baseline({"epochs": 3}, where="set")
+    hint = r"set: validation is not changed here. Write it in the space's YAML file: baseline: \{validation: …\}."
+    with pytest.raises(StudyError, match=hint):
+        default.with_baseline({"validation": 0.1}, where="set")
+    file = "baseline: {validation: 0.1}\nfields:\n  dropout: {range: [0, 0.5]}"
+    assert parse_space(file, "mine", "mine.yaml").baseline.data.validation == "0.1"
 
 
 @pytest.mark.parametrize("text, message", [
@@ -176,6 +181,7 @@ def test_another_baseline_stays_in_the_space():
     ("fields:\n  learning_rate: {range: [0.0, 0.1], log: true}", "mine.yaml:2: learning_rate cannot be 0.0"),
     ("fields:\n  l2: {range: [0.0, 0.1], log: true}", "mine.yaml:2: a logarithmic range cannot begin at 0."),
     ("fields:\n  l2: {range: [0.0, 0.1], log: maybe}", "mine.yaml:2: log cannot be 'maybe'; expected true or false."),
+    ("fields:\n  l2: {range: [0, 1.0e+308], step: 1.0e-300}", "mine.yaml:2: the step of l2 does not fit"),
     ("fields:\n  dropout: {range: [0, 0.5], step: 0.7}", "mine.yaml:2: the step of dropout does not fit"),
     ("fields:\n  dropout: {range: [0, 0.5], zero_below: 0.6}", "mine.yaml:2: zero_below does not fit"),
     ("fields:\n  dropout: {range: [0, 0.5], kind: int}", "mine.yaml:2: kind int does not fit; expected float."),
@@ -208,5 +214,5 @@ def test_a_file_with_a_seed_is_refused(tmp_path):
 def test_a_space_that_does_not_exist_is_named_with_the_nearest():
     with pytest.raises(SpaceError, match=re.escape("space: no space is called defualt. Did you mean default?")):
         load_space("defualt")
-    with pytest.raises(StudyError, match=r"absent.yaml: cannot be read"):
+    with pytest.raises(StudyError, match=r"absent.yaml: no such file; looked for /"):
         load_space("absent.yaml")

@@ -1,4 +1,5 @@
 import io
+import shlex
 
 import pytest
 from rich.console import Console
@@ -52,3 +53,13 @@ def test_every_trial_has_one_line_when_it_ends():
 )
 def test_duration_is_said_as_a_person_would(seconds, text):
     assert display.duration(seconds) == text
+
+
+@pytest.mark.parametrize("storage, shown", [
+    ("postgresql://me:secret@there/x", "postgresql://me:***@there/x"),
+    ("postgresql://there/x?user=me&password=secret", "postgresql://there/x?user=me&password=***"),
+])  # fmt: skip
+def test_the_command_to_join_can_be_pasted_and_has_no_password(storage, shown):
+    line = printed(1_000, lambda console: display.tell_how_to_join(console, "it's; rm -rf ~", storage))
+    words = shlex.split(line.partition(": ")[2])
+    assert words == ["mlflow", "run", ".", "-e", "worker", "-P", "study=it's; rm -rf ~", "-P", f"storage={shown}"]

@@ -90,7 +90,7 @@ def call(call_program):
             "There are: activation, batch_epochs_l2, batch_size, batchnorm_l2, capacity, dropout, ",
         ),
         (["--task", "zzz"], "weights. The path of a YAML file works too."),
-        (["--task", "missing.yaml"], "missing.yaml: cannot be read (No such file or directory)."),
+        (["--task", "missing.yaml"], "missing.yaml: no such file; looked for /"),
         (["--taks", "dropout"], "No such option '--taks'"),
         (["--seeds", "0"], "Error: seeds cannot be '0'; expected a whole number from 1 to 1000, or auto."),
         (["--seeds", "abc"], "Error: seeds cannot be 'abc'"),
@@ -103,7 +103,7 @@ def call(call_program):
         (["--validation", "99999"], "validation=99999 leaves no rows to train on"),
         (
             ["--data", "nowhere.npz"],
-            "nowhere.npz: no such file. data= takes auto, mnist, digits, synthetic, or the path",
+            "/nowhere.npz. data= takes auto, mnist, digits, synthetic, or the path",
         ),
         (["--set", "droput=0.2"], "set: no hyperparameter is called droput. Did you mean dropout"),
         (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than or equal to 0.999."),

@@ -51,7 +51,7 @@ def test_points_are_no_pictures_and_have_their_duplicates_named(call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "nowhere.npz"], "nowhere.npz: no such file."),
+        (["--data", "nowhere.npz"], "nowhere.npz: no such file; looked for /"),
         (["--data", "digits", "--seed", "x"], "seed cannot be 'x'"),
         (["--data", "digits", "--validation", "0"], "validation cannot be '0'"),
     ],

@@ -105,7 +105,7 @@ def test_without_a_champion_promote_is_named(call):
     (["--index", "-1"], "index cannot be '-1'; expected up to 20 numbers of test images, such as 1234 or 3,17,200."),
     (["--index", "one"], "index cannot be 'one'"),
     (["--index", "359"], "index cannot be 359; expected test images 0 to 358 of digits."),
-    (["--image", "nowhere.png"], "nowhere.png: no such file; expected a PNG"),
+    (["--image", "nowhere.png"], "nowhere.png: no such file; looked for /"),
     (["--image", "synthetic", "--count", "0"], "count cannot be '0'"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(call, trial, arguments, message):

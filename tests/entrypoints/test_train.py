@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_run_as_killed_and_keeps_its_epochs(call, digits):
         (["--hidden", "20--5"], "hidden cannot be '20--5'; expected widths"),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--droput", "0.5"], "No such option '--droput'"),
-        (["--data", "nowhere.npz"], "nowhere.npz: no such file."),
+        (["--data", "nowhere.npz"], "nowhere.npz: no such file; looked for /"),
     ],
 )
 def test_bad_input_is_one_line(call, arguments, message):

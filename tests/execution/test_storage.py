@@ -1,10 +1,13 @@
 """The database of a queue: whether it can be opened, and what may be shown of its address."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from study.base.errors import ConfigError, WorkerError
 from study.execution.queue import create_queue, find_queue
-from study.execution.storage import address_of, check_storage, has_password, without_password
+from study.execution.storage import address_of, check_storage, open_storage
 
 
 def test_queue_that_cannot_be_opened_is_an_error():
@@ -18,6 +21,7 @@ def test_queue_that_cannot_be_opened_is_an_error():
     ("mysql://me@there/x", "storage cannot be 'mysql://me@there/x'"),
     ("journal://x", "storage cannot be 'journal://x'"),
     ("postgresql://me:secret@there:abc/x", r"storage cannot be 'postgresql://me:\*\*\*@there:abc/x'"),
+    ("host=there password='my secret' dbname=x", r"storage cannot be .host=there password=\*\*\* dbname=x"),
     ("sqlite://", "storage is in the memory of one process"),
     ("sqlite:///nowhere/at/all.db", "nowhere/at: no such folder"),
     ("sqlite:///absent.db", "absent.db: no such file"),
@@ -42,11 +46,19 @@ def test_the_usual_database_is_beside_a_sqlite_store(uri, address, monkeypatch):
     assert address_of("auto") == address and address_of("sqlite:///x.db") == "sqlite:///x.db"
 
 
-@pytest.mark.parametrize("url, shown, has", [
-    ("postgresql+psycopg://me:secret@db.example:5432/study", "postgresql+psycopg://me:***@db.example:5432/study", True),
-    ("postgresql+psycopg://me@db.example/study", "postgresql+psycopg://me@db.example/study", False),
-    ("sqlite:///optuna.db", "sqlite:///optuna.db", False),
-    ("not an address", "not an address", False),
-])  # fmt: skip
-def test_no_password_is_shown(url, shown, has):
-    assert (without_password(url), has_password(url)) == (shown, has)
+@pytest.mark.parametrize("opens", [check_storage, lambda url: open_storage(url, print)])
+def test_a_password_that_would_be_taken_for_a_host_is_refused(opens):
+    with pytest.raises(ConfigError, match=r"^postgresql://me:\*\*\*@127.0.0.1:9/x: storage has two @. .* %40"):
+        opens("postgresql://me:p@ss@127.0.0.1:9/x")
+
+
+def test_mlflows_own_database_is_no_queue(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE experiments (name)")
+    for name in ("mlflow.db", "other.db"):
+        with pytest.raises(
+            ConfigError, match=rf"^storage {tmp_path}/{name}: this database is MLflow's own, and .* Use"
+        ):
+            check_storage(f"sqlite:///{tmp_path}/{name}")
+    check_storage(f"sqlite:///{tmp_path}/optuna.db")

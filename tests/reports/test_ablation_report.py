@@ -1,5 +1,7 @@
 import csv
+import html
 import io
+import json
 import re
 from pathlib import Path
 
@@ -8,9 +10,11 @@ from factories import written
 from factories.written import Trial
 from mlflow.artifacts import download_artifacts, load_text
 
+from study.design.ablation import parse_ablation
 from study.reports import ablation_report
 from study.reports.ablation_tables import arms_table, verdicts_table
-from study.tracking import records
+from study.tracking import records, runs, store
+from study.workflows import run_ablation
 
 YAML = """
 question: Does a | pipe help?
@@ -205,3 +209,36 @@ def test_the_best_arm_is_chosen_by_validation_alone():
     ]
     files = ablation_report.write(written.read(written.write(YAML, trials)))
     assert "best arm by validation: l2 | 0.1" in files["figures/confusion_best.svg"]
+
+
+NASTY = [
+    r"$\frac{1}$",
+    r"\1 \g<0> \$x$",
+    "=1+1",
+    "</svg><img src=x onerror=alert(1)>",
+    "`a` ``` b",
+    "[x](javascript:y)",
+]
+
+
+def test_names_that_look_like_commands_of_some_language_are_only_shown():
+    arms = "".join(f"    - {{name: {json.dumps(name)}, l2: 0.{number}}}\n" for number, name in enumerate(NASTY))
+    question = 'question: "<img src=x onerror=alert(1)> \\e[31m?"\n'
+    trials = [Trial(name, seed, predicted=PREDICTED["plain"]) for name in NASTY for seed in (1, 2)]
+    params = {"set": "x\n```\n# <img src=x>", "data": "````"}
+    study = written.read(written.write(f"{question}arms:\n  list:\n{arms}", trials, params=params))
+    files = ablation_report.write(study)
+    page, text = files["report.html"], files["report.md"]
+    assert "<img" not in page and "\x1b" not in page + text and r"\\x1b\[31m?" in text
+    assert "`````sh\nmlflow run . -e ablation -P task=mine -P 'set=x\n```\n# <img src=x>' -P 'data=````'\n`````" in text
+    assert html.escape(r"$\frac{1}$", quote=False) in files["figures/differences.svg"]
+    cells = [row[0] for row in csv.reader(io.StringIO(arms_table(study.arms).csv()))]
+    assert cells == ["arm", *(f"'{name}" if name == "=1+1" else name for name in NASTY)]
+
+
+def test_the_description_of_a_study_that_begins_has_no_html(digits):
+    ablation = parse_ablation("question: <img src=x>\nknown: '*b*'\narms: {grid: {l2: [0, 1]}}\n", "mine", "mine.yaml")
+    run = runs.open_study_run(store.connect(), "mine")
+    run_ablation.describe(ablation, ablation.trial_specs(1, digits), digits, run, "mine", open_test=False)
+    run.end("FINISHED")
+    assert records.read_run(run.client, run.run_id).tags["mlflow.note.content"] == "**\\<img src=x\\>**\n\n\\*b\\*"

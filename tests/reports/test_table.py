@@ -34,7 +34,7 @@ def test_a_csv_file_has_full_precision_a_column_for_every_number_and_empty_field
     assert TABLE.csv() == (
         "arm,trials,failed,mean,half_width,p,images,verdict\n"
         "a | b,7,0,97.618300001,0.1134,0.03125,12345,▲ helps\n"
-        "-1,0,2,,,,,-2 is no number\n"
+        "-1,0,2,,,,,'-2 is no number\n"
     )
 
 
@@ -54,3 +54,7 @@ def test_titles_alone_are_numbers_but_for_the_first_and_those_that_are_named():
     assert Table(("class", Column("share (%)", text=percent)), [("0", 0.12345), ("1", np.nan)]).cells() == [
         ("0", "12.3"), ("1", "–"),
     ]  # fmt: skip
+
+
+def test_a_cell_that_is_no_number_is_a_dash():
+    assert Table(("arm", "loss"), [("a", float("nan")), ("b", np.float64("nan"))]).cells() == [("a", "–"), ("b", "–")]

@@ -220,7 +220,7 @@ def test_a_worker_joins_from_another_folder(kind, postgres, mlflow_server, name,
     assert re.fullmatch(link, printed.splitlines()[-1])
     message = said(refused)
     assert refused.returncode == 1, message
-    assert "synthetic: not the data of this study; expected SHA-256 8aa96df836b4…" in message, message
+    assert "synthetic: not the data of this study; expected SHA-256 b8de01bd495a…" in message, message
     words, message = joined.communicate(timeout=PATIENCE_SECONDS)
     assert joined.returncode == 0, message
     check_whole(client, address, name, 4)

@@ -1,6 +1,8 @@
+import shlex
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -9,7 +11,8 @@ from mlflow.entities import Metric
 from study.base.errors import TrackingError
 from study.tracking import records
 from study.tracking.artifacts import csv_text
-from study.tracking.runs import SECONDS_BETWEEN_WRITES, note_failure, open_study_run, start_trial_run
+from study.tracking.params import unquoted
+from study.tracking.runs import SECONDS_BETWEEN_WRITES, Run, note_failure, open_study_run, start_trial_run
 from study.tracking.store import connect, said_clearly
 
 
@@ -31,6 +34,16 @@ def test_trial_run_hangs_below_the_study_and_repeats_its_tags_and_params(client)
         "study": "s", "task": "batch_size", "arm": "a", "seed": "1",
     }  # fmt: skip
     assert client.get_run(study.run_id).info.run_name == "ablation batch_size"
+
+
+def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_into_its_trials(client):
+    study = open_study_run(client, "a study")
+    study.log_params({"storage": "postgresql://me:geheim@there/x", "data": "digits"})
+    study.set_tags({"mlflow.source.name": "https://geheim@git.example/x"})
+    trial = start_trial_run(client, study.run_id, "a trial", {"data": "mnist"}, {})
+    found = client.get_run(trial.run_id).data
+    assert found.params == {"storage": "postgresql://me:***@there/x", "data": "mnist"}
+    assert found.tags["mlflow.source.name"] == "https://***@git.example/x"
 
 
 def test_epochs_are_written_while_the_trial_runs_but_not_one_by_one(client):
@@ -68,15 +81,47 @@ def test_run_of_mlflow_run_is_taken_over_with_its_params(client, monkeypatch):
     assert now.data.params == {"task": "dropout", "seeds": "6"}
 
 
+def test_params_that_mlflow_run_quoted_for_the_shell_are_read_as_they_were_given(client):
+    given = {
+        "data": "/my data/it's.npz",
+        "filter": "params.activation = 'relu'",
+        "image": "a#b;c.png",
+        "set": "hidden=64",
+    }
+    made = client.create_run("0")
+    for name, value in given.items():
+        client.log_param(made.info.run_id, name, shlex.quote(value))
+    assert records.read_run(client, made.info.run_id).params == given
+    trial = start_trial_run(client, made.info.run_id, "a trial", {}, {})
+    assert client.get_run(trial.run_id).data.params == given
+
+
+@pytest.mark.parametrize(
+    "value", ["it's", "'", "''", "'a' 'b'", "'a'b", " 'a b'", "'ab'", "auto", "", "/a/'x y'/z", 'x "y"']
+)
+def test_other_params_keep_their_quotes(value):
+    assert unquoted({"x": value}) == {"x": "" if value == "''" else value}
+
+
 def test_failure_is_noted_in_the_run_of_mlflow_run(client, monkeypatch):
     made = client.create_run("0")
     monkeypatch.setenv("MLFLOW_RUN_ID", made.info.run_id)
-    note_failure(client, "no task is called x.")
+    note_failure(client, "no task is called <x>.", r"no task is called \<x\>.")
     now = client.get_run(made.info.run_id)
     assert now.info.status == "FAILED"
-    assert now.data.tags["reason"] == now.data.tags["mlflow.note.content"] == "no task is called x."
-    note_failure(client, "later")
-    assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called x."
+    assert now.data.tags["reason"] == "no task is called <x>."
+    assert now.data.tags["mlflow.note.content"] == r"no task is called \<x\>."
+    note_failure(client, "later", "later")
+    assert client.get_run(made.info.run_id).data.tags["reason"] == "no task is called <x>."
+
+
+def test_an_artifact_below_a_folder_with_a_number_sign_is_found(client):
+    folder = Path("a #b").absolute()
+    experiment = client.create_experiment("number sign", artifact_location=str(folder))
+    run_id = client.create_run(experiment).info.run_id
+    Run(client, run_id).log_files({"a/b.txt": "x"})
+    assert Path(records.artifact_path(client, run_id, "a/b.txt")).read_text() == "x"
+    assert records.read_file(client, run_id, "a/b.txt") == b"x"
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):
@@ -126,3 +171,9 @@ def test_a_store_that_is_half_made_is_told(tmp_path):
 
 def test_tables_keep_commas_and_quotes():
     assert csv_text(("a", "b"), [("x,y", 'say "z"')]) == 'a,b\n"x,y","say ""z"""\n'
+
+
+def test_words_of_a_table_are_no_formulas_and_numbers_stay_numbers():
+    words = ("=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "a=1", "'=1")
+    numbers = ("-0.5", "+1e-3", -2, "-inf", None, "")
+    assert csv_text(words, [numbers]) == "'=1+1,'+x,'-x,'@SUM(A1),'\t=1,a=1,'=1\n-0.5,+1e-3,-2,-inf,,\n"

@@ -3,15 +3,20 @@
 Every panel has a title, units on its axes, and a legend below it, where it hides nothing.
 """
 
+import contextlib
 import io
 import re
 import textwrap
 import warnings
+from collections.abc import Iterator
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from study.base.text import readable
 
 # Okabe & Ito (2008): eight colours that people with any colour vision can tell apart; yellow and black left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -28,9 +33,8 @@ INK, FAINT, SHADE = (light for light, _ in THEME.values())
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib shows as it is."""
-    # matplotlib takes what stands between dollars for mathematics, and hides a label that begins with a stroke.
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    """Return text that matplotlib shows as it is: it would hide a label that begins with a stroke."""
+    return (" " if text.startswith("_") else "") + readable(text)
 
 
 def short(text: str) -> str:
@@ -121,10 +125,22 @@ def log_scale(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+@contextlib.contextmanager
+def _without_mathematics(figure: Figure) -> Iterator[None]:
+    """Let matplotlib show dollars as they are, in the figure's texts and in those that it makes while it draws.
+
+    What stands between two of them would be read as TeX, and an arm's name that is no TeX would cost the report.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with matplotlib.rc_context({"text.parse_math": False}):
+        yield
+
+
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file's bytes."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with _without_mathematics(figure), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font does not have
         # Every trial draws three pictures: the usual compression would take longer than MLflow does.
         figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
@@ -137,7 +153,8 @@ def svg(figure: Figure) -> str:
     It can stand in a page as it is, or alone in a file.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"}), warnings.catch_warnings():
+    as_text = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"})
+    with as_text, _without_mathematics(figure), warnings.catch_warnings():
         # A script that the font does not have is the reader's browser's; very long names may leave little room.
         warnings.filterwarnings("ignore", message="Glyph .* missing|constrained_layout not applied")
         figure.savefig(buffer, format="svg", transparent=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from study.analysis.ablation_results import AblationResults
 from study.analysis.statistics import estimate
 from study.reports.document import Document
-from study.reports.plots import panels
+from study.reports.plots import panels, style
 from study.reports.sections import by_arm
 from study.reports.table import Table
 from study.tracking import records
@@ -85,7 +85,7 @@ def loss_by_step(document: Document, study: AblationResults) -> None:
             spreads, "Sd of the loss over the seeds", "step", "sd over the seeds (nats)", x, log=True, counts=False
         )
     for figure in drawn.values():
-        figure.axes[0].set_xscale("log")
+        style.log_scale(figure.axes[0], "x")
     document.figures(drawn)
     document.text("Both axes are logarithmic. Each point is a mean over the steps since the point before.")
 

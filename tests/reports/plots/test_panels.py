@@ -1,3 +1,4 @@
+import html
 import itertools
 import re
 import xml.etree.ElementTree as ET
@@ -117,12 +118,13 @@ def test_boxes_go_from_quartile_to_quartile_and_leave_out_what_is_missing():
 
 def test_names_are_taken_literally():
     curves = {name: np.ones((1, 2)) for name in METRICS}
-    figure = panels.arm_curves({"a$_{b$": curves, "_hidden": curves}, "t$^$")
+    names = ["a$_{b$", "_hidden", r"$\frac{1}$", r"\$x$ \1 \g<0>", "a\x1b[31m\x07"]
+    figure = panels.arm_curves(dict.fromkeys(names, curves), "t$^$")
     style.png(figure)
-    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == [
-        r"a\$_{b\$ (n = 1)",
-        "_hidden (n = 1)",
-    ]
+    drawn = style.svg(figure)
+    shown = [*names[:4], r"a\x1b[31m\x07"]
+    assert [text.get_text().strip() for text in figure.legends[0].get_texts()] == [f"{name} (n = 1)" for name in shown]
+    assert all(html.escape(f"{name} (n = 1)", quote=False) in drawn for name in shown) and "t$^$" in drawn
 
 
 def test_arm_curves_are_the_mean_and_the_range_over_the_seeds():

@@ -1,0 +1,45 @@
+"""The server with real processes in place of workers, which end at once, so that TensorFlow is not needed."""
+
+import json
+import subprocess
+import sys
+
+from conftest import ROOT
+
+PROGRAM = """
+import json, os, socket, sys, threading
+from pathlib import Path
+from study.execution.worker_server import REPLACE_ME, Lines, WorkerServer
+
+
+class Ended(WorkerServer):
+    def _become(self, job, life, others):
+        tries = Path(job.words[0])
+        with tries.open("a") as file:
+            file.write("x")
+        os._exit(REPLACE_ME if tries.stat().st_size < 3 else int(job.words[1]))
+
+
+here, there = socket.socketpair()
+server = threading.Thread(target=Ended(Lines(there)).serve)
+server.start()
+lines, seen = Lines(here), []
+for number, status in enumerate("04"):
+    lines.send({"number": number, "words": [f"tries{number}", status], "folder": ".", "environment": {}})
+while sum(status is not None for _, _, status in seen) < 2:
+    seen += lines.receive()
+here.close()
+server.join()
+print(json.dumps(seen))
+"""
+
+
+def test_a_worker_that_asks_for_it_is_replaced_and_has_not_ended(tmp_path):
+    """Of two workers each asks twice; the server ends when its program's socket closes."""
+    words = [sys.executable, "-c", PROGRAM]
+    environment = {"PYTHONPATH": str(ROOT), "STUDY_WORKERS": "spawn"}  # no import of TensorFlow
+    output = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    for number, status in enumerate((0, 4)):
+        events = [(pid, end) for one, pid, end in json.loads(output) if one == number]
+        started = [pid for pid, end in events if end is None]
+        assert len(set(started)) == 3 and events[-1] == (started[-1], status) and len(events) == 4
