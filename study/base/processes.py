@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -43,6 +43,16 @@ def is_gone(process: Mapping[str, str]) -> bool:
         return True
     except (psutil.AccessDenied, ValueError):
         return False
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kill processes, and wait until they are gone, 5 s at most; those that are gone already are no error."""
+    there = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            there.append(psutil.Process(pid))
+            there[-1].kill()
+    psutil.wait_procs(there, timeout=5)
 
 
 def cores() -> int:

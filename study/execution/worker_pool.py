@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from study.base import processes
 from study.base.errors import WorkerError
 from study.execution.queue import Progress
 from study.execution.worker_server import Job, Lines
@@ -68,12 +69,12 @@ class WorkerPool:
         asked: set[int] = set()
         while self.working() and time.monotonic() < deadline:
             for worker in self._workers:
-                if worker.pid and worker.pid not in asked:
-                    worker.send(signal.SIGTERM)
+                if worker.pid and worker.status is None and worker.pid not in asked:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker.pid, signal.SIGTERM)
                     asked.add(worker.pid)
             self._server.look(seconds=0.1)
-        for worker in self._workers:
-            worker.send(signal.SIGKILL)
+        processes.kill(worker.pid for worker in self._workers if worker.pid and worker.status is None)
 
     def failure(self, trials: Sequence[Progress]) -> WorkerError:
         """Return the error that no worker is left to run the unfinished ones of these trials."""
@@ -91,11 +92,6 @@ class _Worker:
 
     pid: int | None = None
     status: int | None = None
-
-    def send(self, number: signal.Signals) -> None:
-        if self.pid and self.status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
 
 
 # --- the server -------------------------------------------------------------------------------------
@@ -145,11 +141,12 @@ class _Server:
                 self.end()
 
     def end(self) -> None:
-        """End it; what it has started ends by itself, because each worker's standard input closes."""
+        """End it, and whatever worker of it is left."""
         self.ended = True
         self._process.terminate()
         status = self._process.wait()
         self._lines.close()
+        processes.kill(worker.pid for worker in self._workers.values() if worker.pid)
         for worker in self._workers.values():
             worker.status = status
         self._workers.clear()
