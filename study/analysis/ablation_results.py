@@ -10,7 +10,7 @@ import numpy as np
 
 from study.analysis.prediction_flips import Ledger, ledger
 from study.analysis.statistics import Estimate, estimate, interaction, main_effect
-from study.analysis.tries import tries_that_count
+from study.analysis.tries import runs_that_count
 from study.analysis.verdicts import Loss, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
@@ -295,6 +295,6 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Abla
         client=client,
         record=record,
         ablation=parse_ablation(definition.decode(), record.tags[tags.TASK], f"{run_id}/{ABLATION}", least_arms=1),
-        trials=tries_that_count(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy")), _arm_and_seed),
+        trials=runs_that_count(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy")), _arm_and_seed),
         pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
     )

@@ -9,7 +9,7 @@ from study.analysis.ablation_results import ACCURACY, MEASURES, AblationResults,
 from study.analysis.search_results import SearchResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Kind, Loss, Verdict
-from study.tracking import tags
+from study.tracking import limits, tags
 from study.tracking.arm_runs import ArmSummary
 from study.tracking.artifacts import ARM_CURVES
 from study.tracking.records import RunRecord
@@ -61,7 +61,8 @@ def _in_a_line(study: AblationResults) -> str:
         if verdict.kind == Kind.UNSTABLE:
             name += f" ({verdict.about})"
         by_kind.setdefault(str(verdict.kind), []).append(name)
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())[:MOST_CHARACTERS]
+    line = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())
+    return limits.shortened(line, MOST_CHARACTERS)
 
 
 def summarize_arms(study: AblationResults) -> dict[str, ArmSummary]:

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
-from study.analysis.tries import tries_that_count
+from study.analysis.tries import runs_that_count
 from study.base.errors import TrackingError, shown
 from study.design.search import TASK, Search, parse_search
 from study.tracking import records, store, tags
@@ -232,4 +232,4 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:
     """Return the try of each slot that counts and has ended by itself, by slot; `trials` are oldest first."""
     ended = [trial for trial in trials if trial.status in ("FINISHED", "FAILED") and tags.SLOT in trial.tags]
-    return tuple(sorted(tries_that_count(ended, slot_of), key=slot_of))
+    return tuple(sorted(runs_that_count(ended, slot_of), key=slot_of))

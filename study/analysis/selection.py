@@ -210,6 +210,3 @@ def _difference(study: AblationResults, arm: str, against: str | None) -> Estima
 def _mean(accuracy: Estimate | None) -> float:
     """Return the mean to rank by; an arm without trials ranks last."""
     return -np.inf if accuracy is None else accuracy.mean
-
-
-# --- the evidence -----------------------------------------------------------------------------------

@@ -18,16 +18,13 @@ with stderr_without_chatter():
     import keras
     import tensorflow as tf
 
-    # Not what the person's keras.json says: the code, and so the fingerprint, decides in what precision is calculated.
-    keras.config.set_floatx("float32")
-    keras.config.set_epsilon(1e-7)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.list_logical_devices("CPU")  # looks for GPUs, and complains where there is none
 
 if keras.config.backend() != "tensorflow":  # a notebook had imported Keras before
     raise ImportError(f"Keras runs on {keras.config.backend()} in this process; set KERAS_BACKEND=tensorflow first")
-# A person's keras.json may say otherwise, and results would depend on it.
+# Not what the person's keras.json says: the code, and so the fingerprint, decides in what precision is calculated.
 keras.config.set_floatx("float32")
 keras.config.set_epsilon(1e-7)
 keras.config.set_image_data_format("channels_last")

@@ -72,7 +72,7 @@ class MemoryWatch:
     def __init__(self) -> None:
         self.full = False  # when it was last asked
         self._before = resident_bytes()
-        self.most = min(MOST_GROWTH, psutil.virtual_memory().total // (2 * cores()))
+        self.most = min(MOST_GROWTH, _memory_limit() // (2 * cores()))
 
     def is_full(self) -> bool:
         """Return whether the process has grown by more than `most` bytes."""
@@ -83,6 +83,14 @@ class MemoryWatch:
 def resident_bytes() -> int:
     """Return how much of the machine's memory this process occupies."""
     return int(psutil.Process().memory_info().rss)
+
+
+def _memory_limit() -> int:
+    """Return how many bytes of memory there are: what the machine has, or what its container allows."""
+    total = int(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
+        total = min(total, int(Path(GROUP, "memory.max").read_text()))
+    return total
 
 
 def memory_available() -> int:

@@ -56,7 +56,8 @@ class CmaEs(BaseSampler):
                 members.setdefault(generation, []).append((cube.transform(other.params), sign * other.value))
         while len(told := members.get(optimizer.generation, [])) >= optimizer.population_size:
             optimizer.tell(told[: optimizer.population_size])
-        set_attribute(study, trial, GENERATION, optimizer.generation)
+        if GENERATION not in trial.user_attrs:  # a trial that is tried again keeps its point, and so its generation
+            set_attribute(study, trial, GENERATION, optimizer.generation)
         return cube.untransform(optimizer.ask())
 
     def sample_independent(

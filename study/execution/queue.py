@@ -148,7 +148,8 @@ def equal_trial(queue: Queue, trial: optuna.Trial, fingerprint: str) -> int | No
         if slot_of(other) == own or other.user_attrs.get(attributes.FINGERPRINT) != fingerprint:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
-        failed_for_good = other.state == TrialState.FAIL and attributes.REASON in other.user_attrs
+        own_fault = attributes.REASON in other.user_attrs and attributes.REPEATS not in other.user_attrs
+        failed_for_good = other.state == TrialState.FAIL and own_fault
         if came_before or failed_for_good or other.state in (TrialState.COMPLETE, TrialState.PRUNED):
             return other.number
     return None

@@ -3,7 +3,7 @@
 Optuna's samplers carry a random state from trial to trial: a restarted worker does not have it, and workers with the
 same seed share it. They also depend on trial numbers, and a requeued trial gets a new one. Here everything depends
 only on the search's seed, the slot, and the results of the other slots: one worker makes the same search twice,
-interrupted or not, and several workers never repeat one another's points.
+interrupted or not, and several workers hardly ever repeat one another's points.
 
 The settings were chosen by ``python -m benchmarks.search_quality`` (docs/lab-log.md).
 """
@@ -76,7 +76,8 @@ class Finite(BaseSampler):
         tries = {slot_of(each): each for each in tries_that_count(study.get_trials(deepcopy=False))}
         before = tries.get(slot_of(trial) - 1)
         after_repeat = before is not None and REPEATS in before.user_attrs
-        self._point = next(iter(untried(self._space, self._points, tries.values())), None) if after_repeat else None
+        left = list(untried(self._space, self._points, tries.values())) if after_repeat else []
+        self._point = left[slot_of(trial) % len(left)] if left else None  # other workers take others
         if self._point is None:
             return self._sampler.infer_relative_search_space(study, trial)
         return {name: self._distributions[name] for name in self._point}

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from study.base import processes
@@ -42,8 +42,8 @@ class WorkerPool:
 
     @property
     def names(self) -> list[str]:
-        """The workers' names, ``host:pid``, as `Progress.worker` has them."""
-        return [f"{socket.gethostname()}:{worker.pid}" for worker in self._workers]
+        """The names, ``host:pid``, that the workers have had, as `Progress.worker` has them."""
+        return [f"{socket.gethostname()}:{pid}" for worker in self._workers for pid in worker.pids]
 
     def working(self) -> bool:
         """Return whether any worker is still running."""
@@ -63,6 +63,7 @@ class WorkerPool:
 
     def stop(self) -> None:
         """End the workers and the trials that they are running."""
+        self._server.look()
         if self._workers and not any(worker.pid for worker in self._workers):
             self._server.end()  # rather than wait until it has imported all that they will not need
         deadline = time.monotonic() + STOP_SECONDS
@@ -88,10 +89,17 @@ class WorkerPool:
 
 @dataclass
 class _Worker:
-    """A worker process: its pid once it has started, its exit status once it has ended."""
+    """A worker process: its pid once it has started, its exit status once it has ended.
 
-    pid: int | None = None
+    `pids` are also those of the processes that it has replaced, because they had grown too large.
+    """
+
+    pids: list[int] = field(default_factory=list)
     status: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self.pids[-1] if self.pids else None
 
 
 # --- the server -------------------------------------------------------------------------------------
@@ -133,10 +141,7 @@ class _Server:
             seconds = 0
             try:
                 for number, pid, status in self._lines.receive():
-                    worker = self._workers[number]
-                    worker.pid, worker.status = pid, status
-                    if status is not None:
-                        del self._workers[number]
+                    self._hear(number, pid, status)
             except EOFError:
                 self.end()
 
@@ -145,11 +150,23 @@ class _Server:
         self.ended = True
         self._process.terminate()
         status = self._process.wait()
+        with contextlib.suppress(EOFError):
+            while True:  # what it said before it ended
+                for news in self._lines.receive():
+                    self._hear(*news)
         self._lines.close()
         processes.kill(worker.pid for worker in self._workers.values() if worker.pid)
         for worker in self._workers.values():
             worker.status = status
         self._workers.clear()
+
+    def _hear(self, number: int, pid: int, status: int | None) -> None:
+        worker = self._workers[number]
+        if status is None:
+            worker.pids.append(pid)
+        else:
+            worker.status = status
+            del self._workers[number]
 
 
 _latest: list[_Server] = []

@@ -9,6 +9,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study.base.processes import this_process
 from study.tracking import limits, records, tags
+from study.tracking.params import repeated
 from study.tracking.records import RunRecord
 from study.tracking.results import write_results
 from study.tracking.runs import Run, create_child
@@ -53,7 +54,7 @@ def open_arm_runs(run: Run, arms: Mapping[str, Mapping[str, str]]) -> None:
         else:
             marks = {tags.KIND: tags.ARM_KIND, tags.ARM: name} | this_process()
             arm = create_child(client, study, name, marks, run.run_id)
-            both = study.data.params | dict(params)
+            both = repeated(study.data.params) | dict(params)
             client.log_batch(arm, params=limits.run_params(both))
 
 

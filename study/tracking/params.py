@@ -3,6 +3,13 @@
 import shlex
 from collections.abc import Mapping
 
+from study.base.passwords import without_password
+
+
+def repeated(params: Mapping[str, str]) -> dict[str, str]:
+    """Return a study's params as its arms, trials and models repeat them: unquoted, and without passwords."""
+    return {name: without_password(value) for name, value in unquoted(params).items()}
+
 
 def unquoted(params: Mapping[str, str]) -> dict[str, str]:
     """Return a run's params without the quotes that `mlflow run` put around values with a space or other special marks.

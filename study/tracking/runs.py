@@ -31,11 +31,12 @@ from mlflow.utils.mlflow_tags import (
 
 from study.base.passwords import without_password
 from study.base.paths import SQLITE
+from study.base.processes import RUN_VARIABLE
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import limits, places
 from study.tracking import tags as names
-from study.tracking.params import unquoted
+from study.tracking.params import repeated
 from study.tracking.records import RunRecord
 from study.tracking.store import active_experiment, connect, said_clearly
 
@@ -114,18 +115,19 @@ class Run:
         """
         import mlflow.tensorflow
 
-        Model.log(
-            artifact_path=None,
-            model_id=new_model(self.client, self.run_id, "model"),
-            flavor=mlflow.tensorflow,
-            run_id=self.run_id,
-            model=model,
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape))]),
-                outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-            ),
-            pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
-        )
+        with said_clearly(self.run_id):
+            Model.log(
+                artifact_path=None,
+                model_id=new_model(self.client, self.run_id, "model"),
+                flavor=mlflow.tensorflow,
+                run_id=self.run_id,
+                model=model,
+                signature=ModelSignature(
+                    inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape))]),
+                    outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+                ),
+                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
+            )
 
     def reopen(self) -> None:
         """Set a run that has ended to running again."""
@@ -155,14 +157,14 @@ def new_model(client: MlflowClient, run_id: str, name: str) -> str:
     """
     run = client.get_run(run_id)
     model = client.create_logged_model(
-        run.info.experiment_id, name, run_id, tags={MLFLOW_USER: _user()}, params=run.data.params
+        run.info.experiment_id, name, run_id, tags={MLFLOW_USER: _user()}, params=repeated(run.data.params)
     )
     return model.model_id
 
 
 def begun_run() -> str | None:
     """Return the ID of the run that `mlflow run` made for this process, or None."""
-    return os.environ.get("MLFLOW_RUN_ID") or None
+    return os.environ.get(RUN_VARIABLE) or None
 
 
 def is_made_here(record: RunRecord) -> bool:
@@ -226,10 +228,9 @@ def start_trial_run(
     A password that `mlflow run` has written into the study's is not repeated.
     """
     study = client.get_run(study_run_id)
-    repeated = {key: without_password(value) for key, value in unquoted(study.data.params).items()}
     own = {names.KIND: names.TRIAL_KIND} | {key: str(value) for key, value in tags.items()}
     run_id = create_child(client, study, name, own, parent or study_run_id)
-    client.log_batch(run_id, params=limits.run_params(repeated | dict(params)))
+    client.log_batch(run_id, params=limits.run_params(repeated(study.data.params) | dict(params)))
     return Run(client, run_id)
 
 

@@ -41,7 +41,7 @@ def run_ablation(
     progress of all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
     FAILED with the reasons. Raises TrackingError, WorkerError if the workers died, Interrupted.
     """
-    # The workers start first: each needs at least ten seconds to import TensorFlow.
+    # The workers' server starts first: it needs seconds to import TensorFlow.
     with (
         WorkerPool(min(worker_count, len(specs))) as pool,
         open_run(f"ablation {ablation.task}", params=params) as run,

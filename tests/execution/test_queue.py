@@ -287,3 +287,15 @@ def test_a_trial_that_trains_the_same_as_an_earlier_one_is_known(storage):
     for trial, mark in zip(trials, "abab", strict=True):
         trial.set_user_attr("fingerprint", mark)
     assert [equal_trial(queue, trial, mark) for trial, mark in zip(trials, "abab", strict=True)] == [None, None, 0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # which `ask` alone does not send
+def test_a_trial_that_repeated_another_stands_for_nothing(storage):
+    """The other one may be tried again, and would else find its own repeat, and nobody would train the point."""
+    queue = filled(storage, "night", 2)
+    repeat = queue.ask()
+    repeat.set_user_attr("fingerprint", "a")
+    repeat.set_user_attr("repeats", 7)
+    repeat.set_user_attr("reason", "repeats trial 7")
+    queue.tell(repeat.number, state=TrialState.FAIL)
+    assert equal_trial(queue, queue.ask(), "a") is None

@@ -38,7 +38,9 @@ def test_a_worker_that_asks_for_it_is_replaced_and_has_not_ended(tmp_path):
     """Of two workers each asks twice; the server ends when its program's socket closes."""
     words = [sys.executable, "-c", PROGRAM]
     environment = {"PYTHONPATH": str(ROOT), "STUDY_WORKERS": "spawn"}  # no import of TensorFlow
-    output = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
     for number, status in enumerate((0, 4)):
         events = [(pid, end) for one, pid, end in json.loads(output) if one == number]
         started = [pid for pid, end in events if end is None]

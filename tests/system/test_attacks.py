@@ -143,7 +143,8 @@ def test_of_twelve_large_pictures_one_is_decoded_at_a_time(served, monkeypatch):
     with ThreadPoolExecutor(12) as pool, monkeypatch.context() as patch:
         patch.setattr(preprocessing, "read", read)
         asked = [pool.submit(answer, served, large) for _ in range(12)]
-        while len(inside) + sum(one.done() for one in asked) < 12:
+        deadline = time.monotonic() + 60
+        while len(inside) + sum(one.done() for one in asked) < 12 and time.monotonic() < deadline:
             time.sleep(0.005)
         assert len(inside) == 1
         assert answer(served, [{"pixels": BLACK}])[0] == 200  # meanwhile

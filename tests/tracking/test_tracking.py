@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from study.base.errors import TrackingError
-from study.tracking import records
+from study.tracking import arm_runs, records
 from study.tracking.artifacts import csv_text
 from study.tracking.params import unquoted
-from study.tracking.runs import SECONDS_BETWEEN_WRITES, Run, note_failure, open_study_run, start_trial_run
+from study.tracking.runs import SECONDS_BETWEEN_WRITES, Run, new_model, note_failure, open_study_run, start_trial_run
 from study.tracking.store import connect, said_clearly
 
 
@@ -36,7 +36,7 @@ def test_trial_run_hangs_below_the_study_and_repeats_its_tags_and_params(client)
     assert client.get_run(study.run_id).info.run_name == "ablation batch_size"
 
 
-def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_into_its_trials(client):
+def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_from_it(client):
     study = open_study_run(client, "a study")
     study.log_params({"storage": "postgresql://me:geheim@there/x", "data": "digits"})
     study.set_tags({"mlflow.source.name": "https://geheim@git.example/x"})
@@ -44,6 +44,10 @@ def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_into_its_
     found = client.get_run(trial.run_id).data
     assert found.params == {"storage": "postgresql://me:***@there/x", "data": "mnist"}
     assert found.tags["mlflow.source.name"] == "https://***@git.example/x"
+    arm_runs.open_arm_runs(study, {"an arm": {}})
+    (arm,) = records.read_arms(client, study.run_id).values()
+    model = client.get_logged_model(new_model(client, study.run_id, "model"))
+    assert arm.params["storage"] == model.params["storage"] == "postgresql://me:***@there/x"
 
 
 def test_epochs_are_written_while_the_trial_runs_but_not_one_by_one(client):

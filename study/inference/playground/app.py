@@ -150,13 +150,14 @@ class Playground:
                 raise HTTPException(404, f"There is no model {shown(model)} here.")
         try:
             content = base64.b64decode(question.image, validate=True)
+        except (binascii.Error, ValueError):
+            raise HTTPException(400, "image is not base64.") from None
+        try:
             work = read_header(content).work
             if work > MOST_WORK:
                 expected = f"at most {MOST_WORK:,} pixels, scans and transparency counted"
                 raise ImageError("too large for a drawing", expected=expected, got=f"{work:,}")
             seen = preprocessing.read(content)
-        except (binascii.Error, ValueError):
-            raise HTTPException(400, "image is not base64.") from None
         except ImageError as failure:
             raise HTTPException(400, f"image: {failure}") from None
         answers = [{"id": model, **self._answer(model, seen)} for model in question.models]
