@@ -107,8 +107,7 @@ def connections_closed(monkeypatch) -> Iterator[Callable[[], None]]:
     def close() -> None:
         programs.watched.cache_clear()
         for connected in opened:
-            connected.remove_session()
-            connected.engine.dispose()
+            connected.close()
 
     yield close
     close()

@@ -189,6 +189,7 @@ def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, prun
         return Queue(name, opened, sampler, pruner or optuna.pruners.NopPruner())
     except KeyError:
         names = optuna.get_all_study_names(opened)
+        opened.close()  # who waits for a queue asks again and again
         hint = nearest(name, names[-10:]) if names else "It has none yet."
         what = f"no study is called {shown(name)}"
         raise QueueError(what, where=storage, hint=hint) from None

@@ -81,6 +81,11 @@ class Storage(RDBStorage):
             # FOR UPDATE and locks at the first write, so two workers could take the same trial. Now it locks at once.
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
+    def close(self) -> None:
+        """Close this process's connections to the database."""
+        self.remove_session()
+        self.engine.dispose()
+
     def record_heartbeat(self, trial_id: int) -> None:
         # Runs in a thread of Optuna's, which would print a traceback and end; one missed beat does no harm.
         with contextlib.suppress(*FAULTS):

@@ -97,6 +97,8 @@ class WorkerServer:
                     for request in self._lines.receive():
                         self._start(Job(**request))
                 self._look()
+        for life in self._lives.values():  # at once: this process, which has TensorFlow, takes a second to end
+            os.close(life)
 
     def _start(self, job: Job) -> None:
         theirs, ours = os.pipe()

@@ -116,7 +116,7 @@ def test_a_search_that_is_ended_goes_on_where_it_was(storage, name, start, store
 
 def test_one_worker_comes_to_the_same_points_though_it_was_killed(storage, name, start, store):
     client, whole, broken = connect(), f"{name} whole", f"{name} broken"
-    given = asked("", storage, 20, trials=13)  # from the eleventh on the points depend on the others
+    given = asked("", storage, 60, trials=13)  # from the eleventh on the points depend on the others
     uninterrupted = start("search", **given | {"study": whole})
     program = start("search", **given | {"study": broken})
     wait_until(lambda: len(done(storage, broken)) > 10 and at_work(storage, broken), program)
