@@ -146,7 +146,9 @@ class _Server:
                 self.end()
 
     def end(self) -> None:
-        """End it, and whatever worker of it is left."""
+        """End it, and whatever worker of it is left; does nothing the second time."""
+        if self.ended:
+            return
         self.ended = True
         self._process.terminate()
         status = self._process.wait()
