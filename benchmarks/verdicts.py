@@ -1,7 +1,7 @@
 """Measures how often verdicts are wrong, however often a study looks, and how many seeds they take.
 
-    python -m benchmarks.verdicts [STUDIES]             null studies, and seeds to a verdict (2,000 studies)
-    python -m benchmarks.verdicts --calibrate [PATHS]   the constants of the confidence sequence (200,000 paths)
+    python -m benchmarks.verdicts [STUDIES]             null studies, and seeds to a verdict (2,000: two minutes)
+    python -m benchmarks.verdicts --calibrate [PATHS]   the constants of the confidence sequence (200,000: seconds)
 
 A study is simulated: its arms are random numbers, and every arm is compared with the same baseline, so that the
 comparisons are correlated. It looks after every seed. "Claims" is the share of null studies in which any comparison
@@ -26,6 +26,7 @@ from study.analysis import statistics
 from study.analysis.statistics import LEVEL
 
 LOOKS = np.arange(sequence.FIRST_LOOK, sequence.CAP + 1)
+MARGIN = 0.5  # sd, of the null studies: few are settled early, so that there are many looks
 FAR = 240  # seeds of a study that goes on past the cap
 COMPARISONS = (1, 2, 3, 6, 11)
 SD = 0.2  # points, of a paired difference: what most of the catalogue has
@@ -58,8 +59,8 @@ def calibrate(paths: int) -> None:
     least = np.sort(simulated(paths))
     print(f"looks at {LOOKS[0]}, {LOOKS[0] + 1}, …, {LOOKS[-1]}; n = {paths:,} paths of normal differences, seed 0")
     print("false: the share of paths that the table's constant claims, integrated, in % of the level\n")
-    print(f"{'':>3}  {'effects (0.05/m)':^45}    {'equivalence (0.1/m)':^45}")
-    columns = f"{'simulated':>19}{'integrated':>12}{'table':>8}{'false':>6}"
+    print(f"{'':>3}  {'effects (0.05/m)':^46}    {'equivalence (0.1/m)':^46}")
+    columns = f"{'simulated':>19}{'integrated':>12}{'table':>8}{'false':>7}"
     print(f"{'m':>3}  {columns}    {columns}")
     for number in range(1, len(sequence.EFFECT) + 1):
         row = [f"{number:>3}"]
@@ -70,7 +71,7 @@ def calibrate(paths: int) -> None:
                 for by in (-1, 0, 1)
             )
             words = f"{middle:.5f} ± {(high - low) / 2:.5f}"
-            row.append(f"{words:>19}{integrated(level):>12.5f}{constant:>8}{false_share(constant) / level:>6.1%}")
+            row.append(f"{words:>19}{integrated(level):>12.5f}{constant:>8}{false_share(constant) / level:>7.1%}")
         print("  ".join((row[0], "    ".join(row[1:]))))
 
 
@@ -164,7 +165,7 @@ def _very_skewed(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
 
 
 # The noise of an arm, and that of the baseline. Equal noise makes symmetric differences, so skewed arms have a baseline
-# of another kind.
+# of another kind: the skewness of the differences is then -0.7 and, as from an arm that sometimes collapses, -6.
 KINDS: dict[str, tuple[Noise, Noise]] = {
     "normal": (_normal, _normal),
     "counts of 5,000": (_counts, _counts),
@@ -176,7 +177,7 @@ KINDS: dict[str, tuple[Noise, Noise]] = {
 
 def null_studies(studies: int) -> None:
     """Print how many null studies claim an effect, and in how many all intervals hold."""
-    print(f"null studies, looked at after every seed from {LOOKS[0]} on; n = {studies:,} each; margin 0.8 sd\n")
+    print(f"null studies, looked at after every seed from {LOOKS[0]} on; n = {studies:,} each; margin {MARGIN} sd\n")
     near, far = f"to the cap of {sequence.CAP} seeds", f"on to {FAR} seeds"
     print(f"{'':<16}{'':>12}  {near:>28}  {far:>28}")
     print(f"{'noise':<16}{'comparisons':>12}" + f"  {'claims':>14}{'coverage':>14}" * 2)
@@ -191,7 +192,7 @@ def null_studies(studies: int) -> None:
             words = "  ".join(f"{claimed:>14}{held:>14}" for claimed, held in (cells[:2], cells[2:]))
             print(f"{kind:<16}{comparisons:>12}  {words}", flush=True)
     print("\nnormal, one comparison, integrated: an interval misses in", end=" ")
-    print(", ".join(f"{_missed(last):.2%} to {last}" for last in (sequence.CAP, 2 * sequence.CAP, FAR)), end=" seeds; ")
+    print(", ".join(f"{_missed(last):.2%} to {last}" for last in (sequence.CAP, 2 * sequence.CAP, FAR)), end=" seeds\n")
     print(f"with a = 0.05 at all looks in {false_share(LEVEL, last=FAR):.2%} to {FAR}\n")
 
 
@@ -213,7 +214,7 @@ def _null_looks(kind: str, comparisons: int, studies: int) -> Iterator[tuple[np.
     for first in range(0, studies, AT_ONCE):
         shape = (min(AT_ONCE, studies - first), comparisons, FAR)
         differences = noise(draw, shape) - noise_of_baseline(draw, (shape[0], 1, FAR))
-        effect, none = settled(differences, 0.8 * differences.std(), comparisons, looks)
+        effect, none = settled(differences, MARGIN * differences.std(), comparisons, looks)
         yield np.where(effect <= none, effect, FAR + 1).min(axis=1), effect.min(axis=1)
 
 
@@ -291,8 +292,8 @@ def by_one_look(differences: np.ndarray, advised: bool | None) -> tuple[int, int
 
 def seeds_to_a_verdict(studies: int) -> None:
     """Print the seeds until a comparison is settled, and as what, beside a fixed plan and the rule for one look."""
-    print(f"seeds to a verdict of one comparison; normal differences, sd {SD} points; median (quartiles)", end="; ")
-    print(f"cap {sequence.CAP}; n = {studies:,} studies, {max(1, studies // FEWER):,} by the rule for one look\n")
+    print(f"seeds to a verdict of one comparison; normal differences, sd {SD} points; median (quartiles); ", end="")
+    print(f"cap {sequence.CAP}\nn = {studies:,} studies, {max(1, studies // FEWER):,} by the rule for one look\n")
     head = f"{'seeds':>15}{'effect':>8}{'none':>7}{'open':>7}"
     print(f"{'':>14}  {'fixed plan':^14}  | {'confidence sequence':^37}  | {'rule for one look, at every seed':^37}")
     print(f"{'margin':>7}{'true':>7}  {'seeds':>6}{'effect':>8}  | {head}  | {head}")

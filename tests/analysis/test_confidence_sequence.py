@@ -125,9 +125,10 @@ def test_the_constants_have_their_levels_in_more_paths():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("constants, level", [(EFFECT, LEVEL), (EQUIVALENCE, 2 * LEVEL)])
-def test_the_constants_are_the_largest_of_three_digits(constants, level):
+def test_every_constant_has_its_level_but_for_its_rounding(constants, level):
     shares = np.array([false_share(constant) * m / level for m, constant in enumerate(constants, 1)])
-    assert (shares <= 1.0002).all() and (shares > 0.99).all()
+    assert (shares < 1.0005).all()  # the integration's own error
+    assert (shares > 0.985).all()
 
 
 def test_a_larger_constant_would_claim_too_much():
@@ -179,6 +180,7 @@ def test_no_effect_needs_both_ends_within_the_margin():
     assert bound(SEVEN + 0.2, 1) == pytest.approx(ends) == bound(SEVEN - 0.2, 1)
     assert outcome(SEVEN + 0.2, ends * 1.001, 1) is Outcome.NO_EFFECT
     assert outcome(SEVEN - 0.2, ends * 0.999, 1) is Outcome.OPEN
+    assert outcome(SEVEN, bound(SEVEN, 1), 1) is Outcome.NO_EFFECT
 
 
 def test_an_effect_within_the_margin_is_an_effect():
