@@ -9,6 +9,9 @@ gives narrower intervals. For normal differences it depends on the schedule only
 two tables have it for looks at every seed from FIRST_LOOK to CAP; `python -m benchmarks.verdicts --calibrate`
 regenerates them. Past the cap a is α/m again. A study that first looks up to the cap and then goes on makes both kinds
 of looks, and the errors of both add up: with one comparison to 5.8 % at 240 seeds.
+
+All this is for normal differences. `python -m benchmarks.verdicts` measures others: counts do as well, heavy tails
+better, strongly skewed differences far worse.
 """
 
 import math
@@ -92,8 +95,9 @@ def interval(differences: np.ndarray, comparisons: int) -> Estimate:
     """Return the mean of the differences (n,) with the interval by which an effect is claimed, in their unit.
 
     All such intervals of a study, in all its comparisons at all looks up to the cap, contain the true mean differences
-    with probability 0.95 or more. The half-width is infinite where there are too few differences, and NaN, like the
-    mean, where one of them is not finite. Raises ValueError for no differences at all, or fewer than one comparison.
+    with probability 0.95 or more, if the differences are normal. The half-width is infinite where there are too few
+    differences, and NaN, like the mean, where one of them is not finite. Raises ValueError for no differences at all,
+    or fewer than one comparison.
     """
     mean, sd, n = _summary(differences)
     return Estimate(mean, float(half_width(sd, n, effect_constant(n, comparisons))), n)
