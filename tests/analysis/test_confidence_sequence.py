@@ -1,0 +1,216 @@
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.verdicts import false_share
+from study.analysis.confidence_sequence import (
+    CAP,
+    EFFECT,
+    EQUIVALENCE,
+    FIRST_LOOK,
+    Outcome,
+    bound,
+    effect_constant,
+    equivalence_constant,
+    half_width,
+    interval,
+    outcome,
+)
+from study.analysis.statistics import LEVEL
+from study.design.ablation import catalogue, load_ablation
+
+NAN, INF = float("nan"), float("inf")
+SEVEN = np.array([-3, -2, -1, 0, 1, 2, 3]) / math.sqrt(28 / 6)  # mean 0, sd 1
+LOOKS = np.arange(FIRST_LOOK, CAP + 1)
+
+
+def likelihood_ratio(differences: np.ndarray) -> np.ndarray:
+    """The mixture likelihood ratio against mean 0 after each difference, by sums alone: the theorem's other form."""
+    n = np.arange(1, differences.shape[-1] + 1)
+    sums, squares = np.cumsum(differences, axis=-1), np.cumsum(differences**2, axis=-1)
+    return np.sqrt(4 / (4 + n)) * ((n + 4) * squares / ((n + 4) * squares - sums**2)) ** (n / 2)
+
+
+def width(differences: np.ndarray, a: float) -> float:
+    return float(half_width(differences.std(ddof=1), len(differences), a))
+
+
+# --- the interval -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("a", [0.11, 0.05, 0.003])
+@pytest.mark.parametrize("seed", range(20))
+def test_an_interval_excludes_zero_where_the_likelihood_ratio_exceeds_its_bound(a, seed):
+    draw = np.random.default_rng(seed)
+    values = draw.normal(draw.uniform(0, 1), 1, 80)
+    ratios = likelihood_ratio(values)
+    excluded = [False] + [abs(values[:n].mean()) > width(values[:n], a) for n in range(2, 81)]
+    assert excluded == (ratios > 1 / a).tolist()
+
+
+@pytest.mark.parametrize("n", [7, 20, 60, 200])
+def test_the_likelihood_ratio_is_at_its_bound_at_the_end_of_the_interval(n):
+    values = np.random.default_rng(n).normal(0, 1, n)
+    ratios = [likelihood_ratio(values - values.mean() + sign * width(values, 0.11))[-1] for sign in (1, -1)]
+    assert ratios == pytest.approx([1 / 0.11] * 2, rel=1e-9)
+
+
+def test_an_interval_by_hand():
+    # n = 12, c² = 4: T = 1/4. With a = 2⁻⁵, p = (2⁻² · 2⁻¹⁰)^(1/12) = 1/2, so h = s/√12 · sqrt(11 · (1/2) / (1/4)).
+    assert half_width(3, 12, 2**-5) == pytest.approx(3 * math.sqrt(22 / 12))
+
+
+def test_an_interval_narrows_with_more_differences_and_widens_with_a_smaller_constant():
+    by_n = half_width(1, np.arange(9, 1_000), 0.05)
+    by_a = half_width(1, 20, np.array([0.2, 0.11, 0.05, 0.01, 0.001]))
+    assert np.isfinite(by_n).all() and (np.diff(by_n) < 0).all()
+    assert (np.diff(by_a) > 0).all()
+
+
+def test_an_interval_has_the_unit_of_the_differences_and_moves_with_them():
+    values = np.random.default_rng(0).normal(0.3, 1, 15)
+    one, scaled, moved = (interval(each, 2) for each in (values, -100 * values, values + 5))
+    assert (scaled.mean, scaled.half_width) == pytest.approx((-100 * one.mean, 100 * one.half_width))
+    assert (moved.mean, moved.half_width) == pytest.approx((one.mean + 5, one.half_width))
+    assert outcome(values, 0.5, 2) == outcome(-100 * values, 50, 2)
+
+
+def test_too_few_differences_bound_nothing():
+    widths = half_width(np.array([[1.0], [0.0]]), np.arange(7), 0.05)
+    assert (widths == INF).all()
+    assert np.isfinite(half_width(1, 7, 0.05)) and half_width(0, 7, 0.05) == 0
+    assert half_width(0, 7, 0.003) == INF  # a smaller constant needs more
+
+
+def test_a_spread_that_is_not_a_number_has_no_interval():
+    assert np.isnan(half_width(NAN, np.array([1, 5, 20]), 0.05)).all()
+
+
+def test_the_arguments_broadcast_and_stay_as_they_are():
+    sd, n = np.array([[1.0], [2.0]]), np.array([10, 20, 30])
+    widths = half_width(sd, n, 0.05)
+    assert widths.shape == (2, 3) and widths[1, 2] == half_width(2, 30, 0.05)
+    assert (sd.tolist(), n.tolist()) == ([[1.0], [2.0]], [10, 20, 30])
+
+
+# --- the constants ----------------------------------------------------------------------------------
+
+
+def least_constants(paths: int, seed: int) -> np.ndarray:
+    """For each path of normal differences, the least constant with which a look of the schedule would claim it."""
+    draw, least = np.random.default_rng(seed), []
+    for _ in range(0, paths, 5_000):
+        least.append(1 / likelihood_ratio(draw.normal(0, 1, (5_000, CAP)))[:, LOOKS - 1].max(axis=1))
+    return np.concatenate(least)
+
+
+def misfits(least: np.ndarray) -> np.ndarray:
+    """How far the simulated errors are from their levels, in standard errors: (2, comparisons)."""
+    comparisons = np.arange(1, 12)
+    levels = np.array([LEVEL / comparisons, 2 * LEVEL / comparisons])
+    constants = np.array([EFFECT[:11], EQUIVALENCE[:11]])
+    shares = (least < constants[..., None]).mean(axis=-1)
+    return (shares - levels) / np.sqrt(levels * (1 - levels) / len(least))
+
+
+def test_the_constants_have_their_levels():
+    assert (abs(misfits(least_constants(40_000, 1))) < 3).all()
+
+
+@pytest.mark.slow
+def test_the_constants_have_their_levels_in_more_paths():
+    assert (abs(misfits(least_constants(400_000, 2))) < 3).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("constants, level", [(EFFECT, LEVEL), (EQUIVALENCE, 2 * LEVEL)])
+def test_every_constant_has_its_level_but_for_its_rounding(constants, level):
+    shares = np.array([false_share(constant) * m / level for m, constant in enumerate(constants, 1)])
+    assert (shares < 1.0005).all()  # the integration's own error
+    assert (shares > 0.985).all()
+
+
+def test_a_larger_constant_would_claim_too_much():
+    assert false_share(EFFECT[0]) <= LEVEL < false_share(EFFECT[0] + 0.001)
+
+
+def test_the_tables_cover_all_pairs_of_the_catalogue():
+    most = max(len(load_ablation(task).comparisons(pairs=True)) for task in catalogue())
+    assert most <= len(EFFECT) == len(EQUIVALENCE)
+
+
+def test_more_comparisons_have_smaller_constants():
+    assert all((np.diff(table) < 0).all() for table in (EFFECT, EQUIVALENCE))
+    # Two one-sided tests among 2m are as strict as an effect among m.
+    assert EQUIVALENCE[1::2] == EFFECT[:33]
+
+
+@pytest.mark.parametrize("n, comparisons", [(6, 1), (CAP + 1, 1), (1_000, 11), (20, len(EFFECT) + 1), (CAP + 1, 70)])
+def test_outside_the_schedule_and_the_table_the_constant_is_the_level(n, comparisons):
+    assert effect_constant(n, comparisons) == LEVEL / comparisons
+    assert equivalence_constant(n, comparisons) == 2 * LEVEL / comparisons
+
+
+@pytest.mark.parametrize("n", [FIRST_LOOK, 20, CAP])
+def test_in_the_schedule_the_constant_is_the_tables(n):
+    assert (effect_constant(n, 1), effect_constant(n, 66)) == (EFFECT[0], EFFECT[65])
+    assert (equivalence_constant(n, 1), equivalence_constant(n, 66)) == (EQUIVALENCE[0], EQUIVALENCE[65])
+
+
+def test_no_look_before_the_first_has_an_interval():
+    for comparisons in (1, 11):
+        constants = effect_constant(FIRST_LOOK - 1, comparisons), equivalence_constant(FIRST_LOOK - 1, comparisons)
+        assert (half_width(1, FIRST_LOOK - 1, constants) == INF).all()
+
+
+# --- what a look settles ----------------------------------------------------------------------------
+
+
+def test_an_effect_is_claimed_from_where_its_interval_excludes_zero():
+    least = width(SEVEN, EFFECT[0])
+    assert outcome(SEVEN + 1.01 * least, 0.1, 1) is Outcome.EFFECT
+    assert outcome(SEVEN - 1.01 * least, 0.1, 1) is Outcome.EFFECT
+    assert outcome(SEVEN + 0.99 * least, 0.1, 1) is Outcome.OPEN
+    assert outcome(SEVEN + 1.01 * least, 0.1, 2) is Outcome.OPEN  # stricter in company
+
+
+def test_no_effect_needs_both_ends_within_the_margin():
+    ends = 0.2 + width(SEVEN, EQUIVALENCE[0])
+    assert bound(SEVEN + 0.2, 1) == pytest.approx(ends) == bound(SEVEN - 0.2, 1)
+    assert outcome(SEVEN + 0.2, ends * 1.001, 1) is Outcome.NO_EFFECT
+    assert outcome(SEVEN - 0.2, ends * 0.999, 1) is Outcome.OPEN
+    assert outcome(SEVEN, bound(SEVEN, 1), 1) is Outcome.NO_EFFECT
+
+
+def test_an_effect_within_the_margin_is_an_effect():
+    assert outcome(SEVEN + 2 * width(SEVEN, EFFECT[0]), 100, 1) is Outcome.EFFECT
+
+
+def test_equal_differences_are_settled_where_the_formula_is_finite():
+    assert outcome(np.zeros(7), 0.1, 1) is Outcome.NO_EFFECT
+    assert outcome(np.full(7, 0.5), 0.1, 1) is Outcome.EFFECT
+    assert outcome(np.zeros(7), 0.1, 66) is Outcome.OPEN
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [NAN] * 20, [1.0] * 19 + [NAN], [1.0] * 19 + [INF], [0.5] * 6])
+def test_nothing_is_settled_by_too_few_differences_or_one_that_is_not_finite(values):
+    assert outcome(np.array(values), 10, 1) is Outcome.OPEN
+
+
+def test_an_interval_of_too_few_differences_is_infinite_and_one_of_a_nan_is_nan():
+    single, broken = interval(np.array([0.5]), 1), interval(np.array([0.5, NAN]), 1)
+    assert (single.mean, single.half_width, single.n) == (0.5, INF, 1)
+    assert math.isnan(broken.mean) and math.isnan(broken.half_width)
+    assert bound(np.array([0.5]), 1) == INF and math.isnan(bound(np.array([0.5, NAN]), 1))
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="no differences"):
+        interval(np.array([]), 1)
+    for call in (lambda: interval(SEVEN, 0), lambda: bound(SEVEN, 0), lambda: outcome(SEVEN, 1, 0)):
+        with pytest.raises(ValueError, match="at least 1 comparison, not 0"):
+            call()
+    for margin in (0, -1, NAN):
+        with pytest.raises(ValueError, match="positive"):
+            outcome(SEVEN, margin, 1)
