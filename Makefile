@@ -35,6 +35,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.search_mnist
+	$(BIN)/python -m benchmarks.verdicts
 
 docs: .venv/docs-ready
 	$(BIN)/python -m docs.make_reference --check
