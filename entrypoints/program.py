@@ -11,6 +11,7 @@ from rich.console import Console
 from study.base import startup
 from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line, traceback_text
 from study.base.passwords import without_password
+from study.base.paths import RUN_VARIABLE
 from study.base.startup import hush
 from study.base.text import readable
 
@@ -65,7 +66,7 @@ def _fail(message: str, status: int) -> None:
 
 def _note_in_run(message: str) -> None:
     """Write the failure into the run that `mlflow run` made, if its store can be reached."""
-    if "MLFLOW_RUN_ID" not in os.environ:
+    if RUN_VARIABLE not in os.environ:
         return
     from study.reports.markdown import plain
     from study.tracking import runs, store

@@ -1,4 +1,4 @@
-"""What every other package rests on: errors, processes, start-up, YAML, and the only import of TensorFlow.
+"""What every other package rests on: errors, processes, files, text, start-up, and the only import of TensorFlow.
 
 Imports nothing of this project.
 """

@@ -7,12 +7,17 @@ known by the tracking store alone, which lies there.
 import os
 import stat
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from study.base.errors import StudyError
 
-STORE_VARIABLE = "MLFLOW_TRACKING_URI"  # `mlflow run` sets it for its program
+RUN_VARIABLE, STORE_VARIABLE = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"  # `mlflow run` sets both for its program
 SQLITE = "sqlite:///"
+
+
+def is_server(uri: str) -> bool:
+    """Return whether an address is that of a tracking server."""
+    return urlsplit(uri).scheme in ("http", "https")
 
 
 def sqlite_file(uri: str) -> Path:

@@ -1,7 +1,8 @@
-"""Which process writes a run or trains a trial, and whether it is still alive."""
+"""Processes: which writes a run or trains a trial, whether it still lives, and how much memory it may take."""
 
 import contextlib
 import json
+import math
 import os
 import re
 import socket
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from study.base.paths import RUN_VARIABLE
 from study.base.private import private_folder
 
 MOST_GROWTH = 3 * 2**30  # bytes
-RUN_VARIABLE = "MLFLOW_RUN_ID"  # `mlflow run` sets it for its program
 DAYS_OF_A_CLAIM = 30
 GROUP = "/sys/fs/cgroup"  # of a container, as it sees itself
 
@@ -72,7 +73,8 @@ class MemoryWatch:
     def __init__(self) -> None:
         self.full = False  # when it was last asked
         self._before = resident_bytes()
-        self.most = min(MOST_GROWTH, _memory_limit() // (2 * cores()))
+        memory = min(psutil.virtual_memory().total, _container_limit() or math.inf)
+        self.most = min(MOST_GROWTH, memory // (2 * cores()))
 
     def is_full(self) -> bool:
         """Return whether the process has grown by more than `most` bytes."""
@@ -85,22 +87,21 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _memory_limit() -> int:
-    """Return how many bytes of memory there are: what the machine has, or what its container allows."""
-    total = int(psutil.virtual_memory().total)
-    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
-        total = min(total, int(Path(GROUP, "memory.max").read_text()))
-    return total
-
-
 def memory_available() -> int:
     """Return how many bytes of memory a process can take now: what the machine has free, or its container."""
     free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
-        limit = int(Path(GROUP, "memory.max").read_text())
-        used = dict(line.split() for line in Path(GROUP, "memory.stat").read_text().splitlines())
-        free = min(free, max(0, limit - int(used.get("anon", 0))))  # the rest, files' contents, makes way
+    if limit := _container_limit():
+        with contextlib.suppress(OSError, ValueError):
+            used = dict(line.split() for line in Path(GROUP, "memory.stat").read_text().splitlines())
+            free = min(free, max(0, limit - int(used.get("anon", 0))))  # the rest, files' contents, makes way
     return free
+
+
+def _container_limit() -> int | None:
+    """Return how many bytes of memory this process's container allows; None without a limit."""
+    with contextlib.suppress(OSError, ValueError):  # Linux with control groups; the word max is no limit
+        return int(Path(GROUP, "memory.max").read_text())
+    return None
 
 
 class ParentWatch:

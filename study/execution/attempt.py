@@ -219,9 +219,9 @@ class TrialRunner:
         result = self.train(config, self.dataset, run, trial.user_attrs[attributes.NAME], report)
         self._finish(run, result.state, result.reason)
         match result.state:
-            case "diverged":
+            case tags.DIVERGED:
                 return Outcome(Ending.DIVERGED, reason=result.reason)
-            case "pruned":
+            case tags.PRUNED:
                 return Outcome(Ending.PRUNED, reason=result.reason)
         return Outcome(Ending.COMPLETE, getattr(result.epochs[result.model_epoch - 1], self.metric))
 

@@ -10,6 +10,7 @@ from study.tracking.artifacts import BY_EPOCH, OPTIONAL_TRIAL_FILES, PREDICTIONS
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
 from study.training.config import TrialConfig
+from study.training.early_stopping import lowest
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.base.backend import keras
@@ -75,7 +76,7 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     """
     from study.execution import run_trial  # imports TensorFlow
 
-    run.log_dataset(dataset)
+    _begin(equal, equal.epochs, dataset, run)
     files: dict[str, bytes | str] = dict(equal.files)
     metrics = equal.record.metrics
     metrics = {key: value for key, value in metrics.items() if key not in BY_EPOCH}
@@ -83,25 +84,24 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
         new_files, scores = run_trial.score(equal.model, config, dataset, f"{name} · {dataset.title}")
         files = {path: content for path, content in files.items() if not path.startswith(OF_ALL_SPLITS)} | new_files
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
-    for epoch, values in enumerate(equal.epochs, start=1):
-        run.log_epoch(epoch, values)
     run.log_summary(metrics)
     run.log_files(files)
     run.log_model(equal.model, dataset.image_shape, dataset.classes)
-    first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
-    run.set_tags({tags.REUSED_FROM: first})
 
 
 def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
     """Write the equal trial's first epochs, up to `epoch`, into `run`, as those of a trial that was pruned there."""
-    run.log_dataset(dataset)
+    from study.execution import run_trial  # imports TensorFlow
+
     epochs = equal.epochs[:epoch]
+    _begin(equal, epochs, dataset, run)
+    best = lowest([values["val_loss"] for values in epochs])
+    run.log_summary({"epochs_trained": epoch} | run_trial.best_epoch_metrics(best + 1, epochs[best]))
+
+
+def _begin(equal: Equal, epochs: list[dict[str, float]], dataset: Dataset, run: Run) -> None:
+    """Write the data, where the trial comes from, and these of its epochs."""
+    run.log_dataset(dataset)
+    run.set_tags({tags.REUSED_FROM: equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)})
     for number, values in enumerate(epochs, start=1):
         run.log_epoch(number, values)
-    best = min(epochs, key=lambda values: values["val_loss"])
-    run.log_summary({
-        "epochs_trained": epoch, "best_epoch": epochs.index(best) + 1,
-        "best_val_loss": best["val_loss"], "best_val_accuracy": best["val_accuracy"],
-    })  # fmt: skip
-    first = equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)
-    run.set_tags({tags.REUSED_FROM: first})

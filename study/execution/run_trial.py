@@ -1,6 +1,6 @@
 """Takes one trial from its config to a recorded MLflow run: train, score, record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def run_trial(
     title = f"{name} · {dataset.title}"
     files, metrics = _curve_files(result, title), _time_metrics(result)
     if result.state != "diverged":
-        metrics |= _best_epoch(result)
+        metrics |= best_epoch_metrics(result.best_epoch, _epoch_metrics(result.epochs[result.best_epoch - 1]))
     if result.state == "complete":
         model = network.build(config, dataset.image_shape, dataset.classes)
         model.set_weights(result.weights)
@@ -74,12 +74,12 @@ def _time_metrics(result: TrialResult) -> dict[str, float]:
     }
 
 
-def _best_epoch(result: TrialResult) -> dict[str, float]:
-    best = result.epochs[result.best_epoch - 1]
+def best_epoch_metrics(number: int, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return what a run's summary says of its best epoch, from that epoch's number and metrics."""
     return {
-        "best_epoch": best.number,
-        "best_val_loss": best.val_loss,
-        "best_val_accuracy": best.val_accuracy,
+        "best_epoch": number,
+        "best_val_loss": metrics["val_loss"],
+        "best_val_accuracy": metrics["val_accuracy"],
     }
 
 

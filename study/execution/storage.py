@@ -104,7 +104,7 @@ def address_of(storage: str) -> str:
     if storage != DEFAULT_STORAGE:
         return storage
     folder = store_folder()
-    return f"sqlite:///{folder / DEFAULT_FILE if folder else DEFAULT_FILE}"
+    return f"{SQLITE}{folder / DEFAULT_FILE if folder else DEFAULT_FILE}"
 
 
 def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]) -> Storage:

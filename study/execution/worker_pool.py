@@ -16,6 +16,7 @@ from pathlib import Path
 
 from study.base import processes
 from study.base.errors import WorkerError
+from study.base.paths import STORE_VARIABLE
 from study.execution.queue import Progress
 from study.execution.worker_server import Job, Lines
 from study.tracking import store
@@ -128,7 +129,7 @@ class _Server:
 
     def start(self, words: list[str]) -> _Worker:
         """Let it start a worker."""
-        environment = os.environ | {"PYTHONPATH": self._path, "MLFLOW_TRACKING_URI": store.tracking_uri()}
+        environment = os.environ | {"PYTHONPATH": self._path, STORE_VARIABLE: store.tracking_uri()}
         job = Job(next(self._numbers), words, os.getcwd(), dict(environment))
         self._workers[job.number] = worker = _Worker()
         with contextlib.suppress(OSError):  # it has died; `look` will see it

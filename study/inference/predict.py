@@ -104,8 +104,8 @@ def read(reader: "Reader", pictures: Sequence[tuple]) -> list[Reading]:
 def open_file(path: Path, side: int = LARGE) -> tuple:
     """Return a picture file as `read` takes it, without a true class; raises ImageError that names the file."""
     check_regular(path, preprocessing.ImageError)
-    seen = preprocessing.read_file(path)
-    return readable(path.name), explanations.thumbnail(preprocessing.decode(path.read_bytes()), side), seen, None
+    picture = preprocessing.decode_file(path)
+    return readable(path.name), explanations.thumbnail(picture, side), preprocessing.normalize(picture), None
 
 
 def open_folder(folder: Path) -> tuple[list[tuple], list[tuple[str, str]]]:

@@ -55,6 +55,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 def read_file(path: str | Path) -> np.ndarray:
     """Return the digit in a picture file in MNIST's form (28, 28) of uint8; ImageError names the file."""
+    return normalize(decode_file(path))
+
+
+def decode_file(path: str | Path) -> np.ndarray:
+    """Return a picture file's luminance as `decode` does; ImageError names the file."""
     path = Path(os.path.expanduser(path))
     try:
         with open(path, "rb") as file:
@@ -65,7 +70,7 @@ def read_file(path: str | Path) -> np.ndarray:
         raise ImageError("a folder", where=path, expected=WANTED) from None
     except (OSError, ValueError) as failure:  # ValueError: a zero byte in the path
         raise ImageError(f"cannot be read ({getattr(failure, 'strerror', failure)})", where=path) from None
-    return normalize(_decode(content, where=path))
+    return _decode(content, where=path)
 
 
 def read(content: bytes) -> np.ndarray:

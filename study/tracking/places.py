@@ -8,8 +8,8 @@ from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 
 from study.base.errors import TrackingError, shown
+from study.base.paths import is_server
 
-SERVERS = ("http", "https")
 LOCAL = ("", "file")
 INDIRECT = ("runs", "models")  # addresses that the server turns into other ones
 
@@ -20,7 +20,7 @@ def allowed(uri: str) -> str:
     Raises TrackingError if the store is a server and the address is one of this machine's: whatever lies there would
     be read, and uploaded to that server where a trial is carried over.
     """
-    if urlsplit(mlflow.get_tracking_uri()).scheme in SERVERS and urlsplit(uri).scheme in (*LOCAL, *INDIRECT):
+    if is_server(mlflow.get_tracking_uri()) and urlsplit(uri).scheme in (*LOCAL, *INDIRECT):
         raise TrackingError(
             "the tracking server names a place on this machine, which is not read", where=shown(uri),
             hint="A server that keeps artifacts itself, with --artifacts-destination, needs no such place.",
@@ -34,7 +34,7 @@ def of_model(address: str) -> str:
     Raises TrackingError as `allowed` does. It is looked up once, because a server could answer the second time
     otherwise.
     """
-    if urlsplit(mlflow.get_tracking_uri()).scheme not in SERVERS or urlsplit(address).scheme not in INDIRECT:
+    if not is_server(mlflow.get_tracking_uri()) or urlsplit(address).scheme not in INDIRECT:
         return address
     uri = _of_run(address) if urlsplit(address).scheme == "runs" else address
     for _ in range(2):  # a registered version leads to a logged model, and that to a place

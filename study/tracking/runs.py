@@ -30,8 +30,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from study.base.passwords import without_password
-from study.base.paths import SQLITE
-from study.base.processes import RUN_VARIABLE
+from study.base.paths import RUN_VARIABLE, SQLITE
 from study.data.dataset import Dataset
 from study.data.mnist import MNIST_URL
 from study.tracking import limits, places

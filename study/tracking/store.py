@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from study.base.errors import StudyError, TrackingError, first_line
 from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
-from study.base.paths import sqlite_file
+from study.base.paths import SQLITE, is_server, sqlite_file
 from study.base.private import private_folder
 
 FAULTS = (MlflowException,)  # MLflow raises these if the store cannot be written
@@ -33,9 +33,9 @@ def connect() -> MlflowClient:
     a new store together crash. Raises TrackingError.
     """
     uri = _own_uri()
-    if urlsplit(uri).scheme in ("http", "https"):
+    if is_server(uri):
         _check_server(uri)
-    elif uri.startswith("sqlite:///"):
+    elif uri.startswith(SQLITE):
         _check_writable(sqlite_file(uri))
     with _alone(uri), said_clearly(uri):
         client = MlflowClient()
@@ -45,7 +45,7 @@ def connect() -> MlflowClient:
 
 def _alone(uri: str) -> AbstractContextManager:
     """Keep other processes on this machine from creating the tables of a SQLite store at the same time."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(SQLITE):
         return nullcontext()
     mark = hashlib.sha256(str(sqlite_file(uri).resolve()).encode()).hexdigest()[:16]
     return FileLock(private_folder() / f"{mark}.lock")
@@ -54,8 +54,8 @@ def _alone(uri: str) -> AbstractContextManager:
 def tracking_uri() -> str:
     """Return the tracking store's full address, so that another process finds the same store."""
     uri = _own_uri()
-    relative = uri.startswith("sqlite:///") and not uri.startswith("sqlite:////")
-    return f"sqlite:///{sqlite_file(uri).resolve()}" if relative else uri
+    relative = uri.startswith(SQLITE) and not uri.startswith(f"{SQLITE}/")
+    return f"{SQLITE}{sqlite_file(uri).resolve()}" if relative else uri
 
 
 def shown_uri() -> str:
@@ -72,7 +72,7 @@ def _own_uri() -> str:
     uri = mlflow.get_tracking_uri()
     parts = urlsplit(uri)
     login, at, place = parts.netloc.rpartition("@")
-    if parts.scheme not in ("http", "https"):
+    if not is_server(uri):
         if is_ambiguous(uri):
             raise TrackingError("the address has two @", where=uri, hint=HOW_TO_ESCAPE)
     elif at:
@@ -151,7 +151,7 @@ def run_link(client: MlflowClient, run_id: str) -> str:
     """
     parts = urlsplit(client.tracking_uri)
     server = LOCAL_UI
-    if parts.scheme in ("http", "https"):
+    if is_server(client.tracking_uri):
         server = parts._replace(query="", fragment="").geturl().rstrip("/")
     experiment = client.get_run(run_id).info.experiment_id
     return f"{server}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"

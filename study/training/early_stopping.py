@@ -1,8 +1,13 @@
 """When to stop: rules that watch val_loss, counting epochs, as Keras's EarlyStopping does, or steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+
+def lowest(val_losses: Sequence[float]) -> int:
+    """Return the place of the lowest val_loss, of equal ones the first; one that is not a number is never lower."""
+    return int(np.argmin(np.where(np.isnan(val_losses), np.inf, val_losses)))
 
 
 class EarlyStopping:

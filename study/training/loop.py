@@ -6,7 +6,7 @@ happens once an epoch (validation, early stopping, pruning) is ordinary Python.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,7 @@ from study.base.backend import keras, tf
 from study.data.dataset import Dataset
 from study.training import network
 from study.training.config import FIELDS, TrialConfig
-from study.training.early_stopping import EarlyStopping, Plateau
+from study.training.early_stopping import EarlyStopping, Plateau, lowest
 from study.training.metrics import evaluate
 
 MOMENTUM = ("momentum", "nesterov")  # the optimizers that use one
@@ -98,17 +98,12 @@ def train(
         state=state,
         reason=reason,
         epochs=tuple(epochs),
-        best_epoch=_best(epochs).number,
+        best_epoch=1 + lowest([epoch.val_loss for epoch in epochs]),
         model_epoch=stopping.kept_epoch or len(epochs),
         weights=stopping.kept_weights or program.model.get_weights(),
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
     )
-
-
-def _best(epochs: Sequence[Epoch]) -> Epoch:
-    """Return the epoch with the lowest val_loss, of equal ones the first; one that is not a number is never lower."""
-    return min(epochs, key=lambda epoch: np.inf if np.isnan(epoch.val_loss) else epoch.val_loss)
 
 
 def _take_epoch(

@@ -160,3 +160,14 @@ def test_a_process_is_too_large_when_it_has_grown(monkeypatch):
 
 def test_the_size_of_this_process_is_known():
     assert 10 * 2**20 < processes.resident_bytes() < 2**40
+
+
+@pytest.mark.parametrize("limit, most, free", [("800", 800 // (2 * processes.cores()), 300), ("max", None, None)])
+def test_a_containers_memory_is_a_limit(monkeypatch, tmp_path, limit, most, free):
+    monkeypatch.setattr(processes, "GROUP", str(tmp_path))
+    here = processes.MemoryWatch().most
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.stat").write_text("anon 500\nfile 7\n")
+    assert processes.MemoryWatch().most == (here if most is None else most)
+    available = processes.memory_available()
+    assert available > 1_000 if free is None else available == free

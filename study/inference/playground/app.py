@@ -33,6 +33,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
+from study.base.paths import RUN_VARIABLE
 from study.inference import novelty, preprocessing
 from study.inference.picture_headers import ImageError, read_header
 from study.tracking import records, store, tags
@@ -376,7 +377,7 @@ def server(playground: Playground) -> uvicorn.Server:
 def serve(playground: Playground, listener: socket.socket) -> None:
     """Answer on the listening socket until Ctrl-C, SIGTERM or the end of the `mlflow run` that started it."""
     running = server(playground)
-    if "MLFLOW_RUN_ID" in os.environ:
+    if RUN_VARIABLE in os.environ:
         threading.Thread(target=_end_with_parent, args=(running, os.getppid()), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn shuts down cleanly and then raises the signal again
         running.run(sockets=[listener])

@@ -5,7 +5,7 @@ MLflow's server answers on a few threads: as many as there are cores, and four. 
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from study.base.errors import StudyError
 
@@ -28,38 +28,27 @@ class Admission:
         self._places = threading.BoundedSemaphore(PLACES)
         self._turn, self._large = threading.Lock(), threading.Lock()
 
-    @contextmanager
-    def request(self, work: int) -> Iterator[None]:
-        """Hold a place for a request with so much work in all; raises Busy at once if there is none."""
-        if work <= LITTLE:
-            yield
-            return
-        if not self._places.acquire(blocking=False):
-            raise _busy()
-        try:
-            yield
-        finally:
-            self._places.release()
+    def request(self, work: int) -> AbstractContextManager:
+        """Return a block that holds a place for a request with so much work in all; entering it raises Busy if full."""
+        return nullcontext() if work <= LITTLE else _held(self._places, seconds=0)
 
-    @contextmanager
-    def picture(self, work: int, of_request: int) -> Iterator[None]:
-        """Let a picture with so much work be decoded; `of_request` is the work of its request in all.
+    def picture(self, work: int, of_request: int) -> AbstractContextManager:
+        """Return a block that decodes a picture with so much work; `of_request` is the work of its request in all.
 
-        Raises Busy if other large pictures keep a large one waiting for SECONDS.
+        Entering it raises Busy if other large pictures keep a large one waiting for SECONDS.
         """
         if of_request <= LITTLE:
-            yield
-        elif work <= LITTLE:
-            with self._turn:  # a tenth of a second at most; without it, three requests would crowd out all others
-                yield
-        else:
-            if not self._large.acquire(timeout=SECONDS):
-                raise _busy()
-            try:
-                yield
-            finally:
-                self._large.release()
+            return nullcontext()
+        # A little one takes a tenth of a second at most; without turns, three requests would crowd out all others.
+        return self._turn if work <= LITTLE else _held(self._large, SECONDS)
 
 
-def _busy() -> Busy:
-    return Busy("busy with other large pictures", hint="Ask again in a second, or send smaller pictures.")
+@contextmanager
+def _held(lock: "threading.BoundedSemaphore | threading.Lock", seconds: float) -> Iterator[None]:
+    """Hold a lock for the block; raises Busy if it is not to be had within so many seconds."""
+    if not lock.acquire(timeout=seconds):
+        raise Busy("busy with other large pictures", hint="Ask again in a second, or send smaller pictures.")
+    try:
+        yield
+    finally:
+        lock.release()
