@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import signal
 import sys
 
 import click
 from rich.console import Console
 
-from study.base import startup
+from study.base import interruption, startup
 from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line, traceback_text
 from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE
@@ -21,9 +20,7 @@ def run(command: click.Command) -> None:
     hush()
     startup.accept_any_text()
     startup.resume_collector()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interruption.listen()
     try:
         command.main(standalone_mode=False)
     except StudyError as failure:

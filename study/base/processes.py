@@ -104,18 +104,6 @@ def _container_limit() -> int | None:
     return None
 
 
-class ParentWatch:
-    """Notices when the process that started this one is gone: `mlflow run` does not pass its own end on."""
-
-    def __init__(self) -> None:
-        self._parent = os.getppid()
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where the parent has ended."""
-        if os.getppid() != self._parent:
-            raise KeyboardInterrupt
-
-
 # --- claims -----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from study.base import processes
+from study.base import interruption, processes
 from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
@@ -213,6 +213,7 @@ class TrialRunner:
 
     def _train(self, trial: optuna.Trial, config: TrialConfig, run: Run) -> Outcome:
         def report(epoch: "Epoch") -> bool:
+            interruption.check()
             trial.report(getattr(epoch, self.metric), epoch.number)
             return trial.should_prune()
 
@@ -309,6 +310,8 @@ def store_fault_behind(failure: BaseException | None) -> BaseException | None:
 
 
 def _outcome_of(failure: BaseException) -> Outcome:
+    if interruption.was_asked():  # C++ may have made another error of it
+        return Outcome(Ending.INTERRUPTED, reason="interrupted", cause=failure)
     match failure:
         case Repeated():
             return Outcome(Ending.REPEATED, reason=str(failure))

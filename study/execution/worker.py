@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from study.base import startup
+from study.base import interruption, startup
 from study.base.errors import DEBUG_VARIABLE, DataError, WorkerError, first_line, in_one_line, traceback_text
 from study.base.processes import MemoryWatch
 from study.base.startup import hush
@@ -61,6 +61,7 @@ def work(
     idle_since, looked = None, -math.inf
     of_trials = of_queue = 0  # faults of the store, in a row
     while True:
+        interruption.check()
         try:
             if queue.ended:
                 break
@@ -143,7 +144,7 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
     That is 0 if nothing is left to do, and REPLACE_ME if it has grown too large while trials were waiting.
     """
     startup.accept_any_text()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
+    interruption.listen()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import study.execution.run_trial  # noqa: F401  imports TensorFlow

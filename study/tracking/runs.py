@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Metric
 from mlflow.entities import Run as RunEntity
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import (
@@ -95,7 +96,11 @@ class Run:
             ),
             profile=json.dumps({split: len(getattr(dataset, split)) for split in ("train", "validation", "test")}),
         )
-        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
+        given = [DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])]
+        try:
+            self.client.log_inputs(self.run_id, given)
+        except MlflowException:  # of two runs that bring a new dataset at the same moment one fails, and then finds it
+            self.client.log_inputs(self.run_id, given)
 
     def log_files(self, files: Mapping[str, bytes | str]) -> None:
         """Store files as artifacts, by their path in the run."""

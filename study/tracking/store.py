@@ -139,8 +139,14 @@ def active_experiment(client: MlflowClient) -> str:
     if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return experiment_id
     if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
-        experiment = client.get_experiment_by_name(name)
-        return experiment.experiment_id if experiment else client.create_experiment(name)
+        if found := client.get_experiment_by_name(name):
+            return found.experiment_id
+        try:
+            return client.create_experiment(name)
+        except MlflowException:  # another process has created it since
+            if found := client.get_experiment_by_name(name):
+                return found.experiment_id
+            raise
     return "0"
 
 

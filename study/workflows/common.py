@@ -10,6 +10,7 @@ from study.analysis.ablation_results import AblationResults
 from study.analysis.search_results import SearchResults
 from study.base import processes
 from study.base.errors import Interrupted, in_one_line
+from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.execution import recovery
@@ -132,7 +133,7 @@ def run_trials(
     run stays RUNNING, and the queue is ended with the reason `end_queue`, if given. Raises WorkerError if no worker of
     the pool is left, Interrupted.
     """
-    parent, looked = processes.ParentWatch(), time.monotonic()
+    parent, looked = ParentWatch(), time.monotonic()
     trials: list[Progress] = []
     try:
         refill(progress(queue, epochs, specs))

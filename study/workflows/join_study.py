@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from study.base.errors import Interrupted, WorkerError
-from study.base.processes import ParentWatch
+from study.base.interruption import ParentWatch
 from study.execution import recovery
 from study.execution.queue import Progress, load_queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool

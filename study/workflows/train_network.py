@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from study.base.processes import ParentWatch
+from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.tracking import records, tags
 from study.training.config import HYPERPARAMETERS, TrialConfig

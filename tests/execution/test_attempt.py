@@ -1,5 +1,8 @@
 """One trial in a worker, whatever goes wrong around it; nothing is trained."""
 
+import contextlib
+import os
+import signal
 from types import SimpleNamespace
 
 import optuna
@@ -7,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy.exc import OperationalError
 
+from study.base import interruption
 from study.base.errors import TrackingError, WorkerError
 from study.design.ablation import parse_ablation
 from study.execution import recovery, worker
@@ -115,6 +119,35 @@ def test_a_run_that_somebody_else_ended_is_not_revived(queue):
     assert work(queue, train) == 3  # it is tried again
     assert ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
     assert [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
+
+
+# --- a signal ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listening():
+    """This process listens to signals as a program does."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    interruption.listen()
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+    interruption._asked = False
+
+
+@pytest.mark.parametrize("made_of_it", [None, SystemError("returned a result with an exception set")])
+def test_a_signal_that_a_library_swallows_ends_the_worker_all_the_same(queue, listening, made_of_it):
+    def swallow(config, dataset, record, name, on_epoch):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        if made_of_it:
+            raise made_of_it
+        return null_run(config, dataset, record, name, on_epoch)
+
+    with pytest.raises(KeyboardInterrupt):
+        work(queue, swallow)
+    assert [trial.state for trial in progress(queue)] == ["WAITING"] * 2
+    assert ended(queue) == [("0", "KILLED", None)]
 
 
 # --- a store that is away ---------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_study_whose_workers_all_die_says_so_and_leaves_nothing_running(new_stor
 def test_no_worker_outlives_the_program_or_the_server_that_started_it(new_store, victim):
     words = ["--task", "dropout", "--data", "digits", "--epochs", "100000", "--set", "patience=none"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    client = store.connect()  # before the program: of two that open a new store at once one may fail
+    client = store.connect()
     program = subprocess.Popen(
         [sys.executable, "-m", "entrypoints.ablation", *words], env=environment, stderr=subprocess.PIPE, text=True
     )

@@ -1,8 +1,11 @@
 import shlex
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from mlflow import MlflowClient
@@ -63,6 +66,22 @@ def test_epochs_are_written_while_the_trial_runs_but_not_one_by_one(client):
     run.end("FINISHED", "because")
     assert len(client.get_metric_history(run.run_id, "loss")) == 5
     assert client.get_run(run.run_id).data.tags["reason"] == "because"
+
+
+def test_trials_that_log_the_same_new_dataset_at_the_same_moment_all_have_it(client, digits):
+    trials = [open_study_run(client, f"trial {number}") for number in range(8)]
+    for attempt in range(4):
+        dataset = replace(digits, sha256=f"{attempt}" * 64)
+        gate = Barrier(len(trials))
+
+        def log(run, dataset=dataset, gate=gate):
+            gate.wait()
+            run.log_dataset(dataset)
+
+        with ThreadPoolExecutor(len(trials)) as threads:
+            list(threads.map(log, trials))
+    digests = [{used.dataset.digest for used in client.get_run(run.run_id).inputs.dataset_inputs} for run in trials]
+    assert digests == [{f"{attempt}" * 16 for attempt in range(4)}] * len(trials)
 
 
 def test_more_metrics_than_one_request_takes_arrive(client):
