@@ -52,7 +52,7 @@ def main(
         _list_catalogue()
         return
     ablation, dataset = prepare_ablation(task, data=data, validation=validation, epochs=epochs, settings=settings)
-    trials = ablation.trial_specs(seeds or ablation.seeds, dataset)
+    trials = ablation.trial_specs(seeds or ablation.seeds or 7, dataset)
     workers = min(workers, len(trials))
     display.warn_of_password(storage)
     console = program.console()

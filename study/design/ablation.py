@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, shown
 from study.data.dataset import Dataset
-from study.training.config import FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
+from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 # A figure that a report draws for a task beside those that every report has (study/reports/sections).
@@ -24,8 +24,9 @@ Figure = Literal[
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 # Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
 OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
-DEFAULT_SEEDS = 7
 MOST_SEEDS = 1_000
+MARGIN = 0.2  # points of accuracy
+BECAUSE = "Less than 0.2 points, ten images in 5,000, would hardly change what anybody chooses."
 MOST_ARMS = 1_000  # each is a run with a row in every table
 MOST_TRIALS = 100_000
 
@@ -53,8 +54,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A question, the baseline, its arms and the number of seeds.
+    """A question, the baseline, its arms and the smallest difference that matters.
 
+    `margin` is that difference, in points of accuracy, and `because` says why it is that. `seeds` is how many each arm
+    gets; None adds seeds until every comparison is settled.
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
     listed arms. `figures` are those that show best what the task is about.
     """
@@ -64,7 +67,9 @@ class Ablation:
     known: str
     baseline: TrialConfig
     arms: tuple[Arm, ...]
-    seeds: int
+    seeds: int | None
+    margin: float
+    because: str
     factors: Mapping[str, tuple[object, ...]]
     figures: tuple[Figure, ...]
 
@@ -119,7 +124,9 @@ class Ablation:
             "known": self.known,
             "baseline": self.baseline.changes(),
             "arms": {"grid": grid} if grid else {"list": [{"name": arm.name, **arm.settings} for arm in self.arms]},
-            "seeds": self.seeds,
+            "seeds": self.seeds or AUTO,
+            "margin": self.margin,
+            "because": self.because,
             "figures": list(self.figures),
         }
         return yaml_file.write(content)
@@ -146,6 +153,10 @@ def load_ablation(task: str) -> Ablation:
     return parse_ablation(yaml_file.read(path), path.stem, path)
 
 
+def _auto(value: object) -> object:
+    return None if value == AUTO else value
+
+
 def _one_line(value: object) -> str:
     return " ".join(str(value).split())
 
@@ -155,9 +166,11 @@ class _File(yaml_file.Model):
     known: Annotated[str, BeforeValidator(_one_line)] = ""
     baseline: dict[str, object] = Field(default={}, description="field: value")
     arms: object
-    seeds: int = Field(
-        default=DEFAULT_SEEDS, ge=1, le=MOST_SEEDS, strict=True, description=f"a whole number from 1 to {MOST_SEEDS}"
+    seeds: Annotated[int | None, BeforeValidator(_auto)] = Field(
+        default=None, ge=1, le=MOST_SEEDS, strict=True, description=f"auto, or a whole number from 1 to {MOST_SEEDS}"
     )
+    margin: float = Field(default=MARGIN, gt=0, le=100, strict=True, description="points of accuracy, above 0")
+    because: Annotated[str, BeforeValidator(_one_line)] = BECAUSE
     figures: list[Figure] = Field(default=[], description="[name, name]")
 
 
@@ -179,7 +192,8 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
     return Ablation(
-        task, file.question, file.known, baseline, tuple(arms), file.seeds, factors, tuple(file.figures)
+        task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
+        tuple(file.figures),
     )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def run_ablation(
     ablation, dataset = prepare.prepare_ablation(
         task, data=data, validation=validation, epochs=epochs, settings=settings
     )
-    specs = ablation.trial_specs(seeds or ablation.seeds, dataset)
+    specs = ablation.trial_specs(seeds or ablation.seeds or 7, dataset)
     params = {"task": task, "compare": compare, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
