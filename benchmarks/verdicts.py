@@ -59,13 +59,13 @@ def calibrate(paths: int) -> None:
     least = np.sort(simulated(paths))
     print(f"looks at {LOOKS[0]}, {LOOKS[0] + 1}, …, {LOOKS[-1]}; n = {paths:,} paths of normal differences, seed 0")
     print("false: the share of paths that the table's constant claims, integrated, in % of the level\n")
-    print(f"{'':>3}  {'effects (0.05/m)':^46}    {'equivalence (0.1/m)':^46}")
+    print(f"{'':>3}  {'effects (0.9 · 0.05/m)':^46}    {'equivalence (0.9 · 0.1/m)':^46}")
     columns = f"{'simulated':>19}{'integrated':>12}{'table':>8}{'false':>7}"
     print(f"{'m':>3}  {columns}    {columns}")
     for number in range(1, len(sequence.EFFECT) + 1):
         row = [f"{number:>3}"]
-        for table, level in ((sequence.EFFECT, LEVEL / number), (sequence.EQUIVALENCE, 2 * LEVEL / number)):
-            constant = table[number - 1]
+        for table, sides in ((sequence.EFFECT, 1), (sequence.EQUIVALENCE, 2)):
+            constant, level = table[number - 1], sequence.SCHEDULED * sides * LEVEL / number
             low, middle, high = (
                 least[min(paths - 1, round(paths * (level + by * np.sqrt(level * (1 - level) / paths))))]
                 for by in (-1, 0, 1)
@@ -132,7 +132,7 @@ def _log_norm(n: int) -> float:
 
 @cache
 def _inverse() -> CubicSpline:
-    constants = np.linspace(np.log(0.0005), np.log(0.26), 16)
+    constants = np.linspace(np.log(0.0002), np.log(0.26), 16)
     return CubicSpline([np.log(false_share(np.exp(constant))) for constant in constants], constants)
 
 
@@ -197,7 +197,7 @@ def null_studies(studies: int) -> None:
 
 
 def _missed(last: int) -> float:
-    return false_share(sequence.EFFECT[0], past=LEVEL, last=last)
+    return false_share(sequence.EFFECT[0], past=(1 - sequence.SCHEDULED) * LEVEL, last=last)
 
 
 def _share(hits: np.ndarray) -> str:

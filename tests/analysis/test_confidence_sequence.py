@@ -9,6 +9,7 @@ from study.analysis.confidence_sequence import (
     EFFECT,
     EQUIVALENCE,
     FIRST_LOOK,
+    SCHEDULED,
     Outcome,
     bound,
     effect_constant,
@@ -108,7 +109,7 @@ def least_constants(paths: int, seed: int) -> np.ndarray:
 def misfits(least: np.ndarray) -> np.ndarray:
     """How far the simulated errors are from their levels, in standard errors: (2, comparisons)."""
     comparisons = np.arange(1, 12)
-    levels = np.array([LEVEL / comparisons, 2 * LEVEL / comparisons])
+    levels = SCHEDULED * np.array([LEVEL / comparisons, 2 * LEVEL / comparisons])
     constants = np.array([EFFECT[:11], EQUIVALENCE[:11]])
     shares = (least < constants[..., None]).mean(axis=-1)
     return (shares - levels) / np.sqrt(levels * (1 - levels) / len(least))
@@ -126,36 +127,47 @@ def test_the_constants_have_their_levels_in_more_paths():
 @pytest.mark.slow
 @pytest.mark.parametrize("constants, level", [(EFFECT, LEVEL), (EQUIVALENCE, 2 * LEVEL)])
 def test_every_constant_has_its_level_but_for_its_rounding(constants, level):
-    shares = np.array([false_share(constant) * m / level for m, constant in enumerate(constants, 1)])
+    shares = np.array([false_share(constant) * m / level / SCHEDULED for m, constant in enumerate(constants, 1)])
     assert (shares < 1.0005).all()  # the integration's own error
     assert (shares > 0.985).all()
 
 
 def test_a_larger_constant_would_claim_too_much():
-    assert false_share(EFFECT[0]) <= LEVEL < false_share(EFFECT[0] + 0.001)
+    assert false_share(EFFECT[0]) <= SCHEDULED * LEVEL < false_share(EFFECT[0] + 0.002)
+
+
+@pytest.mark.parametrize("m", [1, 3, 11])
+def test_a_study_that_goes_on_past_the_cap_keeps_its_level(m):
+    for table, constant, level in (
+        (EFFECT, effect_constant, LEVEL / m),
+        (EQUIVALENCE, equivalence_constant, 2 * LEVEL / m),
+    ):
+        in_schedule = false_share(table[m - 1])
+        in_all = false_share(table[m - 1], past=constant(CAP + 1, m), last=4 * CAP)
+        assert in_schedule < in_all <= level
 
 
 def test_the_tables_cover_all_pairs_of_the_catalogue():
     most = max(len(load_ablation(task).comparisons(pairs=True)) for task in catalogue())
-    assert most <= len(EFFECT) == len(EQUIVALENCE)
+    assert most <= len(EFFECT) == len(EQUIVALENCE) == 80
 
 
 def test_more_comparisons_have_smaller_constants():
     assert all((np.diff(table) < 0).all() for table in (EFFECT, EQUIVALENCE))
     # Two one-sided tests among 2m are as strict as an effect among m.
-    assert EQUIVALENCE[1::2] == EFFECT[:33]
+    assert EQUIVALENCE[1::2] == EFFECT[:40]
 
 
-@pytest.mark.parametrize("n, comparisons", [(6, 1), (CAP + 1, 1), (1_000, 11), (20, len(EFFECT) + 1), (CAP + 1, 70)])
-def test_outside_the_schedule_and_the_table_the_constant_is_the_level(n, comparisons):
-    assert effect_constant(n, comparisons) == LEVEL / comparisons
-    assert equivalence_constant(n, comparisons) == 2 * LEVEL / comparisons
+@pytest.mark.parametrize("n", [FIRST_LOOK, 20, CAP + 1])
+def test_more_comparisons_than_the_table_has_have_the_level_itself(n):
+    assert effect_constant(n, 81) == LEVEL / 81
+    assert equivalence_constant(n, 81) == 2 * LEVEL / 81
 
 
 @pytest.mark.parametrize("n", [FIRST_LOOK, 20, CAP])
 def test_in_the_schedule_the_constant_is_the_tables(n):
-    assert (effect_constant(n, 1), effect_constant(n, 66)) == (EFFECT[0], EFFECT[65])
-    assert (equivalence_constant(n, 1), equivalence_constant(n, 66)) == (EQUIVALENCE[0], EQUIVALENCE[65])
+    assert (effect_constant(n, 1), effect_constant(n, 80)) == (EFFECT[0], EFFECT[79])
+    assert (equivalence_constant(n, 1), equivalence_constant(n, 80)) == (EQUIVALENCE[0], EQUIVALENCE[79])
 
 
 def test_no_look_before_the_first_has_an_interval():
@@ -190,7 +202,7 @@ def test_an_effect_within_the_margin_is_an_effect():
 def test_equal_differences_are_settled_where_the_formula_is_finite():
     assert outcome(np.zeros(7), 0.1, 1) is Outcome.NO_EFFECT
     assert outcome(np.full(7, 0.5), 0.1, 1) is Outcome.EFFECT
-    assert outcome(np.zeros(7), 0.1, 66) is Outcome.OPEN
+    assert outcome(np.zeros(7), 0.1, 80) is Outcome.OPEN
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [NAN] * 20, [1.0] * 19 + [NAN], [1.0] * 19 + [INF], [0.5] * 6])
