@@ -1,18 +1,26 @@
 """Run a controlled ablation: arms that differ in named hyperparameters, each trained with the same seeds."""
 
+import contextlib
+import math
+import sys
+
 import click
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Choice, Whole
+from entrypoints.option_types import Choice, Number, Whole
 from entrypoints.options import option
-from study.analysis.ablation_results import COMPARE
+from study.analysis import confidence_sequence
+from study.analysis.ablation_results import COMPARE, DECIDING
+from study.analysis.seed_plan import CAP, START
 from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
-from study.design.ablation import MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
+from study.design.ablation import MARGIN, MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
 from study.execution import time_estimate
+from study.reports import verdicts_file
 from study.tracking import runs
 from study.workflows import run_ablation
 from study.workflows.prepare import prepare_ablation
+from study.workflows.seed_supply import SeedRule
 
 OPTIONS = (
     option("task", "batch_size", "A task of the catalogue, or a YAML file of your own. list shows the catalogue."),
@@ -20,7 +28,14 @@ OPTIONS = (
                  "MNIST is unavailable."),
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "
                           "says."),
-    option("seeds", "auto", "Number of seeds for each arm. auto: as the task says, usually 7.", Whole(MOST_SEEDS)),
+    option("seeds", "auto", f"Number of seeds for each arm. auto: {START} at first, then more where a comparison is "
+           "open.", Whole(MOST_SEEDS)),
+    option("most_seeds", "auto", f"How many seeds seeds=auto gives an arm at most. auto: {CAP}.",
+           Whole(MOST_SEEDS, auto=CAP)),
+    options.MINUTES,
+    option("margin", "auto", "The smallest difference that matters, in points of accuracy (nats with "
+           f"decide=val_cross_entropy). auto: as the task says, usually {MARGIN:g}.", Number(100, unless="auto")),
+    option("decide", "val_accuracy", "The measure that verdicts rest on.", Choice(DECIDING)),
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the task says."),
     options.WORKERS,
     options.SETTINGS,
@@ -28,8 +43,11 @@ OPTIONS = (
            Choice(COMPARE)),
     options.storage(),
     options.REUSE,
+    option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
+           "error.", Choice(("text", "json"))),
     options.dry_run("true: list the trials with an estimate of the time, and run nothing."),
 )  # fmt: skip
+USUAL_SD = 0.2  # points, of a paired difference: what most of the catalogue has
 
 
 @options.command(__doc__, *OPTIONS)
@@ -39,43 +57,59 @@ def main(
     data: str | None,
     validation: str | None,
     seeds: int | None,
+    most_seeds: int,
+    minutes: float | None,
+    margin: float | None,
+    decide: str,  # read from the run's params when the study is evaluated, as compare is
     epochs: int | None,
     workers: int,
     settings: dict[str, str],
-    compare: str,  # read from the run's params when the study is evaluated
+    compare: str,
     storage: str,
     reuse: bool,
+    output: str,
     dry_run: bool,
 ) -> None:
     """Run the ablation that the options name."""
+    standard_output = sys.stdout
+    if output == "json":
+        click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
     if task == "list":
         _list_catalogue()
         return
-    ablation, dataset = prepare_ablation(task, data=data, validation=validation, epochs=epochs, settings=settings)
-    trials = ablation.trial_specs(seeds or ablation.seeds or 7, dataset)
+    ablation, dataset = prepare_ablation(
+        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide
+    )
+    seeds = seeds or ablation.seeds
+    rule = SeedRule(seeds or most_seeds, minutes)
+    trials = ablation.trial_specs(seeds or min(START, most_seeds), dataset)
     workers = min(workers, len(trials))
     display.warn_of_password(storage)
     console = program.console()
-    _introduce(ablation, dataset, len(trials), workers)
+    _introduce(ablation, dataset, rule, len(trials), workers)
     if dry_run:
-        _print_dry_run(trials, dataset, workers)
+        _print_dry_run(ablation, trials, dataset, rule, workers, _power(ablation, rule, compare, decide))
         runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
         return
 
     with display.Display(console, time_estimate.time_left(trials, dataset, workers)) as observe:
         outcome = run_ablation.run_ablation(
             ablation, trials, dataset, params=options.given() | {"storage": without_password(storage)},
-            worker_count=workers, observe=observe, reuse=reuse, storage=storage,
+            worker_count=workers, observe=observe, rule=rule, on_look=observe.looks(dataset, workers),
+            reuse=reuse, storage=storage,
             announce=lambda name: display.tell_how_to_join(console, name, storage),
         )  # fmt: skip
     display.print_findings(console, outcome.study)
     display.tell_of_reused(outcome.reused)
-    display.warn_of_ended(outcome.diverged, "diverged", len(trials))
+    number = len(outcome.study.trials)
+    display.warn_of_ended(outcome.diverged, "diverged", number)
     program.say(f"Report: {outcome.page}")
     program.print_link(outcome.study.record.run_id)
+    if output == "json":
+        standard_output.write(verdicts_file.text(outcome.study))
     if outcome.failures:
         count, first = len(outcome.failures), outcome.failures[0]
-        raise click.ClickException(f"{count} of {len(trials)} trials failed; the first: {first.reason}")
+        raise click.ClickException(f"{count} of {number} trials failed; the first: {first.reason}")
 
 
 def _list_catalogue() -> None:
@@ -85,23 +119,52 @@ def _list_catalogue() -> None:
     runs.name_project_run("ablation list", {"catalogue.txt": listing})
 
 
-def _introduce(ablation: Ablation, dataset: Dataset, trials: int, workers: int) -> None:
+def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, trials: int, workers: int) -> None:
     arms, seeds = len(ablation.arms), trials // len(ablation.arms)
     program.say(f"ablation {ablation.task}: {ablation.question}")
     display.introduce_data(program.console(), dataset, SPLITS)
-    program.say(f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}, on {display.count(workers, 'worker')}")
+    number = f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}"
+    if seeds < rule.most:
+        number += f", then more seeds for what is open, up to {rule.most} an arm"
+    time = f", for {rule.minutes:g} minutes" if rule.minutes else ""
+    program.say(f"{number}{time}, on {display.count(workers, 'worker')}")
 
 
-def _print_dry_run(trials: list[TrialSpec], dataset: Dataset, workers: int) -> None:
+def _power(ablation: Ablation, rule: SeedRule, compare: str, decide: str) -> str:
+    """Return which true difference the plan would find."""
+    comparisons = len(ablation.comparisons(compare == "pairs"))
+    sds = confidence_sequence.detectable(rule.most, comparisons)
+    seeds = f"With {display.count(rule.most, 'seed')} an arm"
+    if math.isinf(sds):
+        return f"{seeds} no difference can be claimed."
+    if decide != "val_accuracy":
+        return f"{seeds} a true difference of {sds:.2g} of its standard deviations would be found with 80 %."
+    return (
+        f"{seeds} a true difference of {sds * USUAL_SD:.2g} points would be found with 80 %, if differences vary from "
+        f"seed to seed by {USUAL_SD:g} points (sd), as in most tasks on MNIST."
+    )
+
+
+def _print_dry_run(
+    ablation: Ablation, trials: list[TrialSpec], dataset: Dataset, rule: SeedRule, workers: int, power: str
+) -> None:
     width = max(len(trial.name) for trial in trials)
     for trial in trials:
         seconds = time_estimate.trial_seconds(trial.config, dataset)
         program.say(f"{trial.name:<{width}}  about {display.duration(seconds)}")
-    total = display.duration(time_estimate.total_seconds(trials, dataset, workers))
-    start = display.duration(time_estimate.SECONDS_TO_START)
-    program.say(
-        f"About {total} in total on {display.count(workers, 'worker')}, {start} of it to start. Nothing was run."
-    )
+    most = ablation.trial_specs(rule.most, dataset)
+    least_seconds, most_seconds = (time_estimate.total_seconds(specs, dataset, workers) for specs in (trials, most))
+    if rule.minutes:
+        most_seconds = max(least_seconds, min(most_seconds, 60 * rule.minutes))
+    total, start = display.duration(least_seconds), display.duration(time_estimate.SECONDS_TO_START)
+    on = f"on {display.count(workers, 'worker')}, {start} of it to start"
+    if len(most) > len(trials):
+        program.say(f"At least {len(trials)} trials, about {total} in total; at most {len(most)}, about "
+                    f"{display.duration(most_seconds)}; {on}.")  # fmt: skip
+    else:
+        program.say(f"About {total} in total {on}.")
+    program.say(power)
+    program.say("Nothing was run.")
 
 
 if __name__ == "__main__":

@@ -5,27 +5,30 @@ import time
 from collections.abc import Callable, Sequence
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from entrypoints import program
+from entrypoints import interval_bars, program
 from study.analysis.ablation_results import AblationResults
-from study.analysis.formatting import count
+from study.analysis.formatting import count, show
 from study.analysis.search_results import SearchResults
+from study.analysis.seed_plan import is_open
 from study.base.passwords import has_password, without_password
 from study.base.text import readable
 from study.data.dataset import Dataset
 from study.data.split import LAST_ROWS
+from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
-from study.execution.time_estimate import TimeLeft
+from study.execution.time_estimate import TimeLeft, trial_seconds
 from study.reports import ablation_tables, search_report
 from study.reports.table import Table
 
 WORDS_WIDTH = 12  # letters that a column of words keeps, however narrow the terminal
 STATE_WIDTH = 6
+MOST_OPEN = 4  # comparisons that a look names
 ON_OTHERS = "these results are not on MNIST"
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
@@ -49,6 +52,7 @@ class Display:
         self._start = time.monotonic()
         self._reported: set[int] = set()
         self._best: float | None = None
+        self._study: AblationResults | None = None  # at the last look
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "Display":
@@ -70,6 +74,18 @@ class Display:
                 write(self._console, line)
         if self._live:
             self._live.update(self._picture(trials, len(ended)))
+
+    def looks(self, dataset: Dataset, workers: int) -> Callable[[AblationResults, Sequence[TrialSpec]], None]:
+        """Return a function that shows what an ablation has settled so far, given the trials that follow."""
+
+        def look(study: AblationResults, more: Sequence[TrialSpec]) -> None:
+            self._study = study
+            if self._time_left:
+                self._time_left.add([trial_seconds(spec.config, dataset) for spec in more], workers)
+            line = look_line(study, len(more), duration(time.monotonic() - self._start))
+            write(self._console, line, style="bold")
+
+        return look
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
         total, width = self._number_of(trials), max(len(each.name) for each in trials)
@@ -95,7 +111,7 @@ class Display:
     def _is_best(self, value: float) -> bool:
         return self._best is None or (self._better is not None and self._better(value, self._best))
 
-    def _picture(self, trials: Sequence[Progress], ended: int) -> Grid:
+    def _picture(self, trials: Sequence[Progress], ended: int) -> RenderableType:
         elapsed = time.monotonic() - self._start
         picture = Grid.grid(padding=(0, 2))
         left = f", about {duration(self._time_left.after(elapsed, trials))} left" if self._time_left else ""
@@ -110,7 +126,23 @@ class Display:
                 value = "starting" if trial.value is None else f"{_metric(trial)} {_loss(trial.value)}"
                 words = (trial.name, f"epoch {trial.epoch} of {trial.epochs}", f"{value}  {trial.settings}")
                 picture.add_row(*map(_plain, words))
-        return picture
+        return Group(interval_bars.picture(self._study), picture) if self._study else picture
+
+
+def look_line(study: AblationResults, more: int, elapsed: str) -> str:
+    """Return in a line how many comparisons are settled, which are open, and how many trials follow."""
+    judged = [*study.verdicts, *(effect.verdict for effect in study.effects)]
+    still = [verdict for verdict in judged if is_open(verdict)]
+    line = f"{elapsed:>5}  {len(judged) - len(still)} of {len(judged)} settled"
+    if still:
+        line += "; open: " + ", ".join(
+            f"{one.arm}{f' against {one.against}' if study.pairs else ''} ({show(one.effect, signed=True)}, "
+            f"{count(one.effect.n, 'seed')})"
+            for one in still[:MOST_OPEN]
+            if one.effect
+        )
+        line += f", and {len(still) - MOST_OPEN} more" if len(still) > MOST_OPEN else ""
+    return f"{line}. {count(more, 'more trial')}." if more else f"{line}."
 
 
 def _metric(trial: Progress) -> str:
@@ -143,8 +175,12 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
         write(console, note)
     console.print()
     if verdicts:
-        print_table(console, ablation_tables.verdicts_table(study.verdicts))
-        write(console, ablation_tables.VERDICT_NOTE, style="dim")
+        print_table(console, ablation_tables.verdicts_table(study))
+        if study.effects:
+            console.print()
+            print_table(console, ablation_tables.effects_table(study))
+        for note in ablation_tables.verdict_notes(study):
+            write(console, note, style="dim")
         console.print()
 
 

@@ -93,12 +93,12 @@ class Whole(Text):
 
 
 class Number(Text):
-    """A number above 0 and at most `most`; none is None."""
+    """A number above 0 and at most `most`; the word `unless` is None."""
 
     metavar = "NUMBER"
 
-    def __init__(self, most: float):
-        super().__init__(unless="none")
+    def __init__(self, most: float, unless: str = "none"):
+        super().__init__(unless)
         self.most = most
 
     def parse(self, name: str, text: str) -> float:
@@ -107,7 +107,7 @@ class Number(Text):
         except ValueError:
             number = 0.0
         if not 0 < number <= self.most:
-            expected = f"a number above 0, up to {self.most:g}, or none"
+            expected = f"a number above 0, up to {self.most:g}, or {self.unless}"
             raise ConfigError(f"{name} cannot be {shown(text)}", expected=expected)
         return number
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import click
 
-from entrypoints.option_types import GIVEN, Boolean, Field, Settings, Storage, Text, Whole
+from entrypoints.option_types import GIVEN, Boolean, Field, Number, Settings, Storage, Text, Whole
 from study.base.processes import cores
 from study.base.text import readable
 from study.training.config import FIELDS, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
 MOST_WORKERS = 1_000
+MOST_MINUTES = 100_000
 MODEL = "mnist-mlp"  # the registered model that predict and playground mean by default
 CHAMPION = f"models:/{MODEL}@champion"
 
@@ -91,5 +92,6 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 WORKERS = option(
     "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
 )
+MINUTES = option("minutes", "none", "Start no trial after this many minutes.", Number(MOST_MINUTES))
 REUSE = option("reuse", "true", "false: train every trial, even if the store already has its result.", Boolean())
 SETTINGS = option("set", "none", "Changes to the baseline, such as hidden=256,dropout=0.2.", Settings(), "settings")

@@ -5,6 +5,7 @@ import shlex
 from entrypoints import display, options, program
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import option
+from study.analysis.seed_plan import START
 from study.base.passwords import without_password
 from study.design.ablation import MOST_SEEDS
 from study.execution import time_estimate
@@ -22,7 +23,8 @@ OPTIONS = (
     options.data("mnist, digits, or an .npz file. auto: the data of the trials, if they share one dataset."),
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
-    option("seeds", "6", "How many fresh seeds to train each configuration with.", Whole(MOST_SEEDS, auto=6)),
+    option("seeds", "auto", f"How many fresh seeds to train each configuration with. auto: {START}, and if there is a "
+           f"champion up to {promote.MOST_SEEDS} for what is hard to tell from it.", Whole(MOST_SEEDS)),
     option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
     options.WORKERS,
@@ -40,7 +42,7 @@ def main(
     query: str | None,
     data: str | None,
     top: int,
-    seeds: int,
+    seeds: int | None,
     name: str | None,
     workers: int,
     storage: str,
@@ -68,7 +70,7 @@ def main(
     with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
         done = promote.run(
             race, params=options.given() | {"storage": without_password(storage)}, worker_count=workers,
-            observe=observe, force=force, storage=storage,
+            observe=observe, force=force, storage=storage, on_look=observe.looks(race.dataset, workers),
             announce=lambda study: display.tell_how_to_join(console, study, storage),
         )  # fmt: skip
     display.print_findings(program.console(), done.outcome.study, verdicts=False)
@@ -89,8 +91,10 @@ def _print_candidates(race: Race) -> None:
     table = Table(("configuration", "trials", "val accuracy (%)", "is"), rows, words=("is",))
     display.print_table(program.console(), table)
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
-    size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(race.seeds, 'fresh seed')}"
+    size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(last - first + 1, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"
+    if race.rule and race.rule.most > last - first + 1:
+        seeds += f"; up to {first + race.rule.most - 1} for what is hard to tell from the champion"
     program.say(f"{size} ({seeds}); no trial sees the test images")
 
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Choice, Number, Settings, StudyName, Whole
+from entrypoints.option_types import Choice, Settings, StudyName, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
@@ -14,13 +14,13 @@ from study.tracking.artifacts import SEARCH
 from study.workflows import prepare, run_search
 from study.workflows.common import Outcome
 
-MOST_TRIALS = MOST_MINUTES = 100_000
+MOST_TRIALS = 100_000
 OPTIONS = (
     option("study", "auto", "Name of the search. Run the same command again to resume it. auto: named after the space "
            "and the data.", StudyName()),
     option("trials", "auto", f"Total number of trials, including those of earlier runs of the command. auto: "
            f"{prepare.DEFAULT_TRIALS}, or as many as the minutes allow.", Whole(MOST_TRIALS)),
-    option("minutes", "none", "Start no trial after this many minutes.", Number(MOST_MINUTES)),
+    options.MINUTES,
     option("space", "default", "Which fields to search, and their ranges: default, wide, or a YAML file of your own."),
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the space says (default and wide: 10)."),
     option("metric", "val_cross_entropy", "What to optimize: val_cross_entropy (val_loss without the L2 penalty), "

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from study.analysis import confidence_sequence as sequence
 from study.analysis.prediction_flips import Ledger, ledger
 from study.analysis.statistics import Estimate, estimate, interaction, main_effect
 from study.analysis.tries import runs_that_count
-from study.analysis.verdicts import Loss, Verdict, judge
+from study.analysis.verdicts import Loss, Question, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
 from study.tracking import records, store, tags
@@ -32,12 +33,18 @@ class Measure:
     unit: str
     scale: float = 1
 
+    @property
+    def unit_of_differences(self) -> str:
+        """The unit of a difference: that of two percentages is a point."""
+        return "points" if self.unit == "%" else self.unit
+
 
 ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
-DECIDES = ACCURACY  # what verdicts and effects compare; more has to be better
+CROSS_ENTROPY = Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats")
+DECIDING = {"val_accuracy": ACCURACY, "val_cross_entropy": CROSS_ENTROPY}  # what verdicts may rest on
 MEASURES = (
     ACCURACY,
-    Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats"),
+    CROSS_ENTROPY,
     Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100),
     Measure(tags.MODEL_GENERALIZATION_GAP, "gap", "points", 100),
     Measure(tags.TRAIN_SECONDS, "time a trial", "s"),
@@ -56,16 +63,18 @@ class Arm:
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of a factor of a grid on the accuracy, in points, averaged over the others; or of two together."""
+    """What a factor of a grid changes, averaged over the others; or by how much two change each other's effect."""
 
     name: str
     interaction: bool
-    points: Estimate
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
 class AblationResults:
     """An ablation as MLflow remembers it; `pairs` says whether all pairs of arms are compared.
+
+    `decides` is the measure that verdicts and effects rest on, `beside` the one that is told beside it.
 
     Results are derived from the trials on first use, and kept.
     """
@@ -75,6 +84,23 @@ class AblationResults:
     ablation: Ablation
     trials: tuple[RunRecord, ...]
     pairs: bool
+    decides: Measure = ACCURACY
+
+    @property
+    def beside(self) -> Measure:
+        """The other one of the two measures that verdicts can rest on."""
+        return CROSS_ENTROPY if self.decides == ACCURACY else ACCURACY
+
+    @cached_property
+    def question(self) -> Question:
+        """What is asked of every comparison, and of every effect of a grid: all of them are judged together."""
+        effects = len(list(self._contrasts()))
+        return Question(
+            margin=self.ablation.margin,
+            comparisons=max(1, len(self.comparisons) + effects),
+            unit=self.decides.unit_of_differences,
+            more_is_better=self.decides == ACCURACY,
+        )
 
     def finished(self, arm: str) -> dict[int, RunRecord]:
         """Return the arm's trials that were completed, by seed."""
@@ -161,9 +187,14 @@ class AblationResults:
         return np.array([one[seed] - other[seed] for seed in one if seed in other])
 
     def difference(self, measure: Measure, arm: str, against: str) -> Estimate | None:
-        """Return the mean of these differences; None without any, or if one of the two lost seeds."""
+        """Return the mean of these differences, with an interval that holds at every look, as a verdict's does.
+
+        None without any differences, or if one of the two arms lost seeds.
+        """
         differences = self.differences(measure, arm, against)
-        return estimate(differences) if len(differences) and not self.losses(arm, against) else None
+        if not len(differences) or self.losses(arm, against):
+            return None
+        return sequence.interval(differences, self.question.comparisons)
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -186,11 +217,11 @@ class AblationResults:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The verdict on every comparison, by the validation accuracy of the models that were kept."""
-        pairs = self.comparisons
-        return judge(
-            {pair: self.differences(DECIDES, *pair) for pair in pairs}, {pair: self.losses(*pair) for pair in pairs}
-        )
+        """The verdict on every comparison, by the deciding measure of the models that were kept."""
+        return [
+            judge(pair, self.differences(self.decides, *pair), self.question, self.losses(*pair))
+            for pair in self.comparisons
+        ]
 
     @cached_property
     def effects(self) -> list[Effect]:
@@ -198,21 +229,36 @@ class AblationResults:
 
         There are none if an arm is unstable: every effect is a mean over all arms.
         """
+        return [
+            Effect(name, len(levels) > 1, judge((name, ""), differences, self.question))
+            for (name, levels), differences in zip(self._contrasts(), self.effect_differences, strict=False)
+        ]
+
+    @cached_property
+    def effect_differences(self) -> list[np.ndarray]:
+        """The differences by seed (n,) that each of the effects is the mean of; none where there are no effects."""
         factors = self.ablation.factors
-        by_arm = [self.values(DECIDES, arm.name) for arm in self.ablation.arms]
+        by_arm = [self.values(self.decides, arm.name) for arm in self.ablation.arms]
         seeds = sorted(set.intersection(*map(set, by_arm)))
-        if len(factors) < 2 or not seeds or self.unstable:
+        if not seeds or self.unstable:
             return []
         shape = (len(seeds), *map(len, factors.values()))
         values = np.array([[arm[seed] for arm in by_arm] for seed in seeds]).reshape(shape)
-        levels = list(self._levels())
-        main = [Effect(name, False, estimate(main_effect(values, *level))) for name, level in levels]
-        crossed = [
-            Effect(f"{first} × {second}", True, estimate(interaction(values, one, other)))
-            for (first, one), (second, other) in itertools.combinations(levels, 2)
-            if one[0] != other[0]
+        return [
+            main_effect(values, *levels[0]) if len(levels) == 1 else interaction(values, *levels)
+            for _, levels in self._contrasts()
         ]
-        return main + crossed
+
+    def _contrasts(self) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
+        """Yield each effect of a grid over several fields: its name, and the levels that it is about, one or two."""
+        if len(self.ablation.factors) < 2:
+            return
+        levels = list(self._levels())
+        for name, level in levels:
+            yield name, [level]
+        for (first, one), (second, other) in itertools.combinations(levels, 2):
+            if one[0] != other[0]:
+                yield f"{first} × {second}", [one, other]
 
     def _levels(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
         """Yield each level but the reference's of every factor: its name, and (factor, level, reference level)."""
@@ -279,8 +325,10 @@ def _arm_and_seed(trial: RunRecord) -> tuple[str, str]:
     return trial.tags[tags.ARM], trial.tags[tags.SEED]
 
 
-def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> AblationResults:
+def read(client: store.MlflowClient, run_id: str, compare: str = "auto", *, curves: bool = True) -> AblationResults:
     """Return the ablation of this run, its arms compared as the run says or as `compare` says (one of COMPARE).
+
+    Without `curves` it is read faster, and has all that verdicts need.
 
     Raises TrackingError if there is no such run, or if it is not an ablation.
     """
@@ -291,10 +339,12 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto") -> Abla
         other = "`mlflow ui` shows the ablations' run IDs."
         hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
+    metrics = (*CURVES, "val_cross_entropy") if curves else ()
     return AblationResults(
         client=client,
         record=record,
         ablation=parse_ablation(definition.decode(), record.tags[tags.TASK], f"{run_id}/{ABLATION}", least_arms=1),
-        trials=runs_that_count(records.read_trials(client, run_id, (*CURVES, "val_cross_entropy")), _arm_and_seed),
+        trials=runs_that_count(records.read_trials(client, run_id, metrics), _arm_and_seed),
         pairs=(record.params.get("compare", "baseline") if compare == "auto" else compare) == "pairs",
+        decides=DECIDING[record.params.get("decide", "val_accuracy")],
     )

@@ -19,6 +19,8 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import nctdtr
 
 from study.analysis.statistics import LEVEL, Estimate
 
@@ -27,7 +29,7 @@ FIRST_LOOK = 7  # differences; fewer have no interval
 CAP = 60
 SCHEDULED = 0.9  # the share of the errors that looks up to the cap may make
 
-# The constants a by the number of comparisons m = 1, 2, …, 80. Rounded down, so that the errors stay below their levels.
+# The constants a by the number of comparisons m = 1, 2, …, 80. Rounded down: the errors stay below their levels.
 # fmt: off
 EFFECT = (  # one of the m effects is claimed falsely with probability 0.9 · 0.05/m
     0.1, 0.0558, 0.0394, 0.0307, 0.0253, 0.0216, 0.0189, 0.0168, 0.0152, 0.0138, 0.0127, 0.0118, 0.011, 0.0103,
@@ -131,6 +133,19 @@ def outcome(differences: np.ndarray, margin: float, comparisons: int) -> Outcome
     if interval(differences, comparisons).excludes_zero:
         return Outcome.EFFECT
     return Outcome.NO_EFFECT if bound(differences, comparisons) <= margin else Outcome.OPEN
+
+
+def detectable(n: int, comparisons: int, power: float = 0.8) -> float:
+    """Return the true difference, in standard deviations, that the look at n differences claims with this probability.
+
+    The looks before it may claim it as well, so that the power of all looks together is greater. Infinite where so few
+    differences have no interval.
+    """
+    limit = float(half_width(1, n, effect_constant(n, comparisons))) * math.sqrt(n)  # of |t|
+    if math.isinf(limit):
+        return math.inf
+    # A t statistic of normal differences with a true mean follows a noncentral t distribution.
+    return float(brentq(lambda shift: nctdtr(n - 1, shift, limit) - (1 - power), 0, 20 * limit + 20)) / math.sqrt(n)
 
 
 def _constant(table: tuple[float, ...], level: float, n: int, comparisons: int) -> float:

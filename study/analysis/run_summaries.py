@@ -1,5 +1,6 @@
 """What the runs of a study and of its arms show in MLflow, as metrics and tags; nothing is written here."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -149,7 +150,7 @@ def _by_seed(trials: Sequence[RunRecord]) -> Iterator[tuple[str, list[list[float
 def _interval(name: str, value: Estimate, scale: float = 1, end: str = "") -> dict[str, float]:
     """Return a mean and the ends of its interval as metrics; the ends are left out where there are none."""
     metrics = {f"{name}{end}": value.mean / scale}
-    if value.n > 1:
+    if math.isfinite(value.half_width):
         metrics |= {f"{name}{tags.LOW}{end}": value.low / scale, f"{name}{tags.HIGH}{end}": value.high / scale}
     return {key: _rounded(number) for key, number in metrics.items()}
 

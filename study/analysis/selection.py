@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from study.analysis import ablation_results
+from study.analysis import confidence_sequence as sequence
 from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Loss
 from study.base.errors import StudyError
-from study.design.ablation import Ablation, Arm
+from study.design.ablation import BECAUSE, MARGIN, Ablation, Arm
 from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import FIELDS, TrialConfig, brief, settings_text, value_text
@@ -145,8 +148,11 @@ def fresh_seed(used: Set[int], seeds: int) -> int:
 # --- the race ---------------------------------------------------------------------------------------
 
 
-def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
-    """Return the race as an ablation: an arm for each configuration, over the same fresh seeds."""
+def race(entrants: Sequence[Candidate], seeds: int | None, champion: str | None) -> Ablation:
+    """Return the race as an ablation: an arm for each configuration, with the same fresh seeds.
+
+    The arms are compared with that of the present `champion`, if it takes part.
+    """
     return Ablation(
         task=TASK,
         question="Which of the best configurations is the best with fresh seeds?",
@@ -154,8 +160,11 @@ def race(entrants: Sequence[Candidate], seeds: int) -> Ablation:
         baseline=TrialConfig(),
         arms=tuple(Arm(entrant.name, entrant.settings) for entrant in entrants),
         seeds=seeds,
+        margin=MARGIN,
+        because=BECAUSE,
         factors={},
         figures=(),
+        against=champion,
     )
 
 
@@ -170,22 +179,24 @@ def fingerprint(entrants: Sequence[Candidate], data_sha256: str, validation: str
 
 
 def decide(study: AblationResults, champion: str | None) -> Decision:
-    """Return the winner of a race by the mean validation accuracy; `champion` is the arm that is champion now, if any.
+    """Return the winner of a race by the validation accuracy; `champion` is the arm that is champion now, if any.
 
-    An arm that lost seeds which others finished cannot win: its mean covers the survivors only. Raises
-    PromotionError if no arm has finished, or if none has finished all that others have.
+    Without a champion the arms have the same seeds, and the best mean wins. With one they have as many as it took to
+    tell them from it, and the best mean difference to it wins. An arm that lost seeds which others finished cannot
+    win: its mean covers the survivors only. Raises PromotionError if no arm has finished, or if none has finished all
+    that others have.
     """
-    most = max(arm.trials for arm in study.arms)
-    if not most:
+    if not any(arm.trials for arm in study.arms):
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
-    finished = [arm for arm in study.arms if arm.trials == most and arm.name not in study.unstable]
+    finished = [arm for arm in study.arms if arm.trials and arm.name not in study.unstable]
     if not finished:
         lost = ", ".join(f"{arm}: {loss.words}" for arm, loss in study.unstable.items())
         raise PromotionError(
             "every configuration lost seeds that another one finished", where=study.record.run_id, got=lost
         )
     # Of equal means the first named wins, so that a race run again ends the same.
-    ranked = sorted(finished, key=lambda arm: -_mean(arm.values[ACCURACY.metric]))
+    by = champion if champion in [arm.name for arm in finished] else None
+    ranked = sorted(finished, key=lambda arm: -_merit(study, arm, by))
     winner, second = ranked[0].name, ranked[1].name if len(ranked) > 1 else None
     best = max(study.finished(winner).values(), key=lambda trial: trial.metrics[ACCURACY.metric])
     accuracy = ranked[0].values[ACCURACY.metric]
@@ -193,18 +204,27 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
     return Decision(
         winner=winner,
         second=second,
-        lead=_difference(study, winner, second),
+        lead=_lead(study, winner, second),
         accuracy=accuracy,
         run_id=best.run_id,
-        over_champion=_difference(study, winner, champion) if champion != winner else None,
+        over_champion=study.difference(ACCURACY, winner, champion) if champion not in (None, winner) else None,
         champion_lost=study.unstable.get(champion) if champion else None,
     )
 
 
-def _difference(study: AblationResults, arm: str, against: str | None) -> Estimate | None:
-    if against is None:
+def _merit(study: AblationResults, arm: ablation_results.Arm, champion: str | None) -> float:
+    """Return what an arm is ranked by."""
+    if champion is None:
+        return float(_mean(arm.values[ACCURACY.metric]))
+    differences = study.differences(ACCURACY, arm.name, champion)
+    return float(differences.mean()) if len(differences) else -np.inf
+
+
+def _lead(study: AblationResults, winner: str, second: str | None) -> Estimate | None:
+    """Return the difference between the first two; which pair that is, the race itself decides, so all pairs count."""
+    if second is None or not len(differences := study.differences(ACCURACY, winner, second)):
         return None
-    return study.difference(ACCURACY, arm, against)
+    return sequence.interval(differences, math.comb(len(study.arms), 2))
 
 
 def _mean(accuracy: Estimate | None) -> float:

@@ -1,19 +1,19 @@
-"""Verdicts: what a paired comparison over seeds shows, in a sentence; pure functions on numpy arrays.
+"""Verdicts: what differences between arms, paired by seed, settle; pure functions on numpy arrays.
 
-Differences are in percentage points of accuracy, so that more is better.
+A verdict rests on the intervals of `confidence_sequence`, which hold however often a study looks.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from study.analysis import confidence_sequence as sequence
+from study.analysis.confidence_sequence import FIRST_LOOK, Outcome
 from study.analysis.formatting import count
-from study.analysis.statistics import LEVEL, Estimate, estimate, holm, least_values, sign_flip, values_for
-
-RESOLUTION = 0.1  # points; a smaller difference is below what 10,000 test images can tell (binomial error 0.14)
+from study.analysis.statistics import Estimate, estimate
 
 
 class Kind(StrEnum):
@@ -25,6 +25,20 @@ class Kind(StrEnum):
     UNDECIDED = "undecided"
     UNSTABLE = "unstable"
     UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each difference: whether there is one, and whether it is larger than `margin`.
+
+    `margin` is in `unit`, that of the differences. `comparisons` is how many are judged together. `more_is_better` says
+    which differences help.
+    """
+
+    margin: float
+    comparisons: int
+    unit: str = "points"
+    more_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,15 +62,16 @@ class Loss:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `arm` does against the arm `against`: the mean difference in points, its corrected p, and a sentence.
+    """What `arm` does against the arm `against`: the mean difference, with its interval, and a sentence.
 
-    `effect` is None if the two have no seed in common, or if one lost seeds; `p` is None if there was no test.
+    `effect` is None if the two have no seed in common, or if one lost seeds. `bound` is the x of "no effect beyond ±x"
+    that has been shown, infinite where nothing has; None without an effect.
     """
 
     arm: str
     against: str
     effect: Estimate | None
-    p: float | None
+    bound: float | None
     kind: Kind
     sentence: str
 
@@ -66,75 +81,57 @@ class Verdict:
         return self.sentence.removeprefix(f"{self.kind}: ")
 
 
-def judge(
-    differences: Mapping[tuple[str, str], np.ndarray], losses: Mapping[tuple[str, str], Sequence[Loss]] | None = None
-) -> list[Verdict]:
-    """Return a verdict for each (arm, against) with its differences by seed (n,), in points.
+def judge(pair: tuple[str, str], differences: np.ndarray, question: Question, losses: Sequence[Loss] = ()) -> Verdict:
+    """Return the verdict on one (arm, against) with its differences by seed (n,).
 
-    Where one of the two has `losses`, the differences are those of the seeds that survived, and say nothing of the
-    arm: it is unstable, whatever they are. Otherwise an effect is claimed where the sign-flip test, corrected by Holm
-    for the number of comparisons, has p ≤ 0.05 and the 95 % interval excludes zero. Where so few seeds cannot have so
-    small a p, no test is made.
+    With `losses` the differences are those of the seeds that survived, and say nothing of the arm: it is unstable,
+    whatever they are. An effect is claimed where the interval excludes zero; otherwise none beyond the margin, where
+    that is ruled out; otherwise the comparison is open.
     """
-    comparisons, losses = len(differences), losses or {}
-    enough = least_values(comparisons) if comparisons else 0
-    tested = {
-        pair: sign_flip(values)
-        for pair, values in differences.items()
-        if len(values) >= enough and not losses.get(pair)
-    }
-    # The comparisons that could not be tested count too: they were wanted.
-    corrected = holm([*tested.values(), *[1.0] * (comparisons - len(tested))])
-    p_values = dict(zip(tested, corrected, strict=False))
-    return [
-        _unstable(pair, lost)
-        if (lost := losses.get(pair))
-        else _verdict(pair, np.asarray(values, dtype=np.float64), p_values.get(pair), comparisons)
-        for pair, values in differences.items()
-    ]
+    if losses:
+        told = ", ".join(loss.words for loss in losses)
+        return Verdict(*pair, None, None, Kind.UNSTABLE, f"{Kind.UNSTABLE}: {told}")
+    if len(differences) == 0:
+        return Verdict(*pair, None, None, Kind.UNTESTED, f"{Kind.UNTESTED}: no seed finished in both arms")
+    if len(differences) < FIRST_LOOK:
+        few = f"{Kind.UNTESTED}: {count(len(differences), 'seed')}; a verdict needs {FIRST_LOOK}"
+        return Verdict(*pair, estimate(differences), math.inf, Kind.UNTESTED, few)
+    effect = sequence.interval(differences, question.comparisons)
+    bound = sequence.bound(differences, question.comparisons)
+    kind = _kind(effect, sequence.outcome(differences, question.margin, question.comparisons), question)
+    return Verdict(*pair, effect, bound, kind, _sentence(kind, effect, bound, question))
 
 
-def _unstable(pair: tuple[str, str], losses: Sequence[Loss]) -> Verdict:
-    sentence = f"{Kind.UNSTABLE}: {', '.join(loss.words for loss in losses)}"
-    return Verdict(*pair, None, None, Kind.UNSTABLE, sentence)
+def _kind(effect: Estimate, outcome: Outcome, question: Question) -> Kind:
+    if outcome == Outcome.EFFECT:
+        return Kind.HELPS if (effect.mean > 0) == question.more_is_better else Kind.HURTS
+    return Kind.NO_EFFECT if outcome == Outcome.NO_EFFECT else Kind.UNDECIDED
 
 
-def _verdict(pair: tuple[str, str], values: np.ndarray, p: float | None, comparisons: int) -> Verdict:
-    if len(values) == 0:
-        return Verdict(*pair, None, None, Kind.UNTESTED, "not tested: no seed finished in both arms")
-    effect = estimate(values)
-    if p is None:
-        return Verdict(*pair, effect, None, Kind.UNTESTED, _why_untested(effect.n, comparisons))
-    if p <= LEVEL and effect.excludes_zero:
-        kind = Kind.HELPS if effect.mean > 0 else Kind.HURTS
-        return Verdict(*pair, effect, p, kind, f"{kind} by {_points(abs(effect.mean), effect.half_width)} points")
-    if not np.isfinite(values).all():
-        return Verdict(*pair, effect, p, Kind.UNDECIDED, "undecided: a difference is not a number")
-    if effect.half_width <= RESOLUTION and effect.excludes_zero:
-        sentence = f"undecided: the interval excludes zero, but p is {p:.2g}"
-        return Verdict(*pair, effect, p, Kind.UNDECIDED, sentence)
-    if effect.half_width <= RESOLUTION:
-        # Rounded up: the bound has to hold.
-        bound = math.ceil(max(abs(effect.low), abs(effect.high)) * 100) / 100
-        return Verdict(*pair, effect, p, Kind.NO_EFFECT, f"no effect larger than ±{bound:.2f} points")
-    more = values_for(RESOLUTION, float(values.std(ddof=1))) - effect.n
-    about = f"about {_rounded(more):,}" if more < 10_000 else "more than 10,000"
-    sentence = f"undecided: {about} more seed{'s' * (more > 1)} would settle {RESOLUTION} points"
-    return Verdict(*pair, effect, p, Kind.UNDECIDED, sentence)
+def _sentence(kind: Kind, effect: Estimate, bound: float, question: Question) -> str:
+    unit = question.unit
+    if kind in (Kind.HELPS, Kind.HURTS):
+        places = _places(effect.half_width)
+        size = f"{kind} by {abs(effect.mean):.{places}f} ± {effect.half_width:.{places}f} {unit}"
+        return f"{size}, less than the margin of {question.margin:g}" if bound <= question.margin else size
+    if kind == Kind.NO_EFFECT:
+        places = _places(bound)
+        return f"{kind} beyond ±{_outwards(bound, places):.{places}f} {unit}"
+    if math.isnan(effect.mean):
+        return f"{kind}: a difference is not a number"
+    if math.isinf(effect.half_width):
+        of = f", in one of {question.comparisons} comparisons" if question.comparisons > 1 else ""
+        return f"{kind}: {count(effect.n, 'seed')} rule out nothing yet{of}"
+    places = _places(effect.half_width)
+    low, high = (f"{_outwards(end, places):+.{places}f}" for end in (effect.low, effect.high))
+    return f"{kind}: between {low} and {high} {unit}".replace("-", "−")
 
 
-def _why_untested(n: int, comparisons: int) -> str:
-    # With n seeds p is at least 2/2ⁿ, times the comparisons after Holm's correction.
-    seeds = "1 seed" if n == 1 else f"{n} seeds"
-    return f"not tested: p cannot reach {LEVEL} with {seeds}, with {least_values(comparisons)} it can"
+def _places(width: float) -> int:
+    """Return the decimals that show two digits of a width; one from 1 on."""
+    return max(1, 1 - math.floor(math.log10(width))) if width > 0 else 2
 
 
-def _points(value: float, half_width: float) -> str:
-    places = 1 if half_width >= 1 else 2  # hundredths of a point are two images in 20,000
-    return f"{value:.{places}f} ± {half_width:.{places}f}"
-
-
-def _rounded(number: int) -> int:
-    """Return a number of seeds rounded to two digits: the sd behind it is hardly known better."""
-    digits = max(0, len(str(number)) - 2)
-    return round(number, -digits)
+def _outwards(number: float, places: int) -> float:
+    """Return a number with so many decimals that is no nearer to zero: a bound has to hold."""
+    return math.copysign(math.ceil(abs(number) * 10**places - 1e-9) / 10**places, number)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from study.base import yaml_file
-from study.base.errors import AblationError, ConfigError, shown
+from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
 from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
 
@@ -57,7 +57,8 @@ class Ablation:
     """A question, the baseline, its arms and the smallest difference that matters.
 
     `margin` is that difference, in points of accuracy, and `because` says why it is that. `seeds` is how many each arm
-    gets; None adds seeds until every comparison is settled.
+    gets; None adds seeds until every comparison is settled. `against` names the arm that the others are compared with;
+    None means the one that equals the baseline, or else the first.
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
     listed arms. `figures` are those that show best what the task is about.
     """
@@ -72,12 +73,13 @@ class Ablation:
     because: str
     factors: Mapping[str, tuple[object, ...]]
     figures: tuple[Figure, ...]
+    against: str | None = None
 
     @property
     def reference(self) -> Arm:
-        """The arm that the others are compared with: the one that equals the baseline, or else the first."""
+        """The arm that the others are compared with."""
         for arm in self.arms:
-            if self.baseline.replace(arm.settings) == self.baseline:
+            if arm.name == self.against if self.against else self.baseline.replace(arm.settings) == self.baseline:
                 return arm
         return self.arms[0]
 
@@ -89,18 +91,28 @@ class Ablation:
         return [(name, self.reference.name) for name in names if name != self.reference.name]
 
     def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
-        """Return the trials of all arms, seed by seed, so that a partial study can be compared too.
+        """Return the trials of all arms with so many seeds; as `more_specs`."""
+        arms = [arm.name for arm in self.arms]
+        return self.more_specs(dataset, dict.fromkeys(arms, 0), dict.fromkeys(arms, seeds), first_seed)
 
-        Raises ConfigError if there are more than MOST_TRIALS.
+    def more_specs(
+        self, dataset: Dataset, have: Mapping[str, int], wanted: Mapping[str, int], first_seed: int = 1
+    ) -> list[TrialSpec]:
+        """Return the trials that each arm lacks, of which it has `have` and should have `wanted` seeds.
+
+        They come seed by seed, so that a partial study can be compared too. Raises ConfigError if an ablation with as
+        many seeds for every arm had more than MOST_TRIALS.
         """
-        if (wanted := seeds * len(self.arms)) > MOST_TRIALS:
-            got = f"{len(self.arms):,} arms × {seeds:,} seeds = {wanted:,}"
+        seeds = max(wanted.values())
+        if (trials := seeds * len(self.arms)) > MOST_TRIALS:
+            got = f"{len(self.arms):,} arms × {seeds:,} seeds = {trials:,}"
             raise ConfigError("too many trials", where="seeds", expected=f"at most {MOST_TRIALS:,}", got=got)
         common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [
-            TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": seed}))
-            for seed in range(first_seed, first_seed + seeds)
+            TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": first_seed + number}))
+            for number in range(seeds)
             for arm in self.arms
+            if have[arm.name] <= number < wanted[arm.name]
         ]
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
@@ -128,7 +140,7 @@ class Ablation:
             "margin": self.margin,
             "because": self.because,
             "figures": list(self.figures),
-        }
+        } | ({"against": self.against} if self.against else {})
         return yaml_file.write(content)
 
 
@@ -172,6 +184,7 @@ class _File(yaml_file.Model):
     margin: float = Field(default=MARGIN, gt=0, le=100, strict=True, description="points of accuracy, above 0")
     because: Annotated[str, BeforeValidator(_one_line)] = BECAUSE
     figures: list[Figure] = Field(default=[], description="[name, name]")
+    against: str | None = None
 
 
 def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
@@ -189,11 +202,14 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
         names = ", ".join(arm.name for arm in arms) or "none"
         raise AblationError("an ablation needs two or more different arms", where=at("arms"), got=names)
+    if file.against and file.against not in [arm.name for arm in arms]:
+        hint = nearest(file.against, [arm.name for arm in arms])
+        raise AblationError(f"no arm is called {shown(file.against)}", where=at("against"), hint=hint)
     grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
     return Ablation(
         task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
-        tuple(file.figures),
+        tuple(file.figures), file.against,
     )  # fmt: skip
 
 

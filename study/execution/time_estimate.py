@@ -40,18 +40,23 @@ class TimeLeft:
     """Estimates the seconds until the last trial ends, from a first estimate and how fast the trials really go.
 
     `seconds` is the estimate for each trial by slot, `whole` the estimate for all of them together, on all workers.
+    More trials may be added while they run.
     """
 
     def __init__(self, seconds: Mapping[int, float], whole: float):
-        self._seconds, self._whole = seconds, whole
-        self._all = sum(seconds.values())
+        self._seconds, self._whole = dict(seconds), whole
+
+    def add(self, seconds: Sequence[float], workers: int) -> None:
+        """Add trials, in the slots that follow, with the estimate for each."""
+        self._seconds |= dict(enumerate(seconds, start=len(self._seconds)))
+        self._whole += sum(seconds) / workers
 
     def after(self, elapsed: float, trials: Sequence[Progress]) -> float:
         """Return the seconds left, `elapsed` seconds after the start."""
         done = sum(
             self._seconds.get(trial.slot, 0) * (1 if trial.finished else trial.epoch / trial.epochs) for trial in trials
         )
-        share = done / self._all
+        share = done / sum(self._seconds.values())
         if share == 0:
             return max(0.0, self._whole - elapsed)
         # At first the estimate counts, later the measured speed; both include the start.

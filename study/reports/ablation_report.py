@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
-from study.analysis.verdicts import RESOLUTION, Kind, Verdict
+from study.analysis.verdicts import Kind, Verdict
 from study.design.ablation import Arm as ArmSettings
-from study.reports import ablation_tables, mlflow_runs, study_report
+from study.reports import ablation_tables, mlflow_runs, study_report, verdicts_file
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import panels, style
@@ -50,7 +50,8 @@ def log(study: AblationResults) -> str:
     """
     files: dict[str, bytes | str] = {
         "arms.csv": ablation_tables.arms_table(study.arms).csv(),
-        "verdicts.csv": ablation_tables.verdicts_table(study.verdicts).csv(),
+        verdicts_file.NAME: verdicts_file.text(study),
+        "verdicts.csv": ablation_tables.verdicts_table(study).csv(),
     }
     title = f"{study.ablation.task} on {study.record.tags['dataset_title']}"
     if any(arm.trials for arm in study.arms):
@@ -89,7 +90,7 @@ def in_short(study: AblationResults) -> str:
             parts.append(f"{words}: {len(of_kind)} arms")
         elif of_kind:
             parts.append(f"{words}: {', '.join(plain(arm + size) for arm, size in zip(arms, sizes, strict=True))}")
-    unit = "n points of validation accuracy"
+    unit = f"n {study.question.unit} of {study.decides.title}"
     start = f"I{unit}" if study.pairs else f"Against {plain(study.ablation.reference.name)}, i{unit}"
     return f"{start}: {'; '.join(parts)}."
 
@@ -140,8 +141,9 @@ def _arms(document: Document, study: AblationResults) -> None:
 
 def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:
     document.heading("Verdicts")
-    document.table(ablation_tables.verdicts_table(study.verdicts))
-    document.text(ablation_tables.VERDICT_NOTE)
+    document.table(ablation_tables.verdicts_table(study))
+    for note in ablation_tables.verdict_notes(study):
+        document.text(plain(note))
     rows = [
         (one.arm + (f" − {one.against}" if study.pairs else ""), one.effect, TINTS[one.kind])
         for one in study.verdicts
@@ -149,7 +151,8 @@ def _verdicts(document: Document, study: AblationResults, pictures: bool = True)
     ]
     if pictures and rows:
         against = "" if study.pairs else f" against {study.ablation.reference.name}"
-        figure = panels.forest(rows, f"Differences{against}", "val accuracy (points), 95 % interval", RESOLUTION)
+        xlabel = f"{study.decides.title} ({study.question.unit}); shaded: within the margin"
+        figure = panels.forest(rows, f"Differences{against}", xlabel, study.question.margin)
         document.figures({"differences": figure})
     if study.effects:
         document.heading("Main effects and interactions", 3)

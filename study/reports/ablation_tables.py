@@ -4,25 +4,18 @@ from collections.abc import Sequence
 from functools import partial
 
 from study.analysis.ablation_results import MEASURES, AblationResults, Arm
-from study.analysis.formatting import count, show, show_p
+from study.analysis.formatting import count, show
 from study.analysis.statistics import Estimate
-from study.analysis.verdicts import RESOLUTION, Kind, Verdict
+from study.analysis.verdicts import Kind, Verdict
 from study.reports.table import Column, Table
 
 NOTE = (
     "Mean ± half-width of the 95 % interval of the mean over the seeds (Student's t), for the model that each trial "
     "kept. The gap is training − validation accuracy. Times are those of the epochs, without compiling and recording."
 )
-VERDICT_NOTE = (
-    "Differences of the validation accuracy, paired by seed: mean and 95 % interval (Student's t). p: exact sign-flip "
-    "test (random flips above 20 seeds) with Holm's correction for the number of comparisons. An effect is claimed if "
-    "p ≤ 0.05 and the interval excludes zero, no effect only if the half-width is at most "
-    f"{RESOLUTION} points. An arm that lost seeds which the other finished is unstable, whatever the rest show. The "
-    "seeds vary the initial weights, the order of the rows and dropout; the split and the images stay the same."
-)
 EFFECT_NOTE = (
     "A main effect is the change from the baseline's level, averaged over the other factors. An interaction is by how "
-    "much one factor changes the other's effect. Means over the seeds with 95 % intervals, not tested."
+    "much one factor changes the other's effect. Both are judged together with the comparisons above, by the same rule."
 )
 MARKS = {Kind.HELPS: "▲", Kind.HURTS: "▼", Kind.NO_EFFECT: "≈", Kind.UNDECIDED: "?", Kind.UNSTABLE: "↯",
          Kind.UNTESTED: "·"}  # fmt: skip
@@ -83,20 +76,48 @@ def same_note(study: AblationResults) -> str | None:
     return f"Trained the same: {groups}. What sets these arms apart has no effect: every epoch's losses are equal."
 
 
-def verdicts_table(verdicts: Sequence[Verdict]) -> Table:
-    """Return each comparison's difference, in points, and verdict."""
+def verdict_notes(study: AblationResults) -> list[str]:
+    """Return what the verdicts mean, in a few sentences that need no more than a first course of statistics."""
+    question, by = study.question, study.decides
+    many = question.comparisons > 1
+    of = f"all {question.comparisons} intervals contain" if many else "the interval contains"
+    return [
+        f"± is the 95 % interval of a mean difference, paired by seed. With a probability of 95 % {of} the true mean "
+        f"difference{'s' * many} at all looks together, however often seeds are added. ▲ and ▼: the interval excludes "
+        f"zero. ≈: a difference beyond the margin of ±{question.margin:g} {question.unit} is ruled out. "
+        f"{study.ablation.because}",
+        f"The {by.title} decides; the {study.beside.title} does not. A mean whose interval excludes zero early leans "
+        "away from zero. The seeds vary the initial weights, the order of the rows and dropout; the validation images "
+        "stay the same, so others may show other differences.",
+    ]
+
+
+def verdicts_table(study: AblationResults) -> Table:
+    """Return each comparison's difference, its verdict, and the difference by the measure that does not decide."""
+    decides, beside = study.decides, study.beside
     columns = (
         Column("arm"),
         Column("against", words=True),
-        Column("difference (points)", ("seeds", "difference", "half_width"), text=signed, fields=_difference_fields),
-        Column("p", text=show_p),
-        Column("verdict", ("kind", "sentence"), True, _verdict_text, lambda one: (str(one.kind), one.sentence)),
-    )
-    return Table(columns, ((one.arm, one.against, one.effect, one.p, one) for one in verdicts))
+        Column("seeds"),
+        Column(f"{decides.title} ({decides.unit_of_differences})", ("difference", "half_width"), text=signed,
+               fields=_difference_fields),
+        Column(f"{beside.title} ({beside.unit_of_differences})", ("beside", "beside_half_width"), text=signed,
+               fields=_difference_fields),
+        Column("verdict", ("kind", "sentence", "bound"), True, _verdict_text,
+               lambda one: (str(one.kind), one.sentence, "" if one.bound is None else one.bound)),
+    )  # fmt: skip
+    rows = (
+        (
+            one.arm, one.against, one.effect.n if one.effect else 0, one.effect,
+            study.difference(beside, one.arm, one.against), one,
+        )
+        for one in study.verdicts
+    )  # fmt: skip
+    return Table(columns, rows)
 
 
 def _difference_fields(effect: Estimate | None) -> tuple[object, ...]:
-    return (effect.n, effect.mean, effect.half_width) if effect else (0, "", "")
+    return (effect.mean, effect.half_width) if effect else ("", "")
 
 
 def _verdict_text(verdict: Verdict) -> str:
@@ -104,6 +125,20 @@ def _verdict_text(verdict: Verdict) -> str:
 
 
 def effects_table(study: AblationResults) -> Table:
-    """Return the main effects and interactions of a grid."""
-    rows = (("interaction" if one.interaction else "main effect", one.name, one.points) for one in study.effects)
-    return Table(("kind", "of", Column("val accuracy (points)", text=signed)), rows, words=("of",))
+    """Return the main effects and interactions of a grid, with their verdicts."""
+    decides = study.decides
+    columns = (
+        Column("kind"),
+        Column("of", words=True),
+        Column("seeds"),
+        Column(f"{decides.title} ({decides.unit_of_differences})", text=signed),
+        Column("verdict", words=True, text=_verdict_text),
+    )
+    rows = (
+        (
+            "interaction" if one.interaction else "main effect", one.name,
+            one.verdict.effect.n if one.verdict.effect else 0, one.verdict.effect, one.verdict,
+        )
+        for one in study.effects
+    )  # fmt: skip
+    return Table(columns, rows)

@@ -13,7 +13,7 @@ from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
 USUAL = ("auto", "none", "false", "baseline")  # values of parameters that nobody gave
-HOW = ("workers", "plan", "storage", "reuse")  # parameters that do not change the results
+HOW = ("workers", "plan", "storage", "reuse", "output")  # parameters that do not change the results
 
 
 def keep(
@@ -45,9 +45,7 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
     """Add the command that runs the study again, and its run, data, code and hosts."""
     tags = record.tags
     document.heading("What was run, and how to run it again")
-    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
-    command = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in given.items()]
-    document.text(code_block(" ".join([f"mlflow run . -e {entry_point}", *command]), "sh"))
+    document.text(code_block(command(entry_point, record), "sh"))
     facts = [
         ("study's run", record.run_id),
         ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
@@ -58,6 +56,15 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
         ("hosts", ", ".join(sorted({trial.tags[names.HOST] for trial in trials if names.HOST in trial.tags})) or "–"),
     ]
     document.table(facts_table(facts))
+
+
+def command(entry_point: str, record: RunRecord, **changes: object) -> str:
+    """Return the command that runs a study again, with some of its parameters changed."""
+    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
+    if given.get("decide") == "val_accuracy":
+        del given["decide"]
+    words = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in (given | changes).items()]
+    return " ".join([f"mlflow run . -e {entry_point}", *words])
 
 
 def facts_table(facts: Iterable[tuple[str, object]]) -> Table:

@@ -146,8 +146,8 @@ def run_trials(
                 recovery.requeue_lost(queue)
                 looked = time.monotonic()
             trials = progress(queue, epochs, specs)
-            refill(trials)
             observe(trials)
+            refill(trials)
             if queue.ended or all(trial.finished for trial in trials):
                 trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
                 running = any(trial.state == "RUNNING" for trial in trials)

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
+from study.analysis.seed_plan import CAP, START
 from study.base.processes import cores
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
@@ -24,6 +25,7 @@ from study.tracking.records import RunRecord
 from study.workflows import prepare
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
+from study.workflows.seed_supply import SeedRule
 
 FRAME_HEIGHT = 800  # pixels
 
@@ -93,7 +95,7 @@ class AblationFrames(_Frames):
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
-        """A row for each comparison: the difference in points with its interval, the number of seeds, the verdict."""
+        """A row for each comparison: the difference with its interval, in the margin's unit, the seeds, the verdict."""
         rows = []
         for verdict in self.study.verdicts:
             effect = verdict.effect
@@ -105,12 +107,11 @@ class AblationFrames(_Frames):
                     "difference": effect.mean if effect else float("nan"),
                     "low": effect.low if effect else float("nan"),
                     "high": effect.high if effect else float("nan"),
-                    "p": verdict.p,
                     "verdict": str(verdict.kind),
                     "sentence": verdict.sentence,
                 }
             )
-        columns = ["arm", "against", "seeds", "difference", "low", "high", "p", "verdict", "sentence"]
+        columns = ["arm", "against", "seeds", "difference", "low", "high", "verdict", "sentence"]
         return pd.DataFrame(rows, columns=columns)
 
 
@@ -141,6 +142,10 @@ def run_ablation(
     data: str | None = None,
     validation: str | None = None,
     seeds: int | None = None,
+    most_seeds: int = CAP,
+    minutes: float | None = None,
+    margin: float | None = None,
+    decide: str = "val_accuracy",
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
     compare: str = "baseline",
@@ -155,14 +160,15 @@ def run_ablation(
     each core. Raises StudyError with the message that the command shows.
     """
     ablation, dataset = prepare.prepare_ablation(
-        task, data=data, validation=validation, epochs=epochs, settings=settings
+        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide
     )
-    specs = ablation.trial_specs(seeds or ablation.seeds or 7, dataset)
-    params = {"task": task, "compare": compare, "data": dataset.spec}
+    seeds = seeds or ablation.seeds
+    specs = ablation.trial_specs(seeds or min(START, most_seeds), dataset)
+    params = {"task": task, "compare": compare, "decide": decide, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
             ablation, specs, dataset, params=params, worker_count=workers or cores(), observe=observe,
-            reuse=reuse, storage=storage,
+            rule=SeedRule(seeds or most_seeds, minutes), reuse=reuse, storage=storage,
         )  # fmt: skip
     return AblationFrames(outcome.study)
 

@@ -1,6 +1,8 @@
 """Turns a command's options into an ablation or a search around its baseline, and the dataset to run it on."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
@@ -12,6 +14,8 @@ from study.execution import time_estimate
 from study.training.config import TrialConfig
 
 DEFAULT_TRIALS = 50
+MARGIN_NATS = 0.01
+BECAUSE_NATS = "A hundredth of a nat is a tenth of the cross-entropy that a small network has on MNIST."
 
 
 def prepare_ablation(
@@ -21,8 +25,12 @@ def prepare_ablation(
     validation: str | None = None,
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
+    margin: float | None = None,
+    decide: str = "val_accuracy",
 ) -> tuple[Ablation, Dataset]:
     """Return a task with its baseline changed as the options ask, and its dataset; None keeps the task's own value.
+
+    `margin` is in the unit of the differences that `decide`: points of accuracy, or nats of cross-entropy.
 
     Raises AblationError, ConfigError, DataError.
     """
@@ -34,7 +42,17 @@ def prepare_ablation(
         if value is not None:
             ablation = ablation.with_baseline({name: value})
     ablation = ablation.with_baseline(settings, where="set")
-    return ablation, _load(data, ablation.baseline)
+    dataset = _load(data, ablation.baseline)
+    images = len(dataset.validation)
+    if margin is not None:
+        ablation = replace(ablation, margin=margin, because="The command says so.")
+    elif decide != "val_accuracy":
+        ablation = replace(ablation, margin=MARGIN_NATS, because=BECAUSE_NATS)
+    elif ablation.margin < 100 / images:
+        of_one = math.ceil(1000 / images) / 10
+        because = f"Of {images} validation images one is {100 / images:.2g} points: less cannot be seen."
+        ablation = replace(ablation, margin=of_one, because=because)
+    return ablation, dataset
 
 
 def prepare_search(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
+from study.analysis.seed_plan import START
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
@@ -21,7 +22,9 @@ from study.training.config import TrialConfig
 from study.workflows import crowning
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
+from study.workflows.seed_supply import OnLook, SeedRule
 
+MOST_SEEDS = 20  # of each arm of a race, unless the person says how many
 FORBIDDEN = r"[/:@]"  # in a registered model's name
 
 
@@ -40,7 +43,7 @@ class Race:
     incumbent_arm: str | None
     ablation: Ablation
     specs: tuple[TrialSpec, ...]
-    seeds: int
+    rule: SeedRule | None
     first_seed: int
     mark: str
     mark_of_seeds: str
@@ -65,10 +68,13 @@ class Promotion:
     rows: list[tuple[str, str]]
 
 
-def prepare(*, name: str | None, source: str | None, query: str | None, spec: str | None, top: int, seeds: int) -> Race:
+def prepare(
+    *, name: str | None, source: str | None, query: str | None, spec: str | None, top: int, seeds: int | None
+) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
-    `name` is the registered model (None: it is named after the data), `source` a study's run (None: the whole
+    `seeds` is how many each gets; None means a few, and more for those that are hard to tell from the champion. `name`
+    is the registered model (None: it is named after the data), `source` a study's run (None: the whole
     experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used). Raises PromotionError,
     TrackingError, DataError.
     """
@@ -102,21 +108,23 @@ def prepare(*, name: str | None, source: str | None, query: str | None, spec: st
         defending = TrialConfig.parse(_settings(incumbent)).canonical()
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
-    ablation = selection.race(entrants, seeds)
+    arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
+    ablation = selection.race(entrants, seeds, arm_of_champion)
+    most = seeds or (MOST_SEEDS if arm_of_champion else START)
     decisive = candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS]
     mark_of_seeds = selection.fingerprint(*decisive, seeds=None)
     recorded = records.race_seed(client, mark_of_seeds)
-    first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), seeds)
+    first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), most)
     return Race(
         client=client,
         name=name,
         dataset=dataset,
         entrants=entrants,
         incumbent=incumbent,
-        incumbent_arm=next((one.name for one in entrants if one.config == defending), None),
+        incumbent_arm=arm_of_champion,
         ablation=ablation,
-        specs=tuple(ablation.trial_specs(seeds, dataset, first_seed)),
-        seeds=seeds,
+        specs=tuple(ablation.trial_specs(seeds or START, dataset, first_seed)),
+        rule=SeedRule(most) if arm_of_champion else None,
         first_seed=first_seed,
         mark=selection.fingerprint(*decisive, seeds),
         mark_of_seeds=mark_of_seeds,
@@ -151,6 +159,7 @@ def run(
     observe: Callable[[list[Progress]], None],
     force: bool,
     announce: Callable[[str], None] = lambda name: None,
+    on_look: OnLook = lambda study, more: None,
     storage: str = DEFAULT_STORAGE,
 ) -> Promotion:
     """Rehearse, run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
@@ -166,7 +175,7 @@ def run(
         reference = crowning.rehearse(race.client, race.name, race.entrants, race.dataset)
         outcome = run_specs(
             run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
-            open_test=False,
+            open_test=False, rule=race.rule, on_look=on_look,
         )  # fmt: skip
         if outcome.failures:
             first = outcome.failures[0]

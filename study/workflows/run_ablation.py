@@ -18,7 +18,8 @@ from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
 from study.tracking.runs import Run
-from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, stocked, study_tags
+from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, study_tags
+from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
 
 MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
 
@@ -32,13 +33,16 @@ def run_ablation(
     worker_count: int,
     observe: Callable[[list[Progress]], None],
     announce: Callable[[str], None] = lambda name: None,
+    rule: SeedRule | None = None,
+    on_look: OnLook = lambda study, more: None,
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
 ) -> Outcome[AblationResults]:
     """Run every trial once, each as a run below the study's, and write the comparison into the study's run.
 
-    `announce` is called once with the name by which other workers can join, `observe` about twice a second with the
-    progress of all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
+    With a `rule` trials with more seeds follow, as `SeedSupply` plans them; `on_look` is called as it says. `announce`
+    is called once with the name by which other workers can join, `observe` about twice a second with the progress of
+    all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
     FAILED with the reasons. Raises TrackingError, WorkerError if the workers died, Interrupted.
     """
     # The workers' server starts first: it needs seconds to import TensorFlow.
@@ -47,8 +51,9 @@ def run_ablation(
         open_run(f"ablation {ablation.task}", params=params) as run,
     ):
         outcome = run_specs(
-            run, pool, ablation, specs, dataset, storage=storage, reuse=reuse, observe=observe, announce=announce
-        )
+            run, pool, ablation, specs, dataset, storage=storage, reuse=reuse, observe=observe, announce=announce,
+            rule=rule, on_look=on_look,
+        )  # fmt: skip
         if outcome.failures:
             run.end("FAILED", outcome.failure_text)
     return outcome
@@ -64,13 +69,15 @@ def run_specs(
     observe: Callable[[list[Progress]], None],
     storage: str,
     announce: Callable[[str], None] = lambda name: None,
+    rule: SeedRule | None = None,
+    on_look: OnLook = lambda study, more: None,
     open_test: bool = True,
     reuse: bool = True,
 ) -> Outcome[AblationResults]:
     """Run an ablation's trials below an open run, which gets its description, report and tables, and stays open.
 
-    With `open_test` false no trial sees a test row; with `reuse` a trial that the store already has is carried over.
-    Raises as `run_trials` does.
+    `rule` and `on_look` are as in `run_ablation`. With `open_test` false no trial sees a test row; with `reuse` a trial
+    that the store already has is carried over. Raises as `run_trials` does.
     """
     title = run.client.get_run(run.run_id).info.run_name
     name = f"{title} {run.run_id[:8]}".replace(" ", "-")
@@ -79,9 +86,10 @@ def run_specs(
     queue, _ = create_queue(storage, name)
     queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
     announce(name)
+    supply = SeedSupply(run, queue, ablation, dataset, specs, rule, on_look)
     trials = run_trials(
-        run, queue, pool, storage=storage, observe=observe, specs=specs, end_queue="the ablation has ended",
-        refill=lambda trials: queue.add_specs(specs, stocked(trials)),
+        run, queue, pool, storage=storage, observe=observe, specs=supply.specs, end_queue="the ablation has ended",
+        refill=supply,
     )  # fmt: skip
     study = ablation_results.read(run.client, run.run_id)
     return outcome_of(study, ablation_report.log(study), trials)

@@ -46,8 +46,8 @@ def forest(
     axes.axvline(0, color=INK, linewidth=1)
     for line, (_, effect, colour) in enumerate(rows):
         axes.errorbar(
-            effect.mean, line, xerr=None if np.isnan(effect.half_width) else effect.half_width, fmt="o", color=colour,
-            markersize=4 if dense else 6, capsize=2 if dense else 4, linewidth=2,
+            effect.mean, line, xerr=effect.half_width if np.isfinite(effect.half_width) else None, fmt="o",
+            color=colour, markersize=4 if dense else 6, capsize=2 if dense else 4, linewidth=2,
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [short(label) for label, _, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -179,7 +179,7 @@ def histograms(arms: Mapping[str, np.ndarray], title: str, xlabel: str) -> Figur
 
 
 def _error_bar(axes: Axes, place: float, value: Estimate, colour: str, marker: str, label: str = "") -> None:
-    half_width = None if np.isnan(value.half_width) else value.half_width
+    half_width = value.half_width if np.isfinite(value.half_width) else None
     axes.errorbar(
         place, value.mean, yerr=half_width, color=colour, marker=marker, markersize=6, capsize=4, linestyle="",
         label=label,

@@ -1,0 +1,61 @@
+"""Which arms of an ablation need more seeds: those of comparisons and effects that are still open.
+
+The plan depends on the differences alone, not on how fast anything is or where it runs: the same study, interrupted
+and gone on with, on one core or on many, trains the same trials.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from study.analysis import confidence_sequence as sequence
+from study.analysis.ablation_results import AblationResults
+from study.analysis.verdicts import Kind, Question, Verdict
+
+START = sequence.FIRST_LOOK  # seeds of every arm before the first look
+CAP = 40  # seeds, beyond which a question is left undecided unless the person says otherwise
+
+
+def next_seeds(study: AblationResults, have: Mapping[str, int], most: int) -> dict[str, int]:
+    """Return how many seeds each arm should have, of which it has `have`; the same if nothing more is to be done.
+
+    Both arms of an open comparison go on together; an open effect of a grid needs all arms. They get half the seeds
+    that would settle the question if mean and spread stayed as they are, at least one: so the last ones come one by
+    one. No arm gets more than `most`.
+    """
+    wanted = dict(have)
+
+    def ask(arms: list[str], differences: np.ndarray) -> None:
+        now = min(have[arm] for arm in arms)
+        target = min(most, now + (_missing(differences, study.question, most) + 1) // 2)
+        for arm in arms:
+            wanted[arm] = max(wanted[arm], target)
+
+    for verdict in study.verdicts:
+        pair = verdict.arm, verdict.against
+        if is_open(verdict):
+            ask(list(pair), study.differences(study.decides, *pair))
+    for effect, differences in zip(study.effects, study.effect_differences, strict=True):
+        if is_open(effect.verdict):
+            ask(list(have), differences)
+    return wanted
+
+
+def is_open(verdict: Verdict) -> bool:
+    """Return whether more seeds could settle what is undecided."""
+    return verdict.kind == Kind.UNDECIDED and verdict.effect is not None and bool(np.isfinite(verdict.effect.mean))
+
+
+def _missing(differences: np.ndarray, question: Question, most: int) -> int:
+    """Return how many more differences with the same mean and spread would settle the question; up to `most` in all."""
+    n = np.arange(len(differences) + 1, most + 1)
+    if not len(n):
+        return 1
+    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
+    effect, equivalence = (
+        np.array([constant(int(number), question.comparisons) for number in n])
+        for constant in (sequence.effect_constant, sequence.equivalence_constant)
+    )
+    settled = mean > sequence.half_width(sd, n, effect)
+    settled |= mean + sequence.half_width(sd, n, equivalence) <= question.margin
+    return int(settled.argmax()) + 1 if settled.any() else len(n)

@@ -1,0 +1,197 @@
+"""What an ablation has come to, for programs: ``verdicts.json``, whose fields and their meaning are the models here.
+
+A field may be added in the same version. One that goes, or changes its meaning, raises VERSION.
+"""
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from study.analysis import seed_plan
+from study.analysis.ablation_results import DECIDING, MEASURES, AblationResults
+from study.analysis.statistics import Estimate
+from study.analysis.verdicts import Verdict
+from study.reports import study_report
+from study.tracking import records, tags
+from study.training.config import value_text
+
+VERSION: Literal[1] = 1
+NAME = "verdicts.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Interval(_Part):
+    """A mean with the ends of its interval; null where it has none."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class ArmPart(_Part):
+    """An arm: its trials, and Student's 95 % interval of each measure over its seeds."""
+
+    arm: str
+    run: str | None = Field(description="ID of the arm's MLflow run")
+    changes: dict[str, str] = Field(description="the fields in which it differs from the task's baseline")
+    seeds: int = Field(description="completed trials")
+    failed: int
+    trials: list[str] = Field(description="IDs of the completed trials' runs, by seed")
+    measures: dict[str, Interval | None] = Field(description="accuracies as shares, losses in nats, times in seconds")
+
+
+class VerdictPart(_Part):
+    """What one arm does against another, or what an effect of a grid is."""
+
+    of: str = Field(description="the arm, or the effect of a grid")
+    against: str | None = Field(description="the other arm; null for an effect of a grid")
+    kind: Literal["helps", "hurts", "no effect", "undecided", "unstable", "not tested"]
+    seeds: int = Field(description="seeds that both arms have")
+    difference: Interval | None = Field(description="in `unit`; the interval holds at every look")
+    bound: float | None = Field(description="a true difference beyond ±bound is ruled out; null where none is")
+    sentence: str
+
+
+class Data(_Part):
+    """The dataset."""
+
+    name: str
+    sha256: str
+    stands_in_for: str | None
+
+
+class Cost(_Part):
+    """What the study took."""
+
+    trials: int
+    carried_over: int = Field(description="trials that an earlier study had trained")
+    train_seconds: float = Field(description="of all trials together, in their epochs")
+
+
+class Next(_Part):
+    """What would settle more, if anything."""
+
+    why: str
+    command: str
+
+
+class Verdicts(_Part):
+    """An ablation, judged."""
+
+    version: Literal[1]
+    task: str
+    question: str
+    run: str = Field(description="ID of the study's MLflow run")
+    data: Data
+    decides: str = Field(description="what verdicts rest on: val_accuracy or val_cross_entropy")
+    unit: str = Field(description="of differences and the margin: points of accuracy, or nats")
+    margin: float = Field(description="the smallest difference that matters")
+    comparisons: int = Field(description="how many intervals hold together with a probability of 95 %")
+    settled: bool = Field(description="whether no verdict is undecided")
+    arms: list[ArmPart]
+    verdicts: list[VerdictPart]
+    effects: list[VerdictPart] = Field(description="main effects and interactions of a grid over several fields")
+    cost: Cost
+    next: Next | None
+
+
+def text(study: AblationResults) -> str:
+    """Return the content of ``verdicts.json``."""
+    return content(study).model_dump_json(indent=2) + "\n"
+
+
+def content(study: AblationResults) -> Verdicts:
+    """Return an ablation's verdicts for programs."""
+    marks, question = study.record.tags, study.question
+    verdicts = [_verdict(one, one.against) for one in study.verdicts]
+    effects = [_verdict(one.verdict, None) for one in study.effects]
+    finished = [trial for arm in study.arms for trial in study.finished(arm.name).values()]
+    return Verdicts(
+        version=VERSION,
+        task=study.ablation.task,
+        question=study.ablation.question,
+        run=study.record.run_id,
+        data=Data(
+            name=marks[tags.DATASET],
+            sha256=marks[tags.DATASET_SHA256],
+            stands_in_for=marks.get(tags.DATASET_SUBSTITUTE_FOR),
+        ),
+        decides=next(word for word, measure in DECIDING.items() if measure == study.decides),
+        unit=question.unit,
+        margin=question.margin,
+        comparisons=question.comparisons,
+        settled=not any(one.kind == "undecided" for one in verdicts + effects),
+        arms=_arms(study),
+        verdicts=verdicts,
+        effects=effects,
+        cost=Cost(
+            trials=len(finished),
+            carried_over=study.reused,
+            train_seconds=sum(
+                trial.metrics.get(tags.TRAIN_SECONDS, 0.0) for trial in finished if tags.REUSED_FROM not in trial.tags
+            ),
+        ),
+        next=_next(study),
+    )
+
+
+def _arms(study: AblationResults) -> list[ArmPart]:
+    settings = {arm.name: arm.settings for arm in study.ablation.arms}
+    runs = records.read_arms(study.client, study.record.run_id)
+    return [
+        ArmPart(
+            arm=arm.name,
+            run=runs[arm.name].run_id if arm.name in runs else None,
+            changes={name: value_text(value) for name, value in settings[arm.name].items()},
+            seeds=arm.trials,
+            failed=arm.failed,
+            trials=[trial.run_id for trial in study.finished(arm.name).values()],
+            measures={
+                measure.metric: _interval(arm.values[measure.metric], measure.scale) for measure in MEASURES
+            },
+        )
+        for arm in study.arms
+    ]  # fmt: skip
+
+
+def _verdict(verdict: Verdict, against: str | None) -> VerdictPart:
+    bound = verdict.bound
+    return VerdictPart(
+        of=verdict.arm,
+        against=against,
+        kind=verdict.kind.value,
+        seeds=verdict.effect.n if verdict.effect else 0,
+        difference=_interval(verdict.effect),
+        bound=bound if bound is not None and math.isfinite(bound) else None,
+        sentence=verdict.sentence,
+    )
+
+
+def _interval(value: Estimate | None, scale: float = 1) -> Interval | None:
+    if value is None or math.isnan(value.mean):
+        return None
+    has_ends = math.isfinite(value.half_width)
+    return Interval(
+        mean=value.mean / scale,
+        low=value.low / scale if has_ends else None,
+        high=value.high / scale if has_ends else None,
+    )
+
+
+def _next(study: AblationResults) -> Next | None:
+    still = [verdict for verdict in study.verdicts if seed_plan.is_open(verdict)]
+    still += [effect.verdict for effect in study.effects if seed_plan.is_open(effect.verdict)]
+    if not still or "task" not in study.record.params:
+        return None
+    most = max(arm.trials for arm in study.arms)
+    changes: dict[str, object] = {"most_seeds": 2 * most}
+    if "seeds" in study.record.params:
+        changes["seeds"] = "auto"
+    return Next(
+        why=f"{len(still)} undecided with up to {most} seeds; finished trials are carried over",
+        command=study_report.command("ablation", study.record, **changes),
+    )

@@ -1,0 +1,64 @@
+"""Keeps an ablation's queue filled: with the trials of its first seeds, then with more for what is still open."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from study.analysis import ablation_results, seed_plan
+from study.analysis.ablation_results import AblationResults
+from study.data.dataset import Dataset
+from study.design.ablation import Ablation, TrialSpec
+from study.execution.queue import Progress, Queue
+from study.tracking.runs import Run
+from study.workflows.common import stocked
+
+OnLook = Callable[[AblationResults, list[TrialSpec]], None]
+
+
+@dataclass(frozen=True)
+class SeedRule:
+    """When an ablation adds seeds: up to `most` an arm, and in so many minutes from now, None for no limit."""
+
+    most: int = seed_plan.CAP
+    minutes: float | None = None
+
+
+class SeedSupply:
+    """Enqueues trials as `Queue.add_specs` does, and plans more when all that were planned have ended.
+
+    `specs` are all that are planned, and grow. Without a `rule` nothing is added. `on_look` is called after each look
+    with the results so far and the trials that are planned next.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        queue: Queue,
+        ablation: Ablation,
+        dataset: Dataset,
+        specs: Sequence[TrialSpec],
+        rule: SeedRule | None,
+        on_look: OnLook,
+    ):
+        self._run, self._queue, self._ablation, self._dataset = run, queue, ablation, dataset
+        self.specs, self._rule, self._on_look = list(specs), rule, on_look
+        self._deadline = time.monotonic() + 60 * rule.minutes if rule and rule.minutes else None
+        self._first_seed = min(spec.config.seed for spec in specs)
+
+    def __call__(self, trials: list[Progress]) -> None:
+        """Enqueue what is missing; look, when all that were planned have ended; end the queue when the time is up."""
+        if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
+            self._queue.end("the time is up")
+        if self._rule and not self._queue.ended and trials and all(trial.finished for trial in trials):
+            self.specs += self._look(self._rule)
+        self._queue.add_specs(self.specs, stocked(trials))
+
+    def _look(self, rule: SeedRule) -> list[TrialSpec]:
+        """Return the trials that the results so far ask for."""
+        study = ablation_results.read(self._run.client, self._run.run_id, curves=False)
+        have = Counter(spec.arm for spec in self.specs)
+        wanted = seed_plan.next_seeds(study, have, rule.most)
+        more = self._ablation.more_specs(self._dataset, have, wanted, self._first_seed)
+        self._on_look(study, more)
+        return more
