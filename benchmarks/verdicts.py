@@ -13,8 +13,10 @@ test, once, with as many seeds as find a difference of the margin with 80 % powe
 seeds are written here, so that the figures are the same on every machine.
 """
 
+import math
 import sys
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -269,22 +271,53 @@ def by_one_look(differences: np.ndarray, advised: bool | None) -> tuple[int, int
     zero; none where that includes it and is at most ±0.1 wide; otherwise as many more seeds as would make it so.
     """
     comparisons, cap = differences.shape
-    n = max(sequence.FIRST_LOOK, statistics.least_values(comparisons))
+    n = max(sequence.FIRST_LOOK, math.ceil(math.log2(2 * comparisons / LEVEL)))
     while True:
         estimates = [statistics.estimate(each[:n]) for each in differences]
         beyond = np.array([each.excludes_zero for each in estimates])
         # The test takes long, and without such an interval nothing can be claimed.
         if beyond.any():
-            p_values = statistics.holm([statistics.sign_flip(each[:n]) for each in differences])
-            if (beyond & (np.array(p_values) <= LEVEL)).any():
+            p_values = holm([sign_flip(each[:n]) for each in differences])
+            if (beyond & (p_values <= LEVEL)).any():
                 return n, EFFECT
         if all(each.half_width <= RESOLUTION for each in estimates) and not beyond.any():
             return n, NONE
         if n == cap or advised is None:
             return n, OPEN
         spreads = differences[:, :n].std(axis=1, ddof=1)
-        more = max(statistics.values_for(RESOLUTION, float(sd)) for sd in spreads) - n if advised else 1
+        more = max(seeds_for(RESOLUTION, float(sd)) for sd in spreads) - n if advised else 1
         n = min(cap, n + max(1, more))
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Return the two-sided p of the sign-flip test that the differences lie symmetrically about zero.
+
+    Exact up to 20 differences: the share of the 2ⁿ ways to give them signs whose mean is as far from zero. Beyond
+    that 99,999 ways are drawn. Source: Fisher (1935), The Design of Experiments, § 21.
+    """
+    least = abs(differences.sum()) * (1 - 1e-9)
+    if len(differences) <= 20:
+        sums = np.zeros(1)
+        for difference in differences:
+            sums = np.concatenate([sums + difference, sums - difference])
+        return float(np.mean(np.abs(sums) >= least))
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (99_999, len(differences)))
+    return (1 + int(np.count_nonzero(np.abs(signs @ differences) >= least))) / 100_000
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Return the p values, corrected for their number. Source: Holm (1979), A simple sequentially rejective test."""
+    values = np.asarray(p_values)
+    order, corrected = np.argsort(values), np.empty(len(values))
+    times = values[order] * np.arange(len(values), 0, -1)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(times))
+    return corrected
+
+
+def seeds_for(half_width: float, sd: float, most: int = 100_000) -> int:
+    """Return how many differences of this sd give Student's interval at most this half-width; `most` at most."""
+    counts = range(2, most)  # the half-width falls as n grows
+    return 2 + bisect_left(counts, True, key=lambda n: statistics.half_width(sd, n) <= half_width)
 
 
 # --- seeds to a verdict -----------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import click
 from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Number, Whole
 from entrypoints.options import option
-from study.analysis import confidence_sequence
+from study.analysis import confidence_sequence, seed_plan
 from study.analysis.ablation_results import COMPARE, DECIDING
-from study.analysis.seed_plan import CAP, START
+from study.analysis.seed_plan import CAP
 from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import MARGIN, MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
@@ -28,8 +28,8 @@ OPTIONS = (
                  "MNIST is unavailable."),
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "
                           "says."),
-    option("seeds", "auto", f"Number of seeds for each arm. auto: {START} at first, then more where a comparison is "
-           "open.", Whole(MOST_SEEDS)),
+    option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more where a comparison "
+           "is open.", Whole(MOST_SEEDS)),
     option("most_seeds", "auto", f"How many seeds seeds=auto gives an arm at most. auto: {CAP}.",
            Whole(MOST_SEEDS, auto=CAP)),
     options.MINUTES,
@@ -82,13 +82,14 @@ def main(
     )
     seeds = seeds or ablation.seeds
     rule = SeedRule(seeds or most_seeds, minutes)
-    trials = ablation.trial_specs(seeds or min(START, most_seeds), dataset)
+    together = ablation.judged_together(compare == "pairs")
+    trials = ablation.trial_specs(seeds or min(seed_plan.start(together), most_seeds), dataset)
     workers = min(workers, len(trials))
     display.warn_of_password(storage)
     console = program.console()
     _introduce(ablation, dataset, rule, len(trials), workers)
     if dry_run:
-        _print_dry_run(ablation, trials, dataset, rule, workers, _power(ablation, rule, compare, decide))
+        _print_dry_run(ablation, trials, dataset, rule, workers, _power(together, rule, decide))
         runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
         return
 
@@ -130,9 +131,8 @@ def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, trials: int
     program.say(f"{number}{time}, on {display.count(workers, 'worker')}")
 
 
-def _power(ablation: Ablation, rule: SeedRule, compare: str, decide: str) -> str:
+def _power(comparisons: int, rule: SeedRule, decide: str) -> str:
     """Return which true difference the plan would find."""
-    comparisons = len(ablation.comparisons(compare == "pairs"))
     sds = confidence_sequence.detectable(rule.most, comparisons)
     seeds = f"With {display.count(rule.most, 'seed')} an arm"
     if math.isinf(sds):

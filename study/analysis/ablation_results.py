@@ -1,8 +1,7 @@
 """An ablation read back from MLflow, and what follows from its trials: arms, differences, verdicts, effects, flips."""
 
 import io
-import itertools
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +17,6 @@ from study.design.ablation import Ablation, parse_ablation
 from study.tracking import records, store, tags
 from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
 from study.tracking.records import RunRecord
-from study.training.config import value_text
 
 COMPARE = ("baseline", "pairs")
 THIS_ARM, BASELINE, OTHER_ARM = "this arm", "the baseline", "the other arm"  # the sides of a comparison
@@ -94,10 +92,9 @@ class AblationResults:
     @cached_property
     def question(self) -> Question:
         """What is asked of every comparison, and of every effect of a grid: all of them are judged together."""
-        effects = len(list(self._contrasts()))
         return Question(
             margin=self.ablation.margin,
-            comparisons=max(1, len(self.comparisons) + effects),
+            comparisons=self.ablation.judged_together(self.pairs),
             unit=self.decides.unit_of_differences,
             more_is_better=self.decides == ACCURACY,
         )
@@ -231,13 +228,15 @@ class AblationResults:
         """
         return [
             Effect(name, len(levels) > 1, judge((name, ""), differences, self.question))
-            for (name, levels), differences in zip(self._contrasts(), self.effect_differences, strict=False)
+            for (name, levels), differences in zip(self.ablation.contrasts, self.effect_differences, strict=False)
         ]
 
     @cached_property
     def effect_differences(self) -> list[np.ndarray]:
         """The differences by seed (n,) that each of the effects is the mean of; none where there are no effects."""
         factors = self.ablation.factors
+        if not self.ablation.contrasts:
+            return []
         by_arm = [self.values(self.decides, arm.name) for arm in self.ablation.arms]
         seeds = sorted(set.intersection(*map(set, by_arm)))
         if not seeds or self.unstable:
@@ -246,28 +245,8 @@ class AblationResults:
         values = np.array([[arm[seed] for arm in by_arm] for seed in seeds]).reshape(shape)
         return [
             main_effect(values, *levels[0]) if len(levels) == 1 else interaction(values, *levels)
-            for _, levels in self._contrasts()
+            for _, levels in self.ablation.contrasts
         ]
-
-    def _contrasts(self) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
-        """Yield each effect of a grid over several fields: its name, and the levels that it is about, one or two."""
-        if len(self.ablation.factors) < 2:
-            return
-        levels = list(self._levels())
-        for name, level in levels:
-            yield name, [level]
-        for (first, one), (second, other) in itertools.combinations(levels, 2):
-            if one[0] != other[0]:
-                yield f"{first} × {second}", [one, other]
-
-    def _levels(self) -> Iterator[tuple[str, tuple[int, int, int]]]:
-        """Yield each level but the reference's of every factor: its name, and (factor, level, reference level)."""
-        reference = self.ablation.reference.settings
-        for number, (field, values) in enumerate(self.ablation.factors.items()):
-            base = values.index(reference[field])
-            for level, value in enumerate(values):
-                if level != base:
-                    yield f"{field}={value_text(value)}", (number, level, base)
 
     def curves(self, metric: str, scale: float = 1) -> dict[str, np.ndarray]:
         """Return for each arm a metric by epoch (seeds, epochs), NaN where a trial had stopped."""

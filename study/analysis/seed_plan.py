@@ -4,6 +4,7 @@ The plan depends on the differences alone, not on how fast anything is or where 
 and gone on with, on one core or on many, trains the same trials.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,8 +13,15 @@ from study.analysis import confidence_sequence as sequence
 from study.analysis.ablation_results import AblationResults
 from study.analysis.verdicts import Kind, Question, Verdict
 
-START = sequence.FIRST_LOOK  # seeds of every arm before the first look
 CAP = 40  # seeds, beyond which a question is left undecided unless the person says otherwise
+
+
+def start(comparisons: int) -> int:
+    """Return how many seeds every arm has at the first look: as many as it takes for an interval to have ends."""
+    n = sequence.FIRST_LOOK
+    while math.isinf(sequence.half_width(1, n, sequence.effect_constant(n, comparisons))):
+        n += 1
+    return n
 
 
 def next_seeds(study: AblationResults, have: Mapping[str, int], most: int) -> dict[str, int]:

@@ -188,7 +188,8 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
     """
     if not any(arm.trials for arm in study.arms):
         raise PromotionError("no trial of the race has finished", where=study.record.run_id)
-    finished = [arm for arm in study.arms if arm.trials and arm.name not in study.unstable]
+    least = 1 if champion else max(arm.trials for arm in study.arms)
+    finished = [arm for arm in study.arms if arm.trials >= least and arm.name not in study.unstable]
     if not finished:
         lost = ", ".join(f"{arm}: {loss.words}" for arm, loss in study.unstable.items())
         raise PromotionError(

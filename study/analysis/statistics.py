@@ -1,17 +1,12 @@
 """How sure a mean over seeds is, and how sure a difference; pure functions on numpy arrays."""
 
 import math
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
 
 LEVEL = 0.05
-MOST_EXACT = 20  # values whose signs are flipped in every way: about a million; beyond that, at random
-RANDOM_FLIPS = 99_999
-SIGNS_AT_ONCE = 2_000_000  # 16 MB of them, however many differences there are
 
 
 @dataclass(frozen=True)
@@ -55,54 +50,6 @@ def estimate(values: np.ndarray, confidence: float = 1 - LEVEL) -> Estimate:
 def half_width(sd: float, n: int, confidence: float = 1 - LEVEL) -> float:
     """Return t(n-1) · sd / √n: the half-width of Student's interval for the mean of n values of this sd."""
     return float(stdtrit(n - 1, (1 + confidence) / 2) * sd / math.sqrt(n))
-
-
-def values_for(half_width_wanted: float, sd: float, most: int = 100_000) -> int:
-    """Return how many values of this sd give an interval of at most the wanted half-width; `most` at most."""
-    counts = range(2, most)  # the half-width falls as n grows
-    return 2 + bisect_left(counts, True, key=lambda n: half_width(sd, n) <= half_width_wanted)
-
-
-def sign_flip(differences: np.ndarray) -> float:
-    """Return the two-sided p of the sign-flip test that the differences lie symmetrically about zero.
-
-    Exact up to 20 differences: the share of the 2ⁿ ways to give them signs whose mean is as far from zero. Beyond
-    that 99,999 ways are drawn, always the same ones. Differences that are not finite tell nothing: 1.
-    Source: Fisher (1935), The Design of Experiments, § 21.
-    """
-    differences = np.asarray(differences, dtype=np.float64)
-    if len(differences) < 2 or not np.isfinite(differences).all():
-        return 1.0
-    # Differences of accuracies are whole numbers of images but for their rounding, so that many sums tie. Ties have to
-    # be counted: scipy.stats.permutation_test, whose tolerance is smaller, gave a third of such p values too low.
-    least = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()
-    if len(differences) <= MOST_EXACT:
-        sums = np.zeros(1)
-        for difference in differences:
-            sums = np.concatenate([sums + difference, sums - difference])
-        return float(np.mean(np.abs(sums) >= least))
-    generator, rows, as_far = np.random.default_rng(0), max(1, SIGNS_AT_ONCE // len(differences)), 0
-    for first in range(0, RANDOM_FLIPS, rows):
-        signs = generator.choice((-1.0, 1.0), (min(rows, RANDOM_FLIPS - first), len(differences)))
-        as_far += int(np.count_nonzero(np.abs(signs @ differences) >= least))
-    return float((1 + as_far) / (1 + RANDOM_FLIPS))
-
-
-def least_values(comparisons: int) -> int:
-    """Return how many differences the sign-flip test needs to reach the level in one of `comparisons`.
-
-    With n differences its p is at least 2/2ⁿ, and Holm's correction multiplies the least p by the comparisons.
-    """
-    return math.ceil(math.log2(2 * comparisons / LEVEL))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values, corrected for their number. Source: Holm (1979), A simple sequentially rejective test."""
-    values = np.asarray(p_values, dtype=np.float64)
-    order, corrected = np.argsort(values), np.empty(len(values))
-    times = values[order] * np.arange(len(values), 0, -1)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(times))
-    return corrected.tolist()
 
 
 def mcnemar(fixed: int, broken: int) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from study.analysis import confidence_sequence as sequence
 from study.analysis.confidence_sequence import FIRST_LOOK, Outcome
 from study.analysis.formatting import count
-from study.analysis.statistics import Estimate, estimate
+from study.analysis.statistics import Estimate
 
 
 class Kind(StrEnum):
@@ -93,11 +93,11 @@ def judge(pair: tuple[str, str], differences: np.ndarray, question: Question, lo
         return Verdict(*pair, None, None, Kind.UNSTABLE, f"{Kind.UNSTABLE}: {told}")
     if len(differences) == 0:
         return Verdict(*pair, None, None, Kind.UNTESTED, f"{Kind.UNTESTED}: no seed finished in both arms")
-    if len(differences) < FIRST_LOOK:
-        few = f"{Kind.UNTESTED}: {count(len(differences), 'seed')}; a verdict needs {FIRST_LOOK}"
-        return Verdict(*pair, estimate(differences), math.inf, Kind.UNTESTED, few)
     effect = sequence.interval(differences, question.comparisons)
     bound = sequence.bound(differences, question.comparisons)
+    if len(differences) < FIRST_LOOK:
+        few = f"{Kind.UNTESTED}: {count(len(differences), 'seed')}; a verdict needs {FIRST_LOOK}"
+        return Verdict(*pair, effect, bound, Kind.UNTESTED, few)
     kind = _kind(effect, sequence.outcome(differences, question.margin, question.comparisons), question)
     return Verdict(*pair, effect, bound, kind, _sentence(kind, effect, bound, question))
 

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
-from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text
+from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text, value_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 # A figure that a report draws for a task beside those that every report has (study/reports/sections).
@@ -89,6 +89,32 @@ class Ablation:
         if pairs:
             return [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
         return [(name, self.reference.name) for name in names if name != self.reference.name]
+
+    @cached_property
+    def contrasts(self) -> list[tuple[str, list[tuple[int, int, int]]]]:
+        """The effects of a grid over several fields: each one's name, and the levels that it is about.
+
+        A main effect is about one level, an interaction about two; each is (factor, level, reference's level).
+        """
+        if len(self.factors) < 2:
+            return []
+        levels = []
+        for number, (field, values) in enumerate(self.factors.items()):
+            base = values.index(self.reference.settings[field])
+            levels += [
+                (f"{field}={value_text(value)}", (number, level, base))
+                for level, value in enumerate(values)
+                if level != base
+            ]
+        return [(name, [level]) for name, level in levels] + [
+            (f"{first} × {second}", [one, other])
+            for (first, one), (second, other) in itertools.combinations(levels, 2)
+            if one[0] != other[0]
+        ]
+
+    def judged_together(self, pairs: bool = False) -> int:
+        """Return how many comparisons and effects there are, at least 1: their intervals hold together."""
+        return max(1, len(self.comparisons(pairs)) + len(self.contrasts))
 
     def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
         """Return the trials of all arms with so many seeds; as `more_specs`."""

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
-from study.analysis.seed_plan import CAP, START
+from study.analysis.seed_plan import CAP, start
 from study.base.processes import cores
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
@@ -163,7 +163,7 @@ def run_ablation(
         task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide
     )
     seeds = seeds or ablation.seeds
-    specs = ablation.trial_specs(seeds or min(START, most_seeds), dataset)
+    specs = ablation.trial_specs(seeds or min(start(ablation.judged_together(compare == "pairs")), most_seeds), dataset)
     params = {"task": task, "compare": compare, "decide": decide, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(

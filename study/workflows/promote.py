@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
-from study.analysis.seed_plan import START
+from study.analysis.seed_plan import start
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
@@ -110,7 +110,8 @@ def prepare(
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
     ablation = selection.race(entrants, seeds, arm_of_champion)
-    most = seeds or (MOST_SEEDS if arm_of_champion else START)
+    first = start(ablation.judged_together())
+    most = seeds or (MOST_SEEDS if arm_of_champion else first)
     decisive = candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS]
     mark_of_seeds = selection.fingerprint(*decisive, seeds=None)
     recorded = records.race_seed(client, mark_of_seeds)
@@ -123,7 +124,7 @@ def prepare(
         incumbent=incumbent,
         incumbent_arm=arm_of_champion,
         ablation=ablation,
-        specs=tuple(ablation.trial_specs(seeds or START, dataset, first_seed)),
+        specs=tuple(ablation.trial_specs(seeds or first, dataset, first_seed)),
         rule=SeedRule(most) if arm_of_champion else None,
         first_seed=first_seed,
         mark=selection.fingerprint(*decisive, seeds),

@@ -4,6 +4,7 @@ from factories import written
 from factories.written import Trial
 
 from study.analysis import ablation_results
+from study.analysis import confidence_sequence as sequence
 from study.analysis.ablation_results import ACCURACY, MEASURES
 from study.analysis.run_summaries import summarize_arms
 from study.analysis.statistics import estimate
@@ -115,7 +116,7 @@ def half_lost(arm: str, how: str = "diverged") -> list[Trial]:
 def test_an_arm_that_lost_seeds_which_the_other_finished_is_unstable(arm, how, more, most):
     study = written.read(written.write(LIST, half_lost(arm, how)))
     one, other = study.verdicts
-    assert (one.kind, one.sentence, one.effect, one.p) == (Kind.UNSTABLE, more, None, None)
+    assert (one.kind, one.sentence, one.effect) == (Kind.UNSTABLE, more, None)
     assert (other.sentence if other.kind == Kind.UNSTABLE else None) == most
     assert list(study.unstable) == [arm]
     assert study.difference(ACCURACY, "more", "plain") is None
@@ -147,7 +148,7 @@ def test_seven_seeds_with_one_sign_are_an_effect():
     hurts, same = written.read(written.write(LIST, trials)).verdicts
     assert hurts.kind == Kind.HURTS
     assert hurts.effect.mean == pytest.approx(-2 + 0.03)
-    assert hurts.p == pytest.approx(2 * 2 / 2**7)
+    assert hurts.effect.half_width == pytest.approx(sequence.interval(np.arange(7) / 100, 2).half_width)
     assert (same.kind, same.effect.mean) == (Kind.NO_EFFECT, 0)
 
 
@@ -192,8 +193,38 @@ def test_effects_of_a_grid_are_contrasts_with_the_baselines_level():
         ("l2=0.01", False), ("batch_norm=after", False), ("batch_norm=before", False),
         ("l2=0.01 × batch_norm=after", True), ("l2=0.01 × batch_norm=before", True),
     ]  # fmt: skip
-    assert [effect.points.mean for effect in effects] == pytest.approx([2 + 4 / 3, 1, 3 + 2, 0, 4])
-    assert [effect.points.half_width for effect in effects] == pytest.approx([0] * 5, abs=1e-9)
+    assert [effect.verdict.effect.mean for effect in effects] == pytest.approx([2 + 4 / 3, 1, 3 + 2, 0, 4])
+    assert {(effect.verdict.kind, effect.verdict.effect.n) for effect in effects} == {(Kind.UNTESTED, 2)}
+
+
+def test_comparisons_and_effects_of_a_grid_are_judged_together():
+    cells = [f"l2={l2} batch_norm={norm}" for l2 in (0.0, 0.01) for norm in ("none", "after", "before")]
+    noise = np.random.default_rng(0).normal(0, 0.001, (12, 6))
+    trials = [
+        Trial(arm, seed, (0.9 + 0.01 * number + noise[seed, number],))
+        for number, arm in enumerate(cells)
+        for seed in range(12)
+    ]
+    study = written.read(written.write(GRID, trials))
+    assert study.question.comparisons == 5 + 5
+    l2 = study.effects[0].verdict
+    assert l2.kind == Kind.HELPS and l2.effect.mean == pytest.approx(3, abs=0.1)
+    assert l2.effect == sequence.interval(study.effect_differences[0], 10)
+    assert study.effects[-1].verdict.kind == Kind.UNDECIDED
+
+
+def test_cross_entropy_decides_where_it_is_asked_to():
+    trials = [
+        Trial(arm, seed, (accuracy + seed / 100_000 * (arm == "more"),))
+        for arm, accuracy in (("plain", 0.95), ("more", 0.96))
+        for seed in range(9)
+    ]
+    study = written.read(written.write(LIST, trials, params={"decide": "val_cross_entropy"}))
+    assert (study.decides.unit, study.beside.metric) == ("nats", "model_val_accuracy")
+    verdict = study.verdicts[0]
+    assert (verdict.kind, " nats" in verdict.sentence) == (Kind.HELPS, True)
+    assert verdict.effect.mean == pytest.approx(-0.01, abs=0.001)  # the written loss is 1 − accuracy
+    assert study.difference(study.beside, "more", "plain").mean == pytest.approx(1, abs=0.1)
 
 
 def test_a_grid_of_which_an_arm_lost_seeds_has_no_effects():

@@ -1,9 +1,13 @@
+import math
+
 import numpy as np
 import pytest
 from factories import written
 from factories.written import Trial
 
+from study.analysis import confidence_sequence as sequence
 from study.analysis import selection
+from study.analysis.ablation_results import ACCURACY
 from study.analysis.selection import Candidate, PromotionError
 from study.analysis.statistics import estimate
 from study.base.errors import TrackingError
@@ -101,7 +105,7 @@ def test_a_race_has_an_arm_for_each_entrant_and_trains_its_very_config(digits):
     entrants = selection.named(
         [Candidate(TrialConfig.parse({"hidden": "20-7", "patience": 3})), Candidate(TrialConfig())]
     )
-    race = selection.race(entrants, 2)
+    race = selection.race(entrants, 2, None)
     specs = race.trial_specs(2, digits, first_seed=9)
     assert [spec.name for spec in specs] == [
         "hidden=20-7 patience=3 · seed 9", "defaults · seed 9", "hidden=20-7 patience=3 · seed 10",
@@ -119,7 +123,7 @@ def test_names_are_short_where_that_tells_them_apart():
     entrants = selection.named([Candidate(TrialConfig.parse({"learning_rate": rate})) for rate in rates])
     names = ["learning_rate=0.000611", "learning_rate=0.0028088691", "learning_rate=0.0028088692"]
     assert [entrant.name for entrant in entrants] == names
-    assert [arm.settings["learning_rate"] for arm in selection.race(entrants, 2).arms] == rates
+    assert [arm.settings["learning_rate"] for arm in selection.race(entrants, 2, None).arms] == rates
 
 
 def test_a_race_is_known_again_by_what_decides_it():
@@ -143,22 +147,33 @@ def test_the_winner_has_the_best_mean_and_hands_over_its_best_seed():
     study = raced(a=[0.96, 0.97, 0.95], b=[0.98, 0.981, 0.979], c=[0.99, 0.90, 0.90])
     decision = selection.decide(study, champion=None)
     assert (decision.winner, decision.second, decision.over_champion) == ("b", "a", None)
-    expected = estimate(np.array([2.0, 1.1, 2.9]))
-    assert (decision.lead.mean, decision.lead.half_width) == pytest.approx((expected.mean, expected.half_width))
-    assert not decision.separated  # three seeds: 2.0 ± 2.2
+    assert (decision.lead.mean, decision.lead.half_width) == (pytest.approx(2.0), math.inf)
+    assert not decision.separated  # three seeds separate nothing
     assert decision.run_id == study.finished("b")[8].run_id
     assert decision.accuracy.mean == pytest.approx(98.0)
 
 
 def test_a_lead_beyond_the_interval_separates():
-    decision = selection.decide(raced(a=[0.96, 0.961, 0.959], b=[0.98, 0.981, 0.978]), champion="a")
-    assert decision.separated and decision.over_champion == decision.lead
+    noise = [0, 0.001, -0.001, 0.002, 0, -0.002, 0.001, 0, 0.001, 0]
+    study = raced(a=[0.96 + part for part in noise], b=[0.98 - part for part in noise])
+    decision = selection.decide(study, champion="a")
+    assert decision.separated and decision.over_champion.low > 0
+    # Of three arms two are compared with the champion; which two are the first, the race itself decides.
+    assert decision.over_champion == sequence.interval(study.differences(ACCURACY, "b", "a"), 2)
+    assert decision.lead == sequence.interval(study.differences(ACCURACY, "b", "a"), 3)
+
+
+def test_with_a_champion_arms_have_their_own_numbers_of_seeds_and_differences_rank_them():
+    champion = [0.96 + seed / 1_000 for seed in range(10)]  # later seeds are better, for every arm
+    study = raced(a=champion, b=[each + 0.004 for each in champion[:7]], c=[each + 0.003 for each in champion])
+    assert max(study.arms, key=lambda arm: arm.values[ACCURACY.metric].mean).name == "c"
+    assert selection.decide(study, champion="a").winner == "b"
 
 
 def test_a_lead_within_the_interval_does_not_separate():
     decision = selection.decide(raced(a=[0.96, 0.97], b=[0.97, 0.961]), champion="a")
     assert decision.winner == "b" and not decision.separated
-    assert decision.over_champion == decision.lead
+    assert math.isinf(decision.over_champion.half_width)
 
 
 def test_the_champion_is_not_compared_with_itself():

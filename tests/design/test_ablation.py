@@ -1,8 +1,7 @@
 import pytest
 
-from study.analysis.statistics import least_values
-from study.base.errors import ConfigError, StudyError, nearest
-from study.design.ablation import MOST_TRIALS, Ablation, Arm, catalogue, load_ablation, parse_ablation
+from study.base.errors import AblationError, ConfigError, StudyError, nearest
+from study.design.ablation import BECAUSE, MOST_TRIALS, Ablation, Arm, catalogue, load_ablation, parse_ablation
 from study.training.config import FIELDS, TrialConfig
 
 TWO_ARMS = "arms:\n  grid:\n    batch_size: [8, 32]\n"
@@ -41,9 +40,7 @@ def test_every_task_of_the_catalogue_says_what_it_asks_and_what_is_known(task):
     assert study.task == task
     assert study.question.endswith("?") and study.known.endswith(".")
     assert study.reference.name in arms(study)
-    comparisons = len(study.arms) - 1
-    # As many seeds as a test needs that may reach p = 0.05 after Holm's correction; one for the map of a grid.
-    assert study.seeds == (1 if task == "batch_epochs_l2" else max(7, least_values(comparisons)))
+    assert study.margin > 0 and study.because.endswith(".")
 
 
 @pytest.mark.parametrize("task, baseline, reference", [
@@ -145,7 +142,17 @@ def test_a_file_is_read_whole(write):
 
 def test_what_a_file_leaves_out_has_defaults(write):
     study = load_ablation(write(f"question: Why?\n{TWO_ARMS}"))
-    assert (study.known, study.baseline, study.seeds, study.figures) == ("", TrialConfig(), 7, ())
+    assert (study.known, study.baseline, study.seeds, study.figures) == ("", TrialConfig(), None, ())
+    assert (study.margin, study.because, study.against) == (0.2, BECAUSE, None)
+
+
+def test_a_file_may_name_the_arm_that_the_others_are_compared_with_and_its_margin(write):
+    text = f"question: Why?\n{TWO_ARMS}seeds: auto\nmargin: 0.5\nbecause: It is so.\n"
+    study = load_ablation(write(text + "against: batch_size=8\n"))
+    assert (study.reference.name, study.seeds, study.margin, study.because) == ("batch_size=8", None, 0.5, "It is so.")
+    assert parse_ablation(study.as_yaml(), "mine", "mine.yaml") == study
+    with pytest.raises(AblationError, match=r":8: no arm is called 'batch_size=9'\. Did you mean batch_size=8 or"):
+        load_ablation(write(text + "against: batch_size=9\n"))
 
 
 def test_a_listed_arm_is_named_by_its_settings_unless_it_has_a_name(write):
@@ -153,12 +160,16 @@ def test_a_listed_arm_is_named_by_its_settings_unless_it_has_a_name(write):
     assert study.arms == (Arm("baseline", {}), Arm("l2=0.1", {"l2": 0.1}), Arm("x", {"l2": 1}))
 
 
+NO_MAPPING = (
+    ": not an ablation; expected a mapping with question, known, baseline, arms, seeds, margin, because, figures, "
+    "against."
+)
 NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value, value]} or list: [{field: value}]."
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", ": not an ablation; expected a mapping with question, known, baseline, arms, seeds, figures."),
-    ("- question\n", ": not an ablation; expected a mapping with question, known, baseline, arms, seeds, figures."),
+    ("", NO_MAPPING),
+    ("- question\n", NO_MAPPING),
     ("question: Why?\narms: [1\n", ":3: not YAML (expected ',' or ']', but got '<stream end>')."),
     ("question: Why?\n\tarms: 1\n", ":2: not YAML (found character '\\t' that cannot start any token)."),
     (TWO_ARMS, ": question is missing."),
@@ -168,7 +179,7 @@ NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value
     (f"question: Why?\n{TWO_ARMS}baseline: [1]\n", ":5: baseline cannot be [1]; expected field: value."),
     *(
         (f"question: Why?\n{TWO_ARMS}seeds: {seeds}\n",
-         f":5: seeds cannot be {shown}; expected a whole number from 1 to 1000.")
+         f":5: seeds cannot be {shown}; expected auto, or a whole number from 1 to 1000.")
         for seeds, shown in (("0", "0"), ("1001", "1001"), ("1.5", "1.5"), ("many", "'many'"), ("yes", "'yes'"))
     ),
     (f"question: Why?\n{TWO_ARMS}figures: gap\n", ":5: figures cannot be 'gap'; expected [name, name]."),

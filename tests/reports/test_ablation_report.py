@@ -61,9 +61,9 @@ def test_the_table_of_arms(study):
 
 
 def test_the_table_of_verdicts(study):
-    assert verdicts_table(study.verdicts).cells() == [
-        ("l2 | 0.1", "plain", "−2.080 ± 0.040", "0.0312", "▼ hurts by 2.08 ± 0.04 points"),
-        ("thrown", "plain", "–", "–", "↯ unstable: 7 of 7 seeds diverged in this arm"),
+    assert verdicts_table(study).cells() == [
+        ("l2 | 0.1", "plain", "7", "−2.08 ± 0.25", "+0.0208 ± 0.0025", "▼ hurts by 2.08 ± 0.25 points"),
+        ("thrown", "plain", "0", "–", "–", "↯ unstable: 7 of 7 seeds diverged in this arm"),
     ]
 
 
@@ -71,19 +71,19 @@ def test_the_csv_files_have_every_digit(study):
     plain, _, thrown = csv.DictReader(io.StringIO(arms_table(study.arms).csv()))
     assert float(plain["model_val_accuracy_mean"]) == pytest.approx(0.9704, abs=1e-12)
     assert (plain["trials"], thrown["failed"], thrown["test_accuracy_mean"]) == ("7", "7", "")
-    hurts, nothing = csv.DictReader(io.StringIO(verdicts_table(study.verdicts).csv()))
-    assert float(hurts["difference"]) == pytest.approx(-2.08) and float(hurts["p"]) == 0.03125
-    assert (hurts["seeds"], hurts["kind"], nothing["seeds"], nothing["p"]) == ("7", "hurts", "0", "")
+    hurts, nothing = csv.DictReader(io.StringIO(verdicts_table(study).csv()))
+    assert float(hurts["difference"]) == pytest.approx(-2.08) and hurts["half_width"].startswith("0.25")
+    assert (hurts["seeds"], hurts["kind"], nothing["seeds"], nothing["bound"]) == ("7", "hurts", "0", "")
 
 
 def test_in_short_the_verdicts_stand_by_their_kind(study):
     expected = (
-        "Against plain, in points of validation accuracy: hurts: l2 \\| 0.1 (−2.080 ± 0.040); "
+        "Against plain, in points of val accuracy: hurts: l2 \\| 0.1 (−2.08 ± 0.25); "
         "unstable: thrown (7 of 7 seeds diverged in this arm)."
     )
     assert ablation_report.in_short(study) == expected
     pairs = ablation_report.in_short(written.read(study.record.run_id, "pairs"))
-    assert pairs.startswith("In points of validation accuracy: ")
+    assert pairs.startswith("In points of val accuracy: ")
     assert "thrown against plain" in pairs and "thrown against l2 \\| 0.1" in pairs
 
 
@@ -125,7 +125,7 @@ def test_the_sections_stand_in_their_order(files):
 def test_markdown_and_page_say_the_same(files):
     page, text = files["report.html"], files["report.md"]
     assert "mine: Does a | pipe help?" in page and "Nobody knows &lt;b&gt;." in page
-    for piece in ("97.040 ± 0.020", "hurts by 2.08 ± 0.04 points", "0 (7 failed)"):
+    for piece in ("97.040 ± 0.020", "hurts by 2.08 ± 0.25 points", "0 (7 failed)"):
         assert piece in page and piece in text
     pictures = re.findall(r"!\[.*?\]\((figures/\w+\.svg)\)", text)
     assert pictures and set(pictures) == {name for name in files if name.endswith(".svg")}
@@ -176,7 +176,7 @@ def test_a_study_of_which_nothing_has_finished_has_a_report(trials):
 def test_one_seed_gives_numbers_and_no_intervals():
     run_id = written.write(YAML, [Trial("plain", 1, (0.97,)), Trial("l2 | 0.1", 1, (0.96,))])
     text = ablation_report.write(written.read(run_id))["report.md"]
-    assert "| −1 | – | · not tested: p cannot reach 0.05 with 1 seed, with 7 it can |" in text
+    assert "| 1 | −1 | +0.01 | · not tested: 1 seed; a verdict needs 7 |" in text
 
 
 def test_the_report_is_logged_into_the_studys_run(study, files, store):
@@ -187,7 +187,7 @@ def test_the_report_is_logged_into_the_studys_run(study, files, store):
     )
     folder = Path(download_artifacts(f"runs:/{run_id}/report"))
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
-    assert load_text(f"runs:/{run_id}/verdicts.csv") == verdicts_table(study.verdicts).csv()
+    assert load_text(f"runs:/{run_id}/verdicts.csv") == verdicts_table(study).csv()
     assert Path(download_artifacts(f"runs:/{run_id}/arms.png")).read_bytes()[:4] == b"\x89PNG"
     note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
     assert note.startswith("**Does a \\| pipe help?**") and "▼ hurts by 2.08" in note and "![" not in note
