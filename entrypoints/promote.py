@@ -22,8 +22,8 @@ OPTIONS = (
     options.data("mnist, digits, or an .npz file. auto: the data of the trials, if they share one dataset."),
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
-    option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if there is a "
-           f"champion up to {promote.MOST_SEEDS} for what is hard to tell from it.", Whole(MOST_SEEDS)),
+    option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
+           f"there is a champion up to {promote.MOST_SEEDS} for what is hard to tell from it.", Whole(MOST_SEEDS)),
     option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
     options.WORKERS,
