@@ -14,7 +14,7 @@ from study.analysis.ablation_results import COMPARE, DECIDING
 from study.analysis.seed_plan import CAP
 from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
-from study.design.ablation import MARGIN, MOST_SEEDS, Ablation, TrialSpec, catalogue, load_ablation
+from study.design.ablation import MARGIN, MOST_SEEDS, Ablation, TrialSpec, Vary, catalogue, load_ablation
 from study.execution import time_estimate
 from study.reports import verdicts_file
 from study.tracking import runs
@@ -41,6 +41,7 @@ OPTIONS = (
     options.SETTINGS,
     option("compare", "baseline", "Compare each arm with the baseline, or compare all pairs of arms (pairs).",
            Choice(COMPARE)),
+    options.VARY,
     options.storage(),
     options.REUSE,
     option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
@@ -64,6 +65,7 @@ def main(
     epochs: int | None,
     workers: int,
     settings: dict[str, str],
+    vary: Vary,
     compare: str,
     storage: str,
     reuse: bool,
@@ -78,8 +80,9 @@ def main(
         _list_catalogue()
         return
     ablation, dataset = prepare_ablation(
-        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide
-    )
+        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
+        vary=vary,
+    )  # fmt: skip
     seeds = seeds or ablation.seeds
     rule = SeedRule(seeds or most_seeds, minutes)
     together = ablation.judged_together(compare == "pairs")

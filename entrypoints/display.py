@@ -19,7 +19,7 @@ from study.analysis.seed_plan import is_open
 from study.base.passwords import has_password, without_password
 from study.base.text import readable
 from study.data.dataset import Dataset
-from study.data.split import LAST_ROWS
+from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.execution.time_estimate import TimeLeft, trial_seconds
@@ -235,7 +235,9 @@ def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], wh
     rows = ", ".join(f"{len(getattr(dataset, split)):,} {split}" for split in splits)
     line = f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"
     if dataset.split != LAST_ROWS:
-        line += f"; validation rows {dataset.split}, as the last rows are no fair sample of the classes"
+        line += f"; validation rows {dataset.split}"
+    if dataset.split == BY_CLASS:
+        line += ", as the last rows are no fair sample of the classes"
     if dataset.untrained:
         classes = ", ".join(map(str, dataset.untrained))
         warn(f"{dataset.name} has no training row of class {classes}, which validation or test rows have. No network "

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import click
 
-from entrypoints.option_types import GIVEN, Boolean, Field, Number, Settings, Storage, Text, Whole
+from entrypoints.option_types import GIVEN, Boolean, Choice, Field, Number, Settings, Storage, Text, Whole
 from study.base.processes import cores
 from study.base.text import readable
+from study.design.ablation import VARY as VARIED
 from study.training.config import FIELDS, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
@@ -89,6 +90,10 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         click.echo("plan is now called dry_run; plan still works in this version.", err=True)
 
 
+VARY = option(
+    "vary", "seed", "What differs between the trials of an arm. seed: initial weights, order of the rows, dropout. "
+    "split: each seed also validates on another twelfth of the training rows, the same in every arm.", Choice(VARIED)
+)  # fmt: skip
 WORKERS = option(
     "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
 )

@@ -6,7 +6,8 @@ from entrypoints import display, options, program
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
-from study.design.ablation import MOST_SEEDS
+from study.data.split import IN_FOLDS
+from study.design.ablation import MOST_SEEDS, Vary
 from study.execution import time_estimate
 from study.reports.table import Table
 from study.tracking import runs
@@ -26,6 +27,7 @@ OPTIONS = (
            f"there is a champion up to {promote.MOST_SEEDS} for what is hard to tell from it.", Whole(MOST_SEEDS)),
     option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
+    options.VARY,
     options.WORKERS,
     options.storage(),
     option("force", "false", "true: promote the winner even if it does not beat the champion, even if there are no "
@@ -43,13 +45,14 @@ def main(
     top: int,
     seeds: int | None,
     name: str | None,
+    vary: Vary,
     workers: int,
     storage: str,
     force: bool,
     dry_run: bool,
 ) -> None:
     """Promote as the options say."""
-    race = promote.prepare(name=name, source=source, query=query, spec=data, top=top, seeds=seeds)
+    race = promote.prepare(name=name, source=source, query=query, spec=data, top=top, seeds=seeds, vary=vary)
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
         champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"
@@ -94,7 +97,8 @@ def _print_candidates(race: Race) -> None:
     seeds = str(first) if first == last else f"{first} to {last}"
     if race.rule and race.rule.most > last - first + 1:
         seeds += f"; up to {first + race.rule.most - 1} for what is hard to tell from the champion"
-    program.say(f"{size} ({seeds}); no trial sees the test images")
+    folds = ", each validated on another fold" if dataset.split == IN_FOLDS else ""
+    program.say(f"{size} ({seeds}){folds}; no trial sees the test images")
 
 
 def _conclude(race: Race, done: Promotion) -> None:

@@ -15,6 +15,7 @@ better, strongly skewed differences far worse.
 """
 
 import math
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -115,6 +116,43 @@ def bound(differences: np.ndarray, comparisons: int) -> float:
     """
     mean, sd, n = _summary(differences)
     return abs(mean) + float(half_width(sd, n, equivalence_constant(n, comparisons)))
+
+
+def new_data_interval(differences: np.ndarray, comparisons: int, validation_rows: int, training_rows: int) -> Estimate:
+    """Return the `interval` for the mean on new data from the same source, of differences (n,) that vary the split.
+
+    Folds of the same rows share most of what they train on, so their differences go together, and s²/n says too little
+    of what other rows would show. Each trial trains on `training_rows` and validates on `validation_rows`. The interval
+    has a `new_data_floor`. Raises as `interval`, and ValueError where there are no rows.
+    """
+    on_these = interval(differences, comparisons)
+    factor = float(new_data_factor(on_these.n, validation_rows, training_rows))
+    return replace(on_these, half_width=factor * on_these.half_width)
+
+
+def new_data_factor(n: ArrayLike, validation_rows: int, training_rows: int) -> np.ndarray:
+    """Return by how much any half-width after n differences that vary the split is larger on new data.
+
+    Raises ValueError where there are no rows.
+    """
+    if not min(validation_rows, training_rows) > 0:
+        raise ValueError(f"there have to be rows of both kinds, not {validation_rows} and {training_rows}")
+    # Nadeau & Bengio (2003), Inference for the generalization error: s²(1/n + n_validation/n_training) in place of s²/n
+    return np.sqrt(1 + np.asarray(n) * (validation_rows / training_rows))
+
+
+def new_data_floor(sd: float, comparisons: int, validation_rows: int, training_rows: int) -> float:
+    """Return the least half-width of `new_data_interval` at this standard deviation, whatever the number of seeds.
+
+    With more seeds 1/n vanishes and n_validation/n_training stays. The half-width even grows again in the end, slowly,
+    because the sequence allows for looks without end.
+    """
+    # The least is where n is about (ln(n/4) + 2 ln(1/a)) · n_training/n_validation, or at the cap; not past this.
+    most = 100 * (1 + math.log(comparisons)) * max(1, training_rows / validation_rows)
+    counts = np.arange(FIRST_LOOK, math.ceil(most))
+    constants = np.where(counts <= CAP, *(effect_constant(n, comparisons) for n in (CAP, CAP + 1)))
+    widths = half_width(sd, counts, constants) * new_data_factor(counts, validation_rows, training_rows)
+    return float(widths.min())
 
 
 def outcome(differences: np.ndarray, margin: float, comparisons: int) -> Outcome:

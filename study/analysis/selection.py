@@ -21,6 +21,7 @@ from study.training.config import FIELDS, TrialConfig, brief, settings_text, val
 from study.training.fingerprint import training_code_version
 
 TASK = "promote"
+NONE, FOLDS = value_text(None), "folds"  # no fold; and any of them
 
 
 class PromotionError(StudyError):
@@ -89,20 +90,30 @@ def one_dataset(trials: Sequence[RunRecord], wanted_sha256: str | None) -> list[
     sha256 = wanted_sha256 or next(iter(by_data))
     if sha256 not in by_data:
         raise PromotionError("no finished trial used this dataset", expected=f"SHA-256 {sha256[:12]}…", got=there)
-    splits = [trial.tags[tags.VALIDATION_ROWS] for trial in by_data[sha256]]
+    splits = [validation_of(trial) for trial in by_data[sha256]]
     most_used = max(sorted(set(splits)), key=splits.count)
-    return [trial for trial in by_data[sha256] if trial.tags[tags.VALIDATION_ROWS] == most_used]
+    return [trial for trial in by_data[sha256] if validation_of(trial) == most_used]
+
+
+def validation_of(trial: RunRecord) -> str:
+    """Return which rows a trial validated on: their number, or FOLDS for a fold, of which each seed has another."""
+    return trial.tags[tags.VALIDATION_ROWS] if fold_of(trial) == NONE else FOLDS
+
+
+def fold_of(trial: RunRecord) -> str:
+    """Return the fold that a trial validated on, as text; NONE where it had no fold."""
+    return trial.params.get("fold", NONE)
 
 
 def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
-    by_config: dict[TrialConfig, dict[int, RunRecord]] = {}
+    by_config: dict[TrialConfig, dict[object, RunRecord]] = {}
     for trial in trials:
         settings = {name: trial.params[name] for name in FIELDS if name in trial.params}
         config = TrialConfig.parse(settings, where=trial.run_id)
         configuration = TrialConfig(network=config.network, training=config.training).canonical()
-        # By seed, because the same trial run again in another study says nothing new.
-        by_config.setdefault(configuration, {})[config.seed] = trial
+        # By seed and fold, because the same trial run again in another study says nothing new.
+        by_config.setdefault(configuration, {})[config.seed, config.data.fold] = trial
     ranked = [
         Candidate(
             config,

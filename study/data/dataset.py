@@ -23,14 +23,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: np.ndarray | slice) -> "Split":
+        """Return some of the rows: those of a mask (n,), or of a slice, which copies nothing."""
+        return Split(self.images[rows], self.labels[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images in three splits, and what identifies them.
 
     `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the arrays, not of a file
-    that they came in. `split` says in words which training rows are for validation. `substitute_for` says why this is
-    not the dataset that was asked for.
+    that they came in. `pool` has the training and validation rows together, in the order of their source. `split` says
+    in words which of them are for validation. `substitute_for` says why this is not the dataset that was asked for.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    pool: Split
     substitute_for: str | None = None
     split: str = LAST_ROWS
 
@@ -58,14 +63,41 @@ class Dataset:
         """Return the dataset without its test rows: what selects must not see them."""
         return replace(self, test=Split(self.test.images[:0], self.test.labels[:0]))
 
+    def with_fold(self, number: int | None) -> "Dataset":
+        """Return the dataset that validates on this fold and trains on the rest of the pool; None: this one.
+
+        Raises DataError if there are too few rows.
+        """
+        if number is None or self.split == split.fold_words(number):
+            return self
+        self.fold_rows(number)
+        train, validation = _parts(self.pool, split.fold(self.pool.labels, number))
+        return replace(self, train=train, validation=validation, split=split.fold_words(number))
+
+    def in_folds(self) -> "Dataset":
+        """Return the dataset as a study in which every seed has another fold describes it: with the rows of the first.
+
+        The others have as many, but for one. Raises DataError if there are too few rows.
+        """
+        return replace(self.with_fold(0), split=split.IN_FOLDS)
+
+    def fold_rows(self, number: int) -> int:
+        """Return how many rows the fold of this number has; raises DataError if there are too few for all folds."""
+        if len(self.pool) < split.FOLDS:
+            raise DataError(
+                f"too few rows for {split.FOLDS} folds", where=self.spec,
+                expected=f"at least {split.FOLDS} training rows", got=len(self.pool),
+            )  # fmt: skip
+        return split.fold_rows(len(self.pool), number)
+
     @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width of an image, in pixels."""
         return self.train.images.shape[1:]
 
 
-def load_dataset(spec: str, validation: str = "auto") -> Dataset:
-    """Return the dataset that `spec` names, `validation` of its training rows split off.
+def load_dataset(spec: str, validation: str = "auto", fold: int | None = None) -> Dataset:
+    """Return the dataset that `spec` names, `validation` of its training rows split off, or a `fold` in their place.
 
     `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
     y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
@@ -91,20 +123,31 @@ def load_dataset(spec: str, validation: str = "auto") -> Dataset:
         name, arrays = ("mnist" if spec == "mnist" else path.stem), read_arrays(path)
 
     rows = len(arrays["y_train"])
-    wanted = _validation_rows(validation, rows, where=spec)
-    images, labels = arrays["x_train"], arrays["y_train"].astype(np.int32)
-    kept, how = split.validation_rows(labels, wanted)
-    return Dataset(
+    wanted = _validation_rows("auto" if fold is not None else validation, rows, where=spec)
+    pool = Split(np.ascontiguousarray(arrays["x_train"]), arrays["y_train"].astype(np.int32))
+    kept, how = split.validation_rows(pool.labels, wanted)
+    train, kept_rows = _parts(pool, kept)
+    dataset = Dataset(
         name=name,
         spec=spec if spec == "mnist" or spec in builtin.BUILTIN else str(path.resolve()),
         sha256=arrays_sha256(arrays),
-        classes=int(labels.max()) + 1,
-        train=Split(images[~kept], labels[~kept]),
-        validation=Split(images[kept], labels[kept]),
+        classes=int(pool.labels.max()) + 1,
+        train=train,
+        validation=kept_rows,
         test=Split(arrays["x_test"], arrays["y_test"].astype(np.int32)),
+        pool=pool,
         substitute_for=substitute_for,
         split=how,
     )
+    return dataset.with_fold(fold)
+
+
+def _parts(pool: Split, kept: np.ndarray) -> tuple[Split, Split]:
+    """Return the rows that are not kept and those that are, both in order; the last rows need no copy."""
+    first = len(pool) - int(kept.sum())
+    if kept[first:].all():
+        return pool.take(slice(first)), pool.take(slice(first, None))
+    return pool.take(~kept), pool.take(kept)
 
 
 def _validation_rows(validation: str, rows: int, *, where: str) -> int:

@@ -1,7 +1,7 @@
-"""Which training rows are kept for validation: the last ones, or the same share of every class.
+"""Which training rows are kept for validation: the last ones, the same share of every class, or one of twelve folds.
 
 MNIST comes mixed, and its last rows are a fair sample of it. Those of a file that is sorted by class are a few classes
-only, which the training rows then lack.
+only, which the training rows then lack. One set of validation rows says nothing about others; folds take turns at it.
 """
 
 import numpy as np
@@ -9,6 +9,9 @@ import numpy as np
 SPLIT_SEED = 1
 LAST_ROWS = "last rows"
 BY_CLASS = f"by class, seed {SPLIT_SEED}"
+FOLDS = 12
+FOLD_SEED = 2  # of the first permutation; each one after it has the next
+IN_FOLDS = f"{FOLDS} folds by class, another one with each seed"
 FAR = 4.0  # standard deviations: in a mixed file a class's number of rows is as far from its mean once in 16,000
 
 
@@ -54,3 +57,32 @@ def stratified(labels: np.ndarray, wanted: int) -> np.ndarray:
     for first, number in zip(firsts[:-1], take, strict=True):
         kept[order[first : first + number]] = True
     return kept
+
+
+# --- folds ------------------------------------------------------------------------------------------
+
+
+def fold(labels: np.ndarray, number: int) -> np.ndarray:
+    """Return which rows are in the fold of this number, counted from 0: a mask (n,) with `fold_rows` rows.
+
+    Each FOLDS numbers in a row have one permutation, and cut all rows into parts: every row is in exactly one of them.
+    Two parts differ by one row at most, in total and of each class, so a class of fewer than FOLDS rows is in as many
+    parts as it has rows.
+    """
+    turn, part = divmod(number, FOLDS)
+    # Rows in a random order, class after class, are dealt out like cards.
+    order = np.lexsort((np.random.PCG64(FOLD_SEED + turn).random_raw(len(labels)), labels))
+    kept = np.zeros(len(labels), bool)
+    kept[order[part::FOLDS]] = True
+    return kept
+
+
+def fold_rows(rows: int, number: int) -> int:
+    """Return how many of so many rows are in the fold of this number."""
+    return len(range(number % FOLDS, rows, FOLDS))
+
+
+def fold_words(number: int) -> str:
+    """Return what a run says of a fold: ``fold 14: part 3 of 12 by class, permutation 2``."""
+    turn, part = divmod(number, FOLDS)
+    return f"fold {number}: part {part + 1} of {FOLDS} by class, permutation {turn + 1}"

@@ -24,7 +24,10 @@ Figure = Literal[
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 # Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
 OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
+OWN_PARAMETER = {"seed": "seeds", "fold": "vary"}  # where it has another name
 MOST_SEEDS = 1_000
+Vary = Literal["seed", "split"]  # what differs between the trials of an arm: the seed alone, or the validation rows too
+VARY: tuple[Vary, ...] = get_args(Vary)
 MARGIN = 0.2  # points of accuracy
 BECAUSE = "Less than 0.2 points, ten images in 5,000, would hardly change what anybody chooses."
 MOST_ARMS = 1_000  # each is a run with a row in every table
@@ -43,6 +46,12 @@ class TrialSpec:
         """The name of the trial's run."""
         return f"{self.arm} · seed {self.config.seed}"
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """The config as text without the fields in which the trials of one arm differ."""
+        own = ("seed",) if self.config.data.fold is None else ("seed", "fold", "validation")
+        return {name: text for name, text in self.config.as_text().items() if name not in own}
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -60,7 +69,8 @@ class Ablation:
     gets; None adds seeds until every comparison is settled. `against` names the arm that the others are compared with;
     None means the one that equals the baseline, or else the first.
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
-    listed arms. `figures` are those that show best what the task is about.
+    listed arms. `figures` are those that show best what the task is about. Where the split is to `vary`, seed i
+    validates on fold i - 1 in every arm.
     """
 
     task: str
@@ -74,6 +84,7 @@ class Ablation:
     factors: Mapping[str, tuple[object, ...]]
     figures: tuple[Figure, ...]
     against: str | None = None
+    vary: Vary = "seed"
 
     @property
     def reference(self) -> Arm:
@@ -127,19 +138,24 @@ class Ablation:
         """Return the trials that each arm lacks, of which it has `have` and should have `wanted` seeds.
 
         They come seed by seed, so that a partial study can be compared too. Raises ConfigError if an ablation with as
-        many seeds for every arm had more than MOST_TRIALS.
+        many seeds for every arm had more than MOST_TRIALS, DataError if there are too few rows for folds.
         """
         seeds = max(wanted.values())
         if (trials := seeds * len(self.arms)) > MOST_TRIALS:
             got = f"{len(self.arms):,} arms × {seeds:,} seeds = {trials:,}"
             raise ConfigError("too many trials", where="seeds", expected=f"at most {MOST_TRIALS:,}", got=got)
-        common = {"data": dataset.spec, "validation": len(dataset.validation)}
         return [
-            TrialSpec(arm.name, self.baseline.replace({**common, **arm.settings, "seed": first_seed + number}))
-            for number in range(seeds)
+            TrialSpec(arm.name, self.baseline.replace({**arm.settings, **self._of_every_arm(seed, dataset)}))
+            for number, seed in enumerate(range(first_seed, first_seed + seeds))
             for arm in self.arms
             if have[arm.name] <= number < wanted[arm.name]
         ]
+
+    def _of_every_arm(self, seed: int, dataset: Dataset) -> dict[str, object]:
+        """Return the seed, and the data with the rows that it validates on: those of the dataset, or of its fold."""
+        fold = seed - 1 if self.vary == "split" else None
+        rows = len(dataset.validation) if fold is None else dataset.fold_rows(fold)
+        return {"data": dataset.spec, "validation": rows, "fold": fold, "seed": seed}
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
         """Return the ablation around another baseline; raises ConfigError for a field that its arms vary."""
@@ -166,12 +182,14 @@ class Ablation:
             "margin": self.margin,
             "because": self.because,
             "figures": list(self.figures),
-        } | ({"against": self.against} if self.against else {})
+        }
+        content |= {"against": self.against} if self.against else {}
+        content |= {"vary": self.vary} if self.vary != "seed" else {}
         return yaml_file.write(content)
 
 
 def _own_parameter(name: str) -> str:
-    return f"Use the parameter {'seeds' if name == 'seed' else name}."
+    return f"Use the parameter {OWN_PARAMETER.get(name, name)}."
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -211,6 +229,7 @@ class _File(yaml_file.Model):
     because: Annotated[str, BeforeValidator(_one_line)] = BECAUSE
     figures: list[Figure] = Field(default=[], description="[name, name]")
     against: str | None = None
+    vary: Vary = "seed"
 
 
 def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
@@ -220,7 +239,7 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     """
     content, at = yaml_file.parse(text, path)
     file = yaml_file.validated(_File, content, at, "an ablation", AblationError)
-    baseline = _checked(TrialConfig(), file.baseline, ("seed",), partial(at, "baseline"))
+    baseline = _checked(TrialConfig(), file.baseline, tuple(OWN_PARAMETER), partial(at, "baseline"))
     arms, configs = [], set()
     for arm, where in _arms(file.arms, at):
         arms.append(arm)
@@ -235,7 +254,7 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     factors = {field: tuple(values) for field, values in grid.items()}
     return Ablation(
         task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
-        tuple(file.figures), file.against,
+        tuple(file.figures), file.against, file.vary,
     )  # fmt: skip
 
 

@@ -120,8 +120,8 @@ def _start(dimension: Dimension, baseline: TrialConfig) -> Value:
 
 def _own_place(name: str) -> str:
     """Return where a field that is not searched is set."""
-    if name == "validation":
-        return "Write it in the space's YAML file: baseline: {validation: …}."
+    if name in ("validation", "fold"):
+        return f"Write it in the space's YAML file: baseline: {{{name}: …}}."
     return f"Use the parameter {name}."
 
 

@@ -87,6 +87,7 @@ class Carried:
     """A trial for which the store has an `equal`: its result is carried over into `run`."""
 
     config: TrialConfig
+    dataset: Dataset
     run: Run
     equal: reuse.Equal
 
@@ -96,6 +97,7 @@ class Untrained:
     """A trial that has to be trained and recorded in `run`."""
 
     config: TrialConfig
+    dataset: Dataset
     run: Run
 
 
@@ -116,6 +118,7 @@ class TrialRunner:
     ):
         self.queue, self.assignment, self.search = queue, assignment, search
         self.dataset, self.client, self.train = dataset, client, train
+        self._folded: tuple[int | None, Dataset] = None, dataset  # a fold, and the dataset that validates on it
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
         self.tags = runs.code_tags() | self.process
@@ -151,16 +154,25 @@ class TrialRunner:
         """Work out the trial's config and whether its result exists; start a run unless its last try finished."""
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
-        mark = fingerprint(config, self.dataset.sha256, len(self.dataset.validation))
+        dataset = self._with_fold(config.data.fold)
+        mark = fingerprint(config, dataset.sha256, len(dataset.validation))
         if self.search:
             self._check_new(trial, mark)
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
-        equal = reuse.find(self.client, mark, config, self.dataset) if self.assignment.reuse else None
-        self._run = run = self._start_run(trial, config, mark)
+        equal = reuse.find(self.client, mark, config, dataset) if self.assignment.reuse else None
+        self._run = run = self._start_run(trial, config, dataset, mark)
         trial.set_user_attr(attributes.RUN_ID, run.run_id)
-        return Carried(config, run, equal) if equal else Untrained(config, run)
+        return Carried(config, dataset, run, equal) if equal else Untrained(config, dataset, run)
+
+    def _with_fold(self, fold: int | None) -> Dataset:
+        """Return the dataset that validates on this fold; the last one is kept, as one trial of each arm wants it."""
+        if fold is None:
+            return self.dataset
+        if self._folded[0] != fold:
+            self._folded = fold, self.dataset.with_fold(fold)
+        return self._folded[1]
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
         """Return an ablation's config, or what the search suggests for this slot."""
@@ -177,7 +189,7 @@ class TrialRunner:
             trial.set_user_attr(attributes.REPEATS, other)
             raise Repeated(f"the same as trial {other}")
 
-    def _start_run(self, trial: optuna.Trial, config: TrialConfig, mark: str) -> Run:
+    def _start_run(self, trial: optuna.Trial, config: TrialConfig, dataset: Dataset, mark: str) -> Run:
         own = trial.user_attrs
         arm = own.get(attributes.ARM)
         marks = {
@@ -187,6 +199,8 @@ class TrialRunner:
             tags.OPTUNA_TRIAL: trial.number,
             tags.FINGERPRINT: mark,
         } | ({tags.ARM: arm} if arm else {})
+        if config.data.fold is not None:  # the study's tags say another split
+            marks |= runs.split_tags(dataset)
         return runs.start_trial_run(
             self.client, self.assignment.run_id, own[attributes.NAME], config.as_text(), self.tags | marks,
             parent=self.arms.get(arm) if arm else None,
@@ -199,25 +213,25 @@ class TrialRunner:
         match prepared:
             case Recorded(record):
                 return self._read(trial, record, records.read_epochs(self.client, record.run_id))
-            case Carried(config, run, equal):
+            case Carried(config, dataset, run, equal):
                 trial.set_user_attr(attributes.REUSED_FROM, equal.record.run_id)
                 if epoch := self._pruned_at(trial, equal.epochs):
-                    reuse.carry_pruned(equal, epoch, self.dataset, run)
+                    reuse.carry_pruned(equal, epoch, dataset, run)
                     self._finish(run, tags.PRUNED)
                     return Outcome(Ending.PRUNED)
-                reuse.carry(equal, config, self.dataset, run, trial.user_attrs[attributes.NAME])
+                reuse.carry(equal, config, dataset, run, trial.user_attrs[attributes.NAME])
                 self._finish(run, tags.COMPLETE)
                 return Outcome(Ending.COMPLETE, equal.record.metrics[f"model_{self.metric}"])
-            case Untrained(config, run):
-                return self._train(trial, config, run)
+            case Untrained(config, dataset, run):
+                return self._train(trial, config, dataset, run)
 
-    def _train(self, trial: optuna.Trial, config: TrialConfig, run: Run) -> Outcome:
+    def _train(self, trial: optuna.Trial, config: TrialConfig, dataset: Dataset, run: Run) -> Outcome:
         def report(epoch: "Epoch") -> bool:
             interruption.check()
             trial.report(getattr(epoch, self.metric), epoch.number)
             return trial.should_prune()
 
-        result = self.train(config, self.dataset, run, trial.user_attrs[attributes.NAME], report)
+        result = self.train(config, dataset, run, trial.user_attrs[attributes.NAME], report)
         self._finish(run, result.state, result.reason)
         match result.state:
             case tags.DIVERGED:

@@ -12,7 +12,7 @@ from study.tracking import tags as names
 from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
-USUAL = ("auto", "none", "false", "baseline")  # values of parameters that nobody gave
+USUAL = ("auto", "none", "false", "baseline", "seed")  # values of parameters that nobody gave
 HOW = ("workers", "plan", "storage", "reuse", "output")  # parameters that do not change the results
 
 

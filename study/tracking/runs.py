@@ -262,15 +262,22 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
         names.DATASET: dataset.name,
         names.DATASET_TITLE: dataset.title,
         names.DATASET_SHA256: dataset.sha256,
+        names.TEST_ROWS: len(dataset.test),
+    } | split_tags(dataset)
+    if dataset.substitute_for:
+        tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
+    return tags
+
+
+def split_tags(dataset: Dataset) -> dict[str, object]:
+    """Return the tags that say which of a dataset's training rows are for validation."""
+    tags: dict[str, object] = {
         names.TRAIN_ROWS: len(dataset.train),
         names.VALIDATION_ROWS: len(dataset.validation),
-        names.TEST_ROWS: len(dataset.test),
         names.VALIDATION_SPLIT: dataset.split,
     }
     if dataset.untrained:
         tags[names.UNTRAINED_CLASSES] = ", ".join(map(str, dataset.untrained))
-    if dataset.substitute_for:
-        tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return tags
 
 

@@ -36,7 +36,7 @@ CURVES_OF = "curves_of"  # a hash of the trials that an arm's curves are the mea
 DATASET, DATASET_TITLE, DATASET_SHA256 = "dataset", "dataset_title", "dataset_sha256"
 DATASET_SUBSTITUTE_FOR = "dataset_substitute_for"
 TRAIN_ROWS, VALIDATION_ROWS, TEST_ROWS = "train_rows", "validation_rows", "test_rows"
-VALIDATION_SPLIT = "validation_split"  # how the validation rows were chosen: "last rows", or "by class, seed 1"
+VALIDATION_SPLIT = "validation_split"  # how the validation rows were chosen: "last rows", "by class, seed 1", or a fold
 UNTRAINED_CLASSES = "untrained_classes"  # that validation or test rows have and no training row has
 GIT_COMMIT, GIT_DIRTY = "git_commit", "git_dirty"
 TRAINING_CODE, LIBRARIES = "training_code", "libraries"
@@ -55,6 +55,7 @@ TEST_OPENED = "test_opened"  # on a promotion and its model's version: how often
 VERSION_CONFIG = "config."  # begins the name of each of its hyperparameters
 VERSION_DATA_SHA256 = "data_sha256"
 VERSION_TRIAL = "trial"  # the ID of the run that trained it
+VERSION_FOLD = "fold"  # the fold that it was validated on, if the race had folds
 
 # --- metrics ------------------------------------------------------------------------------------------
 

@@ -77,6 +77,13 @@ class DataConfig(_Part):
         default="auto",
         description="training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
+    fold: Annotated[int | None, BeforeValidator(_none)] = Field(
+        default=None,
+        ge=0,
+        lt=2**31,
+        description="validate on this twelfth of the training rows instead, drawn by class: 0 to 11 take turns, "
+        "12 to 23 again in another permutation; none: no fold",
+    )
 
 
 class NetworkConfig(_Part):
@@ -206,6 +213,8 @@ class TrialConfig(_Part):
         """Return whether a field has an effect beside the others."""
         if name == "min_delta":
             return self.training.patience is not None or self.training.patience_steps is not None
+        if name == "validation":  # a fold has as many rows as it has
+            return self.data.fold is None
         return not any(self.get(other) in values for other, values in WITHOUT_EFFECT.get(name, {}).items())
 
     def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":

@@ -34,11 +34,13 @@ def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> 
     """Return a hash (64 hex digits) of everything that determines a trial's result.
 
     That is the config, without the fields that have no effect beside the others; the content of its data and the size
-    of the split, not the path or the words that name them; the code that trains, and the versions of the libraries
-    beneath it.
+    of the split, or its fold, which decides the size, not the path or the words that name them; the code that trains,
+    and the versions of the libraries beneath it.
     """
     decisive = config.canonical().model_dump(exclude={"data"})
-    decisive |= {"data_sha256": data_sha256, "validation_rows": validation_rows, "code": training_code_version()}
+    fold = config.data.fold
+    decisive |= {"validation_rows": validation_rows} if fold is None else {"fold": fold}
+    decisive |= {"data_sha256": data_sha256, "code": training_code_version()}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

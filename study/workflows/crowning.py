@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import StudyError
 from study.data.dataset import Dataset, Split
+from study.data.split import fold_words
 from study.inference import novelty
 from study.inference.serving import log_model
 from study.reports import ablation_report, model_card
@@ -112,7 +114,8 @@ def crown(
     run.log_files({CARD: card.markdown()})
     run.log_summary({tags.TEST_ACCURACY: test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
     short = card.shortened(limits.MODEL_DESCRIPTION, CARD)
-    marks = _version_tags(winner, decision, dataset) | {tags.TEST_OPENED: str(len(opened_before) + 1)}
+    marks = _version_tags(winner, decision, dataset) | _fold_tags(_fold(study, decision), dataset)
+    marks |= {tags.TEST_OPENED: str(len(opened_before) + 1)}
     version = registry.crown(run.client, name, source, run.run_id, short, marks)
     results = f"{plain(study.ablation.question)}\n\n{ablation_report.summary(study)}"
     runs.describe(run, f"**{plain(name)} version {version.number} is the champion.**\n\n{short}\n\n{results}")
@@ -122,14 +125,29 @@ def crown(
 def _facts(
     winner: Candidate, run: Run, study: AblationResults, decision: Decision, dataset: Dataset
 ) -> list[tuple[str, str]]:
-    marks = study.record.tags
+    marks, fold = study.record.tags, _fold(study, decision)
     return [
         ("configuration", f"`{settings_text(winner.settings) or 'defaults'}`"),
         ("data", f"{plain(dataset.title)}, SHA-256 `{dataset.sha256}`, {len(dataset.train):,} rows trained on, "
-                 f"{len(dataset.validation):,} validated on"),
+                 f"{len(dataset.validation):,} validated on{_fold_fact(fold)}"),
         ("trial", f"`{decision.run_id}`, the winner's fresh seed that validates best; race `{run.run_id}`"),
         ("commit", f"`{marks.get(tags.GIT_COMMIT, 'unknown')}`, training code `{marks[tags.TRAINING_CODE]}`"),
     ]  # fmt: skip
+
+
+def _fold(study: AblationResults, decision: Decision) -> int | None:
+    """Return the fold that the winning trial validated on; None if the race had no folds."""
+    text = next(selection.fold_of(trial) for trial in study.trials if trial.run_id == decision.run_id)
+    return None if text == selection.NONE else int(text)
+
+
+def _fold_fact(fold: int | None) -> str:
+    """Return what the card says of the folds of a race, if it had any."""
+    return "" if fold is None else f": each seed of the race on another fold, this trial on {fold_words(fold)}"
+
+
+def _fold_tags(fold: int | None, dataset: Dataset) -> dict[str, str]:
+    return {} if fold is None else {tags.VALIDATION_SPLIT: dataset.split, tags.VERSION_FOLD: str(fold)}
 
 
 def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> dict[str, str]:

@@ -17,6 +17,7 @@ from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
 from study.analysis.seed_plan import CAP, start
 from study.base.processes import cores
+from study.design.ablation import Vary
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -149,6 +150,7 @@ def run_ablation(
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
     compare: str = "baseline",
+    vary: Vary = "seed",
     workers: int | None = None,
     storage: str = DEFAULT_STORAGE,
     reuse: bool = True,
@@ -160,11 +162,12 @@ def run_ablation(
     each core. Raises StudyError with the message that the command shows.
     """
     ablation, dataset = prepare.prepare_ablation(
-        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide
-    )
+        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
+        vary=vary,
+    )  # fmt: skip
     seeds = seeds or ablation.seeds
     specs = ablation.trial_specs(seeds or min(start(ablation.judged_together(compare == "pairs")), most_seeds), dataset)
-    params = {"task": task, "compare": compare, "decide": decide, "data": dataset.spec}
+    params = {"task": task, "compare": compare, "decide": decide, "vary": ablation.vary, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
             ablation, specs, dataset, params=params, worker_count=workers or cores(), observe=observe,

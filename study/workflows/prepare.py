@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import Ablation, load_ablation
+from study.design.ablation import Ablation, Vary, load_ablation
 from study.design.dimensions import MOST_POINTS
 from study.design.search import Budget, Search
 from study.design.search_space import SearchSpace, load_space
@@ -27,10 +27,12 @@ def prepare_ablation(
     settings: Mapping[str, object] | None = None,
     margin: float | None = None,
     decide: str = "val_accuracy",
+    vary: Vary = "seed",
 ) -> tuple[Ablation, Dataset]:
     """Return a task with its baseline changed as the options ask, and its dataset; None keeps the task's own value.
 
-    `margin` is in the unit of the differences that `decide`: points of accuracy, or nats of cross-entropy.
+    `margin` is in the unit of the differences that `decide`: points of accuracy, or nats of cross-entropy. Where the
+    split is to vary, as the task or `vary` says, the dataset is in folds.
 
     Raises AblationError, ConfigError, DataError.
     """
@@ -42,7 +44,14 @@ def prepare_ablation(
         if value is not None:
             ablation = ablation.with_baseline({name: value})
     ablation = ablation.with_baseline(settings, where="set")
-    dataset = _load(data, ablation.baseline)
+    if vary == "split":
+        ablation = replace(ablation, vary=vary)
+    if ablation.vary == "split" and validation is not None:
+        raise ConfigError("validation has no effect with vary=split", hint="A fold is a twelfth of the training rows.")
+    if ablation.vary == "split":
+        dataset = _load(data, ablation.baseline.replace({"fold": 0})).in_folds()
+    else:
+        dataset = _load(data, ablation.baseline)
     images = len(dataset.validation)
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
@@ -105,7 +114,7 @@ def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float
 
 
 def _load(spec: str | None, baseline: TrialConfig) -> Dataset:
-    return load_dataset(spec or baseline.data.source, baseline.data.validation)
+    return load_dataset(spec or baseline.data.source, baseline.data.validation, baseline.data.fold)
 
 
 def _check_grid(space: SearchSpace) -> None:

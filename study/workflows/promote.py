@@ -10,7 +10,7 @@ from study.analysis.seed_plan import start
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import Ablation, TrialSpec
+from study.design.ablation import Ablation, TrialSpec, Vary
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -69,14 +69,21 @@ class Promotion:
 
 
 def prepare(
-    *, name: str | None, source: str | None, query: str | None, spec: str | None, top: int, seeds: int | None
+    *,
+    name: str | None,
+    source: str | None,
+    query: str | None,
+    spec: str | None,
+    top: int,
+    seeds: int | None,
+    vary: Vary = "seed",
 ) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
     `seeds` is how many each gets; None means a few, and more for those that are hard to tell from the champion. `name`
     is the registered model (None: it is named after the data), `source` a study's run (None: the whole
-    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used). Raises PromotionError,
-    TrackingError, DataError.
+    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used). With `vary` split each
+    seed of the race validates on another fold. Raises PromotionError, TrackingError, DataError.
     """
     if name is not None:
         _check_name(name)
@@ -87,7 +94,8 @@ def prepare(
     wanted = load_dataset(spec).sha256 if spec else None
     chosen = selection.one_dataset(trials, wanted)
     last = chosen[-1]
-    dataset = load_dataset(spec or last.params["data"], last.tags[tags.VALIDATION_ROWS])
+    rows = selection.validation_of(last)
+    dataset = load_dataset(spec or last.params["data"], "auto" if rows == selection.FOLDS else rows)
     if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
         raise selection.PromotionError(
             "the data have changed since the trials were run", where=dataset.spec,
@@ -101,6 +109,8 @@ def prepare(
     if spec is None:  # and so nobody has asked for the substitute by its name
         marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)
         dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
+    if vary == "split":
+        dataset = dataset.in_folds()
     name = name or usual_name(dataset)
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
@@ -109,10 +119,10 @@ def prepare(
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
-    ablation = selection.race(entrants, seeds, arm_of_champion)
+    ablation = replace(selection.race(entrants, seeds, arm_of_champion), vary=vary)
     first = start(ablation.judged_together())
     most = seeds or (MOST_SEEDS if arm_of_champion else first)
-    decisive = candidates, dataset.sha256, last.tags[tags.VALIDATION_ROWS]
+    decisive = candidates, dataset.sha256, str(len(dataset.validation)) if vary == "seed" else selection.FOLDS
     mark_of_seeds = selection.fingerprint(*decisive, seeds=None)
     recorded = records.race_seed(client, mark_of_seeds)
     first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), most)

@@ -114,11 +114,10 @@ def describe(
 
 
 def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
-    """Return, by arm name, the config that the arm's trials share: everything except the seed."""
+    """Return, by arm name, the config that the arm's trials share: everything except the seed and a fold."""
     found: dict[str, dict[str, str]] = {}
     for spec in specs:
-        config = spec.config.as_text().items()
-        found.setdefault(spec.arm, {name: text for name, text in config if name != tags.SEED})
+        found.setdefault(spec.arm, spec.shared)
     return found
 
 

@@ -30,6 +30,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     `on_epoch` is called after each epoch. A diverged training ends the run as FAILED, with its reason. Raises
     TrackingError, and Interrupted if Ctrl-C or the end of `mlflow run` stops it.
     """
+    dataset = dataset.with_fold(config.data.fold)
     config = config.replace({"data": dataset.spec, "validation": len(dataset.validation)})
     marks = {
         tags.TASK: "train",

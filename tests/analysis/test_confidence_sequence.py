@@ -16,9 +16,13 @@ from study.analysis.confidence_sequence import (
     equivalence_constant,
     half_width,
     interval,
+    new_data_factor,
+    new_data_floor,
+    new_data_interval,
     outcome,
 )
 from study.analysis.statistics import LEVEL
+from study.data import split
 from study.design.ablation import catalogue, load_ablation
 
 NAN, INF = float("nan"), float("inf")
@@ -176,6 +180,56 @@ def test_no_look_before_the_first_has_an_interval():
         assert (half_width(1, FIRST_LOOK - 1, constants) == INF).all()
 
 
+# --- new data ---------------------------------------------------------------------------------------
+
+
+def test_an_interval_on_new_data_by_hand():
+    on_these, on_new = interval(SEVEN + 2, 3), new_data_interval(SEVEN + 2, 3, 5_000, 55_000)
+    # 1/7 + 1/11 in place of 1/7
+    assert on_new.half_width == pytest.approx(on_these.half_width * math.sqrt((1 / 7 + 1 / 11) / (1 / 7)))
+    assert (on_new.mean, on_new.n) == (on_these.mean, 7)
+    assert new_data_interval(np.array([0.5]), 1, 1, 11).half_width == INF
+
+
+def coverage(differences: np.ndarray, truth: float) -> tuple[float, float]:
+    """The share of studies (rows) of which every interval from 7 to the last look holds the truth: these, new data."""
+    n = np.arange(1, differences.shape[1] + 1)
+    means, squares = np.cumsum(differences, axis=1) / n, np.cumsum(differences**2, axis=1) / n
+    sd = np.sqrt(np.maximum(squares - means**2, 0) * n / np.maximum(n - 1, 1))
+    widths, errors = half_width(sd, n, EFFECT[0]), abs(means - truth)
+    these, new = ((errors <= factor * widths)[:, LOOKS[0] - 1 :] for factor in (1, new_data_factor(n, 1, 11)))
+    return these.all(axis=1).mean(), new.all(axis=1).mean()
+
+
+def test_only_the_interval_on_new_data_holds_for_new_data():
+    draw, rows, studies = np.random.default_rng(1), 120, 2_000
+    # The networks in miniature: one predicts the mean of its training rows, the baseline predicts 0. The difference of
+    # their squared errors on a fold has the mean μ² - σ²/n_training over all data sets.
+    values = 0.5 + draw.normal(0, 1, (studies, rows))
+    kept = np.array([split.fold(np.zeros(rows, int), number) for number in range(CAP)], float)
+    learned, seen = values @ (1 - kept).T / (rows - 10), values @ kept.T / 10
+    these, new = coverage(learned * (2 * seen - learned), 0.5**2 - 1 / (rows - 10))
+    assert these < 0.8 and new > 0.95
+    # And what the correction assumes: differences with the correlation n_validation / (n_validation + n_training).
+    common, own = draw.normal(0, 1, (studies, 1)), draw.normal(0, 1, (studies, CAP))
+    these, new = coverage(np.sqrt(1 / 12) * common + np.sqrt(11 / 12) * own, 0)
+    assert these < 0.8 and new > 0.95
+
+
+@pytest.mark.parametrize("comparisons", [1, 3, 66])
+def test_no_number_of_seeds_passes_the_floor(comparisons):
+    counts = np.arange(2, 20_000)
+    constants = np.array([effect_constant(n, comparisons) for n in counts])
+    widths = half_width(0.2, counts, constants) * new_data_factor(counts, 5_000, 55_000)
+    assert new_data_floor(0.2, comparisons, 5_000, 55_000) == pytest.approx(widths.min(), rel=1e-12)
+    assert new_data_floor(0.4, comparisons, 5_000, 55_000) == pytest.approx(2 * widths.min())
+    assert half_width(0.2, 20_000, constants[-1]) < 0.05 * widths.min()  # which on these data falls to 0
+
+
+def test_the_floor_at_one_comparison():
+    assert new_data_floor(1, 1, 1, 11) == pytest.approx(0.95, abs=0.03)
+
+
 # --- what a look settles ----------------------------------------------------------------------------
 
 
@@ -223,6 +277,9 @@ def test_what_makes_no_sense_is_refused():
     for call in (lambda: interval(SEVEN, 0), lambda: bound(SEVEN, 0), lambda: outcome(SEVEN, 1, 0)):
         with pytest.raises(ValueError, match="at least 1 comparison, not 0"):
             call()
+    for rows in ((0, 11), (1, 0)):
+        with pytest.raises(ValueError, match="rows of both kinds"):
+            new_data_interval(SEVEN, 1, *rows)
     for margin in (0, -1, NAN):
         with pytest.raises(ValueError, match="positive"):
             outcome(SEVEN, margin, 1)

@@ -32,6 +32,7 @@ def dataset():
         train=split([0, 51, 0, 255], [0, 1, 0, 1]),
         validation=split([51], [1]),
         test=split([0, 54, 120, 120], [1, 0, 0, 0]),
+        pool=split([0, 51, 0, 255, 51], [0, 1, 0, 1, 1]),
     )  # fmt: skip
 
 
@@ -171,7 +172,8 @@ def test_the_tables_name_every_class_and_every_pair(dataset):
 def test_many_classes_are_cut_off_in_the_table_and_said_to_be():
     labels = np.arange(60, dtype=np.int32) % 30
     rows = Split(np.random.default_rng(1).integers(0, 256, (60, 2, 3)).astype(np.uint8), labels)
-    many = Dataset(name="many", spec="many.npz", sha256=64 * "b", classes=30, train=rows, validation=rows, test=rows)
+    splits = dict.fromkeys(("train", "validation", "test", "pool"), rows)
+    many = Dataset(name="many", spec="many.npz", sha256=64 * "b", classes=30, **splits)
     found = profile.profile(many, 1, 2)
     cells = dataset_tables.class_table(found).cells()
     assert len(cells) == 22 and cells[20][0] == "… 10 more" and cells[21][:2] == ("all", "60")

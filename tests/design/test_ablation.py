@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from study.base.errors import AblationError, ConfigError, StudyError, nearest
@@ -282,6 +284,19 @@ def test_trials_differ_only_in_arm_and_seed(digits):
     assert len({spec.config.replace(varied) for spec in specs}) == 1
 
 
+def test_a_split_that_varies_is_the_same_in_every_arm(digits):
+    study = replace(load_ablation("optimizer"), vary="split")
+    assert parse_ablation(study.as_yaml(), "optimizer", "ablation.yaml") == study
+    specs = study.trial_specs(4, digits.in_folds(), first_seed=11)
+    data = {(spec.config.seed, spec.config.data.fold, spec.config.data.validation) for spec in specs}
+    assert data == {(11, 10, "119"), (12, 11, "119"), (13, 12, "120"), (14, 13, "120")}
+    assert [spec.config.seed for spec in specs] == [seed for seed in range(11, 15) for _ in range(4)]
+    shared = {arm: [spec.shared for spec in specs if spec.arm == arm] for arm in (spec.arm for spec in specs)}
+    assert all(each == own[0] and not {"seed", "fold"} & each.keys() for own in shared.values() for each in own)
+    fixed = load_ablation("optimizer").trial_specs(4, digits, first_seed=11)
+    assert {spec.config.data.fold for spec in fixed} == {None} and fixed[0].shared["validation"] == "216"
+
+
 def test_another_baseline_changes_every_arm_and_not_the_original(digits):
     study = load_ablation("dropout")
     changed = study.with_baseline({"hidden": "20-7", "epochs": "2"}, where="set")
@@ -295,6 +310,7 @@ def test_another_baseline_changes_every_arm_and_not_the_original(digits):
     ({"dropout": "0.5"}, "set: dropout is varied by the arms of dropout. "
                          "Copy the task's YAML file, change its arms, and pass its path as the task."),
     ({"seed": "3"}, "set: seed is not changed here. Use the parameter seeds."),
+    ({"fold": "3"}, "set: fold is not changed here. Use the parameter vary."),
     ({"data": "digits"}, "set: data is not changed here. Use the parameter data."),
     ({"validation": "0.2"}, "set: validation is not changed here. Use the parameter validation."),
     ({"hidden": "wide"}, "set: hidden cannot be 'wide'; "

@@ -98,6 +98,8 @@ def call(call_program):
         (["--plan", "perhaps"], "Error: plan cannot be 'perhaps'; expected true or false."),
         (["--dry_run", "flase"], "Error: dry_run cannot be 'flase'; expected true or false. Did you mean false?"),
         (["--compare", "pair"], "Error: compare cannot be 'pair'; expected baseline or pairs. Did you mean pairs?"),
+        (["--vary", "splits"], "Error: vary cannot be 'splits'; expected seed or split. Did you mean split?"),
+        (["--vary", "split", "--validation", "0.2"], "validation has no effect with vary=split."),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--validation", "none"], "validation cannot be 'none'; expected auto, a fraction such as 0.2, or a count"),
         (["--validation", "99999"], "validation=99999 leaves no rows to train on"),
@@ -113,6 +115,7 @@ def call(call_program):
             ["--set", "epochs=3", "--epochs", "2"],
             "set: epochs is given twice. Keep it here or in the parameter epochs.",
         ),
+        (["--set", "fold=4"], "set: fold is not changed here. Use the parameter vary."),
         (["--set", "seed=4"], "set: seed is not changed here. Use the parameter seeds."),
     ],
 )
@@ -163,6 +166,13 @@ def test_dry_run_lists_every_trial_and_runs_none(call, tmp_path, words, notice):
     assert len(re.findall(r"^dropout=0\.[013] · seed [12] +about", output, re.M)) == 6
     assert "Nothing was run." in output
     assert not (tmp_path / "optuna.db").exists() and not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_split_that_varies_is_announced(call):
+    status, output, _ = call("--data", "digits", "--vary", "split", "--seeds", "2", "--dry_run", "true")
+    assert status == 0
+    rows = "digits: 1,318 train, 120 validation, 359 test rows; SHA-256 "
+    assert rows in output and "; validation rows 12 folds by class, another one with each seed" in output
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,17 @@ def test_a_network_is_printed_by_epoch_and_recorded_as_a_trial_is(call, digits):
     assert run.outputs.model_outputs
 
 
+def test_a_training_validates_on_the_fold_it_is_given(call, digits):
+    status, output, _ = call(*QUICK, "--fold", "11", "--validation", "99999")
+    assert status == 0 and "digits: 1,319 train, 119 validation, 359 test rows; " in output
+    run = only_run()
+    params, tags = run.data.params, run.data.tags
+    assert (params["fold"], params["validation"], tags["validation_rows"]) == ("11", "119", "119")
+    assert tags["validation_split"] == "fold 11: part 12 of 12 by class, permutation 1"
+    settings = {"data": "digits", "fold": 11, "hidden": 16, "learning_rate": 0.01, "epochs": 3}
+    assert tags["fingerprint"] == fingerprint.fingerprint(TrialConfig.parse(settings), digits.sha256, 119)
+
+
 def test_the_run_of_mlflow_run_is_the_trial(call, monkeypatch):
     run_id = store.connect().create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)

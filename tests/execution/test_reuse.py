@@ -1,11 +1,13 @@
 """A finished trial is not trained again: it is carried over, whole, into whatever study asks for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from study.analysis import ablation_results
+from study.base import backend
 from study.design.ablation import parse_ablation
 from study.execution import reuse, worker
 from study.execution.queue import create_queue, progress
@@ -15,7 +17,7 @@ from study.tracking import records, runs
 from study.tracking.artifacts import PREDICTIONS
 from study.tracking.records import artifact_path
 from study.tracking.store import connect
-from study.training import config, fingerprint
+from study.training import config, fingerprint, loop
 from study.workflows import run_ablation
 from study.workflows.common import Outcome, assignment, outcome_of
 
@@ -35,13 +37,14 @@ def alone(store):
         yield
 
 
-def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True) -> Outcome:
+def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True, vary="seed") -> Outcome:
     """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
-    asked = parse_ablation(arms, "same", "same.yaml")
+    asked = replace(parse_ablation(arms, "same", "same.yaml"), vary=vary)
     started = runs.open_study_run(connect(), "ablation same")
-    run_ablation.describe(asked, asked.trial_specs(seeds, dataset), dataset, started, started.run_id, open_test)
+    specs = asked.trial_specs(seeds, dataset)
+    run_ablation.describe(asked, specs, dataset, started, started.run_id, open_test)
     queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
-    queue.add_specs(asked.trial_specs(seeds, dataset))
+    queue.add_specs(specs)
     queue.assign(assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
     worker.work(DEFAULT_STORAGE, started.run_id)
     study = ablation_results.read(started.client, started.run_id)
@@ -169,3 +172,45 @@ def test_the_model_of_another_network_is_not_carried(first, few_digits, monkeypa
     assert reuse.find(connect(), mark, config_.replace({"hidden": "7"}), few_digits) is None
     monkeypatch.setattr(records, "read_epochs", lambda *given: [])
     assert reuse.find(connect(), mark, config_, few_digits) is None
+
+
+# --- other splits -----------------------------------------------------------------------------------
+
+PATIENT = YAML.replace("epochs: 2", "epochs: 4, patience: 1, min_delta: 0.5")
+
+
+@pytest.fixture(scope="module")
+def folded(digits) -> Outcome:
+    """An ablation of which each seed validates on another fold, with early stopping, by a search's rules: no test."""
+    return run(digits.in_folds(), seeds=2, arms=PATIENT, vary="split", open_test=False)
+
+
+def test_every_seed_trains_and_validates_on_its_own_fold_in_every_arm(folded, digits):
+    trials, study = folded.study.trials, folded.study.record
+    pairs = sorted((trial.params["seed"], trial.params["fold"]) for trial in trials)
+    assert pairs == [("1", "0"), ("1", "0"), ("2", "1"), ("2", "1")]
+    assert folded.study.ablation.vary == "split"
+    assert (study.tags["train_rows"], study.tags["validation_rows"]) == ("1318", "120")
+    assert study.tags["validation_split"] == "12 folds by class, another one with each seed"
+    for trial in trials:
+        rows = digits.with_fold(int(trial.params["fold"])).validation
+        assert (trial.tags["validation_rows"], trial.tags["train_rows"]) == (trial.params["validation"], "1318")
+        assert trial.tags["validation_split"].startswith(f"fold {trial.params['fold']}: ")
+        # It stopped early by these rows, and the model that it kept is the one of its accuracy on them.
+        assert trial.metrics["epochs_trained"] < 4
+        model = backend.from_bytes(records.read_model(connect(), trial.run_id), trial.run_id)
+        found = (loop.logits(model, rows.images).argmax(axis=1) == rows.labels).mean()
+        assert trial.metrics["model_val_accuracy"] == pytest.approx(found)
+        assert not [name for name in trial.metrics if name.startswith("test_")]
+
+
+def test_trials_are_carried_over_with_their_folds(folded, digits, few_digits):
+    more = run(digits.in_folds(), seeds=3, arms=PATIENT, vary="split")
+    assert more.reused == 4
+    before, after = by_name(folded), by_name(more)
+    for name in before:
+        assert after[name].tags["reused_from"] == before[name].run_id
+        same = {key: value for key, value in after[name].metrics.items() if not key.startswith("test_")}
+        assert same == before[name].metrics and "test_accuracy" in after[name].metrics
+        assert after[name].tags["validation_split"] == before[name].tags["validation_split"]
+    assert run(few_digits, seeds=1, arms=PATIENT).reused == 0  # nor do folds stand in for a fixed split

@@ -10,6 +10,7 @@ WRONG = {
     "patience_steps": ["0", "-1", "1.5", "never", True],
     "data": ["", 3, None],
     "validation": ["", "0", "-1", "1.5", "some", "nan", "inf", "2147483648", True, None],
+    "fold": ["x", -1, 2**31, 1.5, True],
     "hidden": ["", "0", "-5", "65537", "20-", "20-0", "20,7", "wide", "٣", 1.5, True, None],
     "activation": ["RELU", "softmax", 1, None],
     "batch_norm": ["yes", True, None],
@@ -68,6 +69,13 @@ def test_hidden_gives_the_widths(value, hidden, widths):
 ])  # fmt: skip
 def test_validation_has_one_wording_for_one_split(value, validation):
     assert TrialConfig.parse({"validation": value}).data.validation == validation
+
+
+def test_beside_a_fold_validation_says_nothing():
+    one, other = (TrialConfig.parse({"fold": "3", "validation": rows}) for rows in ("120", "0.2"))
+    assert one != other and one.canonical() == other.canonical()
+    assert one.canonical() != one.replace({"fold": 4}).canonical()
+    assert TrialConfig.parse({"validation": "120"}).canonical().data.validation == "120"
 
 
 @pytest.mark.parametrize("value, patience", [("none", None), (None, None), ("3", 3)])

@@ -51,6 +51,13 @@ def test_the_data_and_the_split_change_the_fingerprint(sha256, rows):
     assert fingerprint(TrialConfig(), sha256, rows) != fingerprint(TrialConfig(), "abc", 5_000)
 
 
+def test_a_fold_decides_the_split_by_itself():
+    folded = TrialConfig.parse({"fold": "3", "validation": "0.2"})
+    assert fingerprint(folded, "abc", 119) == fingerprint(TrialConfig.parse({"fold": "3"}), "abc", 120)
+    assert fingerprint(folded.replace({"fold": 15}), "abc", 120) != fingerprint(folded, "abc", 120)
+    assert fingerprint(folded, "abd", 120) != fingerprint(folded, "abc", 120)
+
+
 # --- the code ---------------------------------------------------------------------------------------
 
 CODE = ["""

@@ -161,3 +161,16 @@ def test_a_champion_of_other_data_cannot_be_raced_against(story):
     race = promote.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
     reason = "elsewhere version 2 was trained on other data, so that the two cannot be compared"
     assert promote._why_not(race, story.first.decision) == reason
+
+
+def test_a_champion_of_a_race_in_folds_says_so(story, digits):
+    source = write(digits, found(digits, 0.95, 1, hidden="32", epochs=6, learning_rate=0.01))
+    done = run(prepare(source=source, vary="split"), force=True)
+    version = MlflowClient().get_model_version_by_alias(NAME, "champion")
+    trial = next(each for each in done.outcome.study.trials if each.run_id == done.decision.run_id)
+    assert {each.params["fold"] for each in done.outcome.study.trials} == {
+        str(int(each.params["seed"]) - 1) for each in done.outcome.study.trials
+    }
+    assert version.tags["fold"] == trial.params["fold"]
+    assert version.tags["validation_split"] == "12 folds by class, another one with each seed"
+    assert f"each seed of the race on another fold, this trial on fold {trial.params['fold']}: " in version.description

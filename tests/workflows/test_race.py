@@ -13,6 +13,7 @@ from factories.written import Trial
 from study.analysis.selection import Decision
 from study.base.errors import DataError, Interrupted, StudyError
 from study.data.dataset import Split
+from study.data.split import IN_FOLDS
 from study.inference import novelty
 from study.tracking.store import connect
 from study.training.config import TrialConfig
@@ -171,3 +172,23 @@ def test_a_substitute_stays_one(own_digits, digits, monkeypatch):
 def test_a_model_is_named_after_its_data(digits, data, name):
     assert promote.usual_name(replace(digits, name=data)) == name
     promote._check_name(name)
+
+
+# --- folds ------------------------------------------------------------------------------------------
+
+
+def test_a_race_that_varies_the_split_validates_each_fresh_seed_on_its_fold(own_digits):
+    write(own_digits, found(0.9, 1), found(0.8, 2, l2=0.1))
+    fixed, race = prepare(), prepare(vary="split")
+    assert {(spec.config.seed, spec.config.data.fold) for spec in race.specs} == {(3, 2), (4, 3), (5, 4)}
+    assert {spec.config.data.fold for spec in fixed.specs} == {None}
+    assert race.dataset.split == IN_FOLDS and len(race.dataset.validation) == 120
+    assert race.mark != fixed.mark and race.mark_of_seeds != fixed.mark_of_seeds
+
+
+def test_candidates_from_folds_are_compared_with_one_another_whatever_their_size(own_digits):
+    folds = [found(0.6 + 0.1 * seed, seed, fold=seed - 1, validation=120 - seed // 3) for seed in (1, 2, 3)]
+    write(own_digits, *folds, found(0.99, 1, l2=0.1), found(0.99, 2, l2=0.1))
+    race = prepare()
+    assert [(one.accuracy.n, round(one.accuracy.mean, 6)) for one in race.entrants] == [(3, 80.0)]
+    assert {(spec.config.data.fold, spec.config.data.validation) for spec in race.specs} == {(None, "216")}
