@@ -193,6 +193,19 @@ class AblationResults:
             return None
         return sequence.interval(differences, self.question.comparisons)
 
+    def on_new_data(self, arm: str, against: str) -> Estimate | None:
+        """Return the deciding difference with its interval for new data from the same source.
+
+        None where the split stays the same, which says nothing of other data, and where `difference` is None.
+        """
+        found = self.difference(self.decides, arm, against)
+        if found is None or self.ablation.vary != "split":
+            return None
+        rows = (int(self.record.tags[f"{split}_rows"]) for split in ("validation", "train"))
+        return sequence.new_data_interval(
+            self.differences(self.decides, arm, against), self.question.comparisons, *rows
+        )
+
     @cached_property
     def arms(self) -> list[Arm]:
         """The arms in the ablation's order, including those without trials."""

@@ -87,15 +87,23 @@ def verdict_notes(study: AblationResults) -> list[str]:
         f"zero. ≈: a difference beyond the margin of ±{question.margin:g} {question.unit} is ruled out. "
         f"{study.ablation.because}",
         f"The {by.title} decides; the {study.beside.title} does not. A mean whose interval excludes zero early leans "
-        "away from zero. The seeds vary the initial weights, the order of the rows and dropout; the validation images "
-        "stay the same, so others may show other differences.",
+        f"away from zero. The seeds vary the initial weights, the order of the rows and dropout{_of_the_split(study)}",
     ]
+
+
+def _of_the_split(study: AblationResults) -> str:
+    if study.ablation.vary == "split":
+        return (
+            ", and which twelfth of the rows validates. “On new data” is the interval for other data from the same "
+            "source. The rows that all seeds share set it a limit: beyond some number of seeds it gets no narrower."
+        )
+    return "; the validation images stay the same, so others may show other differences (vary=split varies them)."
 
 
 def verdicts_table(study: AblationResults) -> Table:
     """Return each comparison's difference, its verdict, and the difference by the measure that does not decide."""
-    decides, beside = study.decides, study.beside
-    columns = (
+    decides, beside, varies = study.decides, study.beside, study.ablation.vary == "split"
+    columns = [
         Column("arm"),
         Column("against", words=True),
         Column("seeds"),
@@ -105,14 +113,15 @@ def verdicts_table(study: AblationResults) -> Table:
                fields=_difference_fields),
         Column("verdict", ("kind", "sentence", "bound"), True, _verdict_text,
                lambda one: (str(one.kind), one.sentence, "" if one.bound is None else one.bound)),
-    )  # fmt: skip
-    rows = (
-        (
-            one.arm, one.against, one.effect.n if one.effect else 0, one.effect,
-            study.difference(beside, one.arm, one.against), one,
-        )
-        for one in study.verdicts
-    )  # fmt: skip
+    ]  # fmt: skip
+    if varies:
+        columns.insert(4, Column(f"on new data ({decides.unit_of_differences})", ("new_data", "new_data_half_width"),
+                                 text=signed, fields=_difference_fields))  # fmt: skip
+    rows = []
+    for one in study.verdicts:
+        pair = one.arm, one.against
+        new = (study.on_new_data(*pair),) if varies else ()
+        rows.append((*pair, one.effect.n if one.effect else 0, one.effect, *new, study.difference(beside, *pair), one))
     return Table(columns, rows)
 
 

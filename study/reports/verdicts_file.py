@@ -52,6 +52,7 @@ class VerdictPart(_Part):
     kind: Literal["helps", "hurts", "no effect", "undecided", "unstable", "not tested"]
     seeds: int = Field(description="seeds that both arms have")
     difference: Interval | None = Field(description="in `unit`; the interval holds at every look")
+    new_data: Interval | None = Field(description="with vary=split: the same, for new data from the same source")
     bound: float | None = Field(description="a true difference beyond ±bound is ruled out; null where none is")
     sentence: str
 
@@ -107,8 +108,8 @@ def text(study: AblationResults) -> str:
 def content(study: AblationResults) -> Verdicts:
     """Return an ablation's verdicts for programs."""
     marks, question = study.record.tags, study.question
-    verdicts = [_verdict(one, one.against) for one in study.verdicts]
-    effects = [_verdict(one.verdict, None) for one in study.effects]
+    verdicts = [_verdict(one, one.against, study.on_new_data(one.arm, one.against)) for one in study.verdicts]
+    effects = [_verdict(one.verdict, None, None) for one in study.effects]
     finished = [trial for arm in study.arms for trial in study.finished(arm.name).values()]
     return Verdicts(
         version=VERSION,
@@ -158,7 +159,7 @@ def _arms(study: AblationResults) -> list[ArmPart]:
     ]  # fmt: skip
 
 
-def _verdict(verdict: Verdict, against: str | None) -> VerdictPart:
+def _verdict(verdict: Verdict, against: str | None, new_data: Estimate | None) -> VerdictPart:
     bound = verdict.bound
     return VerdictPart(
         of=verdict.arm,
@@ -166,6 +167,7 @@ def _verdict(verdict: Verdict, against: str | None) -> VerdictPart:
         kind=verdict.kind.value,
         seeds=verdict.effect.n if verdict.effect else 0,
         difference=_interval(verdict.effect),
+        new_data=_interval(new_data),
         bound=bound if bound is not None and math.isfinite(bound) else None,
         sentence=verdict.sentence,
     )

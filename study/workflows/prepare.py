@@ -57,7 +57,7 @@ def prepare_ablation(
         ablation = replace(ablation, margin=margin, because="The command says so.")
     elif decide != "val_accuracy":
         ablation = replace(ablation, margin=MARGIN_NATS, because=BECAUSE_NATS)
-    elif ablation.margin < 100 / images:
+    elif ablation.margin < 100 / images and ablation.vary == "seed":  # in folds all images count
         of_one = math.ceil(1000 / images) / 10
         because = f"Of {images} validation images one is {100 / images:.2g} points: less cannot be seen."
         ablation = replace(ablation, margin=of_one, because=because)
