@@ -4,6 +4,7 @@ python -m docs.make_reference           writes them
 python -m docs.make_reference --check   fails if one of them is stale
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 from study.design.ablation import Ablation, catalogue, load_ablation
 from study.design.search_space import SPACES
 from study.execution import recovery
+from study.reports import verdicts_file
 from study.training import config
 from study.training.config import settings_text, value_text
 
@@ -167,6 +169,14 @@ def _task(task: str, ablation: Ablation) -> list[str]:
     return [part for part in parts if part]
 
 
+# --- for programs -----------------------------------------------------------------------------------
+
+
+def schema() -> str:
+    """Return the JSON Schema of ``verdicts.json``."""
+    return json.dumps(verdicts_file.Verdicts.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 # --- who died ---------------------------------------------------------------------------------------
 
 
@@ -197,6 +207,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/config.md": config_page,
     "docs/catalogue.md": catalogue_page,
     "docs/architecture.md": architecture_page,
+    "docs/reference/verdicts.schema.json": schema,
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from study.analysis import multiverse
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import Kind, Verdict
@@ -34,6 +35,7 @@ def write(study: AblationResults) -> dict[str, str]:
     _plan(document, study)
     _arms(document, study)
     _verdicts(document, study)
+    _multiverse(document, study)
     _curves(document, study)
     for name in study.ablation.figures:
         registry.add(name, document, study)
@@ -160,6 +162,19 @@ def _verdicts(document: Document, study: AblationResults, pictures: bool = True)
         document.text(ablation_tables.EFFECT_NOTE)
     elif len(study.ablation.factors) > 1 and study.unstable:
         document.text("No main effects or interactions: they are means over all arms, of which some lost seeds.")
+
+
+def _multiverse(document: Document, study: AblationResults) -> None:
+    if not any(verdict.effect for verdict in study.verdicts):
+        return
+    document.heading("Does the verdict depend on how one asks?")
+    document.table(ablation_tables.multiverse_table(study))
+    document.text(
+        "The first column decides. The others ask the same of other figures of the same trials: another measure, the "
+        "test rows in place of the validation rows, the last epoch in place of the kept one, and each trial's best "
+        f"epoch. The marks are those of the verdicts, and so is the margin (in nats {multiverse.MARGIN_NATS:g}). A "
+        "conclusion that only some of them share is a weak one."
+    )
 
 
 def _curves(document: Document, study: AblationResults) -> None:

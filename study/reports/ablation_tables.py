@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from study.analysis.ablation_results import MEASURES, AblationResults, Arm
+from study.analysis import multiverse
+from study.analysis.ablation_results import CROSS_ENTROPY, MEASURES, AblationResults, Arm
 from study.analysis.formatting import count, show
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import Kind, Verdict
@@ -122,6 +123,18 @@ def verdicts_table(study: AblationResults) -> Table:
         pair = one.arm, one.against
         new = (study.on_new_data(*pair),) if varies else ()
         rows.append((*pair, one.effect.n if one.effect else 0, one.effect, *new, study.difference(beside, *pair), one))
+    return Table(columns, rows)
+
+
+def multiverse_table(study: AblationResults) -> Table:
+    """Return the verdict on each comparison by each way to ask, with its difference."""
+    ways = multiverse.verdicts_by_question(study)
+    units = {name: "nats" if name == CROSS_ENTROPY.title else "points" for name in ways}
+    columns = (Column("arm"), Column("against", words=True), *(Column(f"{name} ({units[name]})") for name in ways))
+    rows = (
+        (*pair, *(f"{MARKS[verdict.kind]} {signed(verdict.effect)}" for verdict in verdicts))
+        for pair, verdicts in zip(study.comparisons, zip(*ways.values(), strict=True), strict=True)
+    )
     return Table(columns, rows)
 
 

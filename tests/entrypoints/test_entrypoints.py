@@ -35,7 +35,7 @@ def test_mlproject_and_command_have_the_same_parameters_and_defaults(name):
 
 
 def test_every_program_is_an_entry_point():
-    shared = {"__init__", "program", "options", "option_types", "display"}
+    shared = {"__init__", "program", "options", "option_types", "display", "interval_bars"}
     programs = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - shared
     assert programs == set(PROJECT["entry_points"]) - {"main"}
 
@@ -196,7 +196,7 @@ def test_a_report_is_rendered_again_from_mlflow_alone(call, tmp_path):
     )
     status, output, _ = call("--run", run_id, command=report.main)
     assert status == 0
-    assert "not tested: p cannot reach 0.05 with 1 seed" in output
+    assert "not tested: 1 seed; a verdict needs 7" in output
     report_line, link = output.splitlines()[-2:]
     assert link == f"Run {run_id}: `mlflow ui` shows it at {store.run_link(MlflowClient(), run_id)}"
     page = tmp_path / report_line.removeprefix("Report: ")

@@ -117,7 +117,8 @@ def test_arms_that_trained_the_same_are_told_of():
 
 def test_the_sections_stand_in_their_order(files):
     assert re.findall(r"^## (.*)$", files["report.md"], re.M) == [
-        "Plan", "Arms", "Verdicts", "Curves", "Which classes are confused", "Prediction flips",
+        "Plan", "Arms", "Verdicts", "Does the verdict depend on how one asks?", "Curves", "Which classes are confused",
+        "Prediction flips",
         "What was run, and how to run it again",
     ]  # fmt: skip
 
