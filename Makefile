@@ -36,6 +36,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.search_mnist
 	$(BIN)/python -m benchmarks.verdicts
+	$(BIN)/python -m benchmarks.null_trainings
 
 docs: .venv/docs-ready
 	$(BIN)/python -m docs.make_reference --check

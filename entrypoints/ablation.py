@@ -107,6 +107,8 @@ def main(
     display.tell_of_reused(outcome.reused)
     number = len(outcome.study.trials)
     display.warn_of_ended(outcome.diverged, "diverged", number)
+    if outcome.note:
+        display.warn(outcome.note)
     program.say(f"Report: {outcome.page}")
     program.print_link(outcome.study.record.run_id)
     if output == "json":

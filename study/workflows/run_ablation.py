@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def run_specs(
         refill=supply,
     )  # fmt: skip
     study = ablation_results.read(run.client, run.run_id)
-    return outcome_of(study, ablation_report.log(study), trials)
+    return replace(outcome_of(study, ablation_report.log(study), trials), note=supply.note)
 
 
 def describe(

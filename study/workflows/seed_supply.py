@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from study.analysis import ablation_results, seed_plan
 from study.analysis.ablation_results import AblationResults
+from study.analysis.formatting import count
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.execution.queue import Progress, Queue
@@ -28,7 +29,7 @@ class SeedSupply:
     """Enqueues trials as `Queue.add_specs` does, and plans more when all that were planned have ended.
 
     `specs` are all that are planned, and grow. Without a `rule` nothing is added. `on_look` is called after each look
-    with the results so far and the trials that are planned next.
+    with the results so far and the trials that are planned next. `note` says so when the time was up.
     """
 
     def __init__(
@@ -44,15 +45,21 @@ class SeedSupply:
         self._run, self._queue, self._ablation, self._dataset = run, queue, ablation, dataset
         self.specs, self._rule, self._on_look = list(specs), rule, on_look
         self._deadline = time.monotonic() + 60 * rule.minutes if rule and rule.minutes else None
+        self.note: str | None = None
         self._first_seed = min(spec.config.seed for spec in specs)
 
     def __call__(self, trials: list[Progress]) -> None:
         """Enqueue what is missing; look, when all that were planned have ended; end the queue when the time is up."""
-        if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
-            self._queue.end("the time is up")
-        if self._rule and not self._queue.ended and trials and all(trial.finished for trial in trials):
+        if self._queue.ended:
+            return
+        if self._rule and trials and all(trial.finished for trial in trials):
             self.specs += self._look(self._rule)
-        self._queue.add_specs(self.specs, stocked(trials))
+        left = len(self.specs) - sum(trial.finished for trial in trials)
+        if left and self._deadline and time.monotonic() > self._deadline:
+            self.note = f"The time was up: {count(left, 'planned trial')} did not run."
+            self._queue.end("the time is up")
+        else:
+            self._queue.add_specs(self.specs, stocked(trials))
 
     def _look(self, rule: SeedRule) -> list[TrialSpec]:
         """Return the trials that the results so far ask for."""
