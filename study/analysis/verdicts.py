@@ -78,7 +78,7 @@ class Verdict:
     @property
     def about(self) -> str:
         """The sentence without the kind with which it begins."""
-        return self.sentence.removeprefix(f"{self.kind}: ")
+        return self.sentence.removeprefix(str(self.kind)).removeprefix(":").strip()
 
 
 def judge(pair: tuple[str, str], differences: np.ndarray, question: Question, losses: Sequence[Loss] = ()) -> Verdict:

@@ -22,7 +22,7 @@ TINTS = {
     Kind.UNDECIDED: "#8b949e", Kind.UNSTABLE: "#8b949e", Kind.UNTESTED: "#8b949e",
 }  # fmt: skip
 KINDS = {
-    Kind.HELPS: "helps", Kind.HURTS: "hurts", Kind.NO_EFFECT: "no effect to speak of", Kind.UNDECIDED: "undecided",
+    Kind.HELPS: "helps", Kind.HURTS: "hurts", Kind.NO_EFFECT: "no effect", Kind.UNDECIDED: "undecided",
     Kind.UNSTABLE: "unstable", Kind.UNTESTED: "not tested",
 }  # fmt: skip
 FEW = 4  # untested arms, up to which each is named
@@ -98,8 +98,8 @@ def in_short(study: AblationResults) -> str:
 
 
 def _size(verdict: Verdict) -> str:
-    """Return a verdict's difference, or what was lost where there can be none."""
-    if verdict.kind == Kind.UNSTABLE:
+    """Return a verdict's difference, or what is known where no effect is claimed."""
+    if verdict.kind in (Kind.NO_EFFECT, Kind.UNDECIDED, Kind.UNSTABLE):
         return verdict.about
     return ablation_tables.signed(verdict.effect) if verdict.effect else ""
 
@@ -107,11 +107,13 @@ def _size(verdict: Verdict) -> str:
 def _plan(document: Document, study: AblationResults) -> None:
     document.heading("Plan")
     ablation, tags = study.ablation, study.record.tags
-    seeds = sorted({int(trial.tags[names.SEED]) for trial in study.trials})
+    seeds = sorted({len({trial.tags[names.SEED] for trial in study.trials if trial.tags[names.ARM] == arm.name})
+                    for arm in ablation.arms})  # fmt: skip
+    each = count(seeds[-1], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     states = [trial.tags.get(names.STATE, trial.status.lower()) for trial in study.trials]
     ended = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     document.text(
-        f"{count(len(ablation.arms), 'arm')} × {count(len(seeds), 'seed')}, {count(len(study.trials), 'trial')} "
+        f"{count(len(ablation.arms), 'arm')} × {each}, {count(len(study.trials), 'trial')} "
         f"({plain(ended)}), on {plain(tags['dataset_title'])}: {_rows(tags, 'train')} training rows, "
         f"{_rows(tags, 'validation')} validation rows, {_rows(tags, 'test')} test rows. Every arm starts from this "
         "baseline and changes only what it names (bold: not the default):"
