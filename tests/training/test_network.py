@@ -45,11 +45,20 @@ def test_layers_of_one_network_start_from_different_numbers():
     assert not np.array_equal(weights[0][:, :10], weights[2])
 
 
-def test_every_kernel_and_no_bias_is_regularized():
-    layers = network.build(TrialConfig.parse({"hidden": "8-8", "l2": 0.01})).layers
+@pytest.mark.parametrize("l2_on, strengths", [("hidden", [0.01, 0.01, 0]), ("all", [0.01, 0.01, 0.01])])
+def test_the_kernels_that_l2_on_names_and_no_bias_are_regularized(l2_on, strengths):
+    layers = network.build(TrialConfig.parse({"hidden": "8-8", "l2": 0.01, "l2_on": l2_on})).layers
     dense = [layer for layer in layers if type(layer).__name__ == "Dense"]
-    assert [float(layer.kernel_regularizer.l2) for layer in dense] == pytest.approx([0.01] * 3)
+    found = [float(layer.kernel_regularizer.l2) if layer.kernel_regularizer else 0 for layer in dense]
+    assert found == pytest.approx(strengths)
     assert all(layer.bias_regularizer is None for layer in dense)
+
+
+def test_raw_pixels_reach_the_first_layer_as_they_are(digits):
+    images = digits.test.images[:3]
+    raw, scaled = (network.build(TrialConfig.parse({"pixels": pixels})).layers[0] for pixels in ("raw", "scaled"))
+    np.testing.assert_array_equal(raw(images).numpy(), images.astype(np.float32))
+    np.testing.assert_allclose(scaled(images).numpy() * 255, images, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
