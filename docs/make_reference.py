@@ -1,4 +1,4 @@
-"""Write the generated parts of the documentation: the commands, the config's fields, the catalogue, who died.
+"""Write the generated parts of the documentation: commands, fields, the catalogue, the replication, who died.
 
 python -m docs.make_reference           writes them
 python -m docs.make_reference --check   fails if one of them is stale
@@ -16,6 +16,7 @@ import click.testing
 import yaml
 from pydantic.fields import FieldInfo
 
+from docs import make_replication
 from study.design.ablation import Ablation, catalogue, load_ablation
 from study.design.search_space import SPACES
 from study.execution import recovery
@@ -127,7 +128,12 @@ def config_page() -> str:
 def catalogue_page() -> str:
     tasks = {task: load_ablation(task) for task in catalogue()}
     overview = [
-        (f"[`{task}`](#{task})", ablation.question, f"{len(ablation.arms)} × {ablation.seeds or AUTO}", ablation.origin.source)
+        (
+            f"[`{task}`](#{task})",
+            ablation.question,
+            f"{len(ablation.arms)} × {ablation.seeds or AUTO}",
+            ablation.origin.source,
+        )
         for task, ablation in tasks.items()
     ]
     parts = [
@@ -185,6 +191,10 @@ def _origin(ablation: Ablation) -> list[str]:
     return ["\n".join(lines)]
 
 
+def replication_page() -> str:
+    return make_replication.page(NOTE)
+
+
 # --- for programs -----------------------------------------------------------------------------------
 
 
@@ -222,6 +232,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands_page,
     "docs/reference/config.md": config_page,
     "docs/catalogue.md": catalogue_page,
+    "docs/replication.md": replication_page,
     "docs/architecture.md": architecture_page,
     "docs/reference/verdicts.schema.json": schema,
 }

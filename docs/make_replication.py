@@ -8,10 +8,8 @@ docs/replication.md from that file.
 """
 
 import csv
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,15 @@ import numpy as np
 from study.analysis.formatting import show
 from study.analysis.statistics import Estimate, estimate
 from study.design.ablation import Ablation, catalogue, load_ablation
-from study.design.origin import KINDS, Figure, number_text
+from study.design.origin import KINDS, number_text
 from study.training.config import TrainingConfig
 from study.training.early_stopping import Plateau
+from study.training.fingerprint import training_code_version
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "docs" / "replication.csv"
 COLUMNS = ("task", "arm", "seed", "epochs", "train_accuracy", "val_accuracy", "test_accuracy", "train_cost", "val_cost",
-           "seconds", "kernel_means", "kernel_sds", "data_sha256", "commit")  # fmt: skip
+           "seconds", "kernel_means", "kernel_sds", "data_sha256", "training_code")  # fmt: skip
 # One run each, by hand. What each of them trains and concludes is in the tasks that follow it.
 REPORTS = {
     "S0": "a notebook of ten tasks: a Keras network of 784-128-10 on MNIST, trained by Adam for five epochs. It "
@@ -58,7 +57,7 @@ def _trained(ablation: Ablation, data: str, seeds: int, done: set[tuple[str, str
     from study.training.metrics import evaluate
 
     dataset = load_dataset(data, ablation.baseline.data.validation)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    code = training_code_version()[:12]  # a commit's name is another one after a rebase
     for spec in ablation.trial_specs(seeds, dataset):
         if (ablation.task, spec.arm, str(spec.config.seed)) in done:
             continue
@@ -84,7 +83,7 @@ def _trained(ablation: Ablation, data: str, seeds: int, done: set[tuple[str, str
             **{name: f"{value:.6g}" for name, value in values.items()},
             "kernel_means": " ".join(f"{kernel.mean():.4g}" for kernel in kernels),
             "kernel_sds": " ".join(f"{kernel.std():.4g}" for kernel in kernels),
-            "data_sha256": dataset.sha256[:12], "commit": commit.strip(),
+            "data_sha256": dataset.sha256[:12], "training_code": code,
         }  # fmt: skip
 
 
@@ -104,6 +103,90 @@ def measured() -> list[Row]:
         return []
     with MEASURED.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+# --- the page ---------------------------------------------------------------------------------------
+
+
+def page(note: str) -> str:
+    """Return docs/replication.md: what the five reports are, and each of their figures beside ours."""
+    rows = measured()
+    tasks = [ablation for ablation in map(load_ablation, catalogue()) if ablation.origin.source]
+    figures = [ablation for ablation in tasks if ablation.origin.reported]
+    parts = [
+        "# Replication",
+        note,
+        "The catalogue follows five student reports, S0 to S4. Each of them trained every setting once, by hand. Here "
+        "are the figures that they give, beside those of the same settings trained by this project with several seeds.",
+        _table(("report", "what it is"), [(f"**{name}**", text) for name, text in REPORTS.items()]),
+        f"Ours: mean and 95 % interval of the mean (Student's t) over n seeds, {len(rows)} trials in all, each in "
+        "[replication.csv](replication.csv) with its seed and with hashes of its data and of the code that trained it. "
+        "Accuracies are those of the weights at the end, without dropout; costs are those of the last epoch, penalty "
+        "included; times are those of one core of a shared machine. **Bold** is a figure that a single run of ours "
+        "would hardly give: it lies outside the range in which 95 of 100 single runs lie, as far as n seeds tell.",
+        "Ours were trained without the rule that may end a training within an epoch (`patience_steps`). Measuring the "
+        "validation loss every hundred steps takes four times as long as the steps.",
+    ]
+    for ablation in figures:
+        own = [row for row in rows if row["task"] == ablation.task]
+        parts += [f"## {ablation.task}", ablation.question]
+        parts += ["\n".join(f"- **{title}:** {text}" for title, _, text in (line.partition(": ") for line in
+                                                                       ablation.origin.lines))]  # fmt: skip
+        parts.append(_table(("arm", "figure", "the report's", "ours", "n"), list(_side_by_side(ablation, own))))
+    parts += [
+        "## Claims without figures",
+        "What these reports conclude in words has its verdict in [Findings](findings.md).",
+    ]
+    claims = [(f"[`{each.task}`](findings.md#{each.task})", each.origin.source, each.origin.claims)
+              for each in tasks if each.origin.claims and not each.origin.reported]  # fmt: skip
+    parts.append(_table(("task", "follows", "the report's claim"), claims))
+    return "\n\n".join(parts) + "\n"
+
+
+def _side_by_side(ablation: Ablation, rows: list[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each figure of a report, and then one for each arm that is ours alone."""
+    for entry in ablation.origin.reported:
+        for kind, theirs in entry.figures.items():
+            numbers = theirs if isinstance(theirs, tuple) else (theirs,)
+            ours = _values(kind, ablation, rows, entry.arm)
+            title, unit = KINDS[kind]
+            for place, number in enumerate(numbers):
+                figure = title.replace("each kernel", f"kernel {place + 1}") + f" ({unit})" * bool(unit)
+                yield _row(entry.arm, figure, number, ours[:, place])
+    known = {entry.arm for entry in ablation.origin.reported}
+    for arm in ablation.arms:
+        if arm.name not in known:
+            ours = _values("test_accuracy", ablation, rows, arm.name)
+            yield _row(arm.name, "test accuracy (%)", None, ours[:, 0])
+
+
+def _row(arm: str, figure: str, theirs: float | None, ours: np.ndarray) -> tuple[str, ...]:
+    value = estimate(ours) if len(ours) else None
+    text = number_text(theirs).replace("-", "−") if theirs is not None else "–"
+    if theirs is not None and value and _is_far(theirs, ours, value):
+        text = f"**{text}**"
+    return arm, figure, text, show(value), str(len(ours))
+
+
+def _is_far(theirs: float, ours: np.ndarray, value: Estimate) -> bool:
+    """Return whether a single run lies outside the 95 % prediction interval of ours: mean ± t · s · √(1 + 1/n)."""
+    return len(ours) > 1 and abs(theirs - value.mean) > value.half_width * np.sqrt(len(ours) + 1)
+
+
+def _values(kind: str, ablation: Ablation, rows: list[Row], arm: str) -> np.ndarray:
+    """Return what was measured of an arm, a row a seed: (n, 1), or (n, kernels)."""
+    own = {row["seed"]: row for row in rows if row["arm"] == arm}
+    if kind == "difference":
+        other = {row["seed"]: row for row in rows if row["arm"] == ablation.reference.name}
+        found = [[float(row["val_accuracy"]) - float(other[seed]["val_accuracy"])] for seed, row in own.items()
+                 if seed in other]  # fmt: skip
+    else:
+        found = [[float(word) for word in row[kind].split()] for row in own.values()]
+    return np.array(found) if found else np.empty((0, 99))
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -86,7 +86,7 @@ class Ablation:
     figures: tuple[Figure, ...]
     against: str | None = None
     vary: Vary = "seed"
-    origin: Origin = Origin()
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def reference(self) -> Arm:
