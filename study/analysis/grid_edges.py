@@ -8,16 +8,16 @@ from study.training.config import TrialConfig, Value
 
 
 def grid_edges(
-    factors: Mapping[str, Sequence[object]], settings: Mapping[str, Mapping[str, object]], means: Mapping[str, float]
+    factors: Mapping[str, Sequence[object]], settings: Mapping[str, Mapping[str, object]], scores: Mapping[str, float]
 ) -> tuple[str, list[Edge]]:
-    """Return the arm with the highest mean, and the fields of the grid in which it lies at an end.
+    """Return the arm with the highest score, and the fields of the grid in which it lies at an end.
 
-    `settings` and `means` are by arm. Only fields of three or more numbers in order have ends, and only those that can
-    go on beyond them. Without means there is no best arm: its name is empty.
+    `settings` and `scores` are by arm. Only fields of three or more numbers in order have ends, and only those that can
+    go on beyond them. Without scores there is no best arm: its name is empty.
     """
-    if not means:
+    if not scores:
         return "", []
-    best = max(means, key=lambda arm: means[arm])
+    best = max(scores, key=lambda arm: scores[arm])
     found = (edge(_dimension(field, values), _typed(field, settings[best][field])) for field, values in factors.items())
     return best, [each for each in found if each]
 

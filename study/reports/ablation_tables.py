@@ -72,9 +72,10 @@ def notes(study: AblationResults) -> list[str]:
 
 def edge_note(study: AblationResults) -> str | None:
     """Return a warning that the best arm lies at an end of a grid's values; None if it lies at none."""
-    means = {arm.name: value.mean for arm in study.arms if (value := arm.values[DECIDES.metric])}
+    sign = 1 if study.question.more_is_better else -1
+    scores = {arm.name: sign * value.mean for arm in study.arms if (value := arm.values[study.decides.metric])}
     settings = {arm.name: arm.settings for arm in study.ablation.arms}
-    stable = {arm: mean for arm, mean in means.items() if arm not in study.unstable}
+    stable = {arm: score for arm, score in scores.items() if arm not in study.unstable}
     best, edges = grid_edges(study.ablation.factors, settings, stable)
     if not edges:
         return None

@@ -178,8 +178,8 @@ def test_a_listed_arm_is_named_by_its_settings_unless_it_has_a_name(write):
 
 
 NO_MAPPING = (
-    ": not an ablation; expected a mapping with question, known, source, claims, reported, departs, baseline, arms, seeds, "
-    "margin, because, figures, against."
+    ": not an ablation; expected a mapping with question, known, source, claims, reported, departs, baseline, arms, "
+    "seeds, margin, because, figures, against."
 )
 NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value, value]} or list: [{field: value}]."
 
