@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
-from study.design.origin import Origin, read_reported
+from study.design.origin import NO_ORIGIN, Origin, read_reported
 from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text, value_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -86,7 +86,7 @@ class Ablation:
     figures: tuple[Figure, ...]
     against: str | None = None
     vary: Vary = "seed"
-    origin: Origin = field(default_factory=Origin)
+    origin: Origin = NO_ORIGIN
 
     @property
     def reference(self) -> Arm:

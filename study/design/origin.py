@@ -84,6 +84,9 @@ class Origin:
         return {key: value for key, value in content.items() if value}
 
 
+NO_ORIGIN = Origin()
+
+
 def number_text(figure: Figure) -> str:
     """Return a figure as a report writes it: ``95``, ``-0.0048``, or one number for each layer."""
     numbers = figure if isinstance(figure, tuple) else (figure,)
