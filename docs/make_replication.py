@@ -122,7 +122,7 @@ def page(note: str) -> str:
         f"Ours: mean and 95 % interval of the mean (Student's t) over n seeds, {len(rows)} trials in all, each in "
         "[replication.csv](replication.csv) with its seed and with hashes of its data and of the code that trained it. "
         "Accuracies are those of the weights at the end, without dropout; costs are those of the last epoch, penalty "
-        "included; times are those of one core of a shared machine. **Bold** is a figure that a single run of ours "
+        "included; times are those of one core of a busy machine. **Bold** is a figure that a single run of ours "
         "would hardly give: it lies outside the range in which 95 of 100 single runs lie, as far as n seeds tell, "
         "even if the report rounded it by half of its last digit.",
         "S2's runs took all of their steps. So ours do too: they were trained without the rule that may end a training "
@@ -136,7 +136,8 @@ def page(note: str) -> str:
         lines = list(_side_by_side(ablation, own))
         theirs = [line[2] for line in lines if line[2] != "–"]
         far = sum(text.startswith("**") for text in theirs)
-        parts.append(f"Of the report's {len(theirs)} figures, {far} lie outside what a single run of ours gives.")
+        figures_of = "its one figure" if len(theirs) == 1 else f"its {len(theirs)} figures"
+        parts.append(f"Outside what a single run of ours gives: {far} of {figures_of}.")
         parts.append(_table(("arm", "figure", "the report's", "ours", "n"), lines))
     parts += [
         "## Claims without figures",
@@ -157,7 +158,7 @@ def _side_by_side(ablation: Ablation, rows: list[Row]) -> Iterator[tuple[str, ..
             title, unit = KINDS[kind]
             for place, number in enumerate(numbers):
                 figure = title.replace("each kernel", f"kernel {place + 1}") + f" ({unit})" * bool(unit)
-                yield _row(entry.arm, figure, number, ours[:, place])
+                yield _row(entry.arm, figure, number, ours[:, place], compared=kind != "seconds")
     known = {entry.arm for entry in ablation.origin.reported}
     for arm in ablation.arms:
         if arm.name not in known:
@@ -165,10 +166,10 @@ def _side_by_side(ablation: Ablation, rows: list[Row]) -> Iterator[tuple[str, ..
             yield _row(arm.name, "test accuracy (%)", None, ours[:, 0])
 
 
-def _row(arm: str, figure: str, theirs: float | None, ours: np.ndarray) -> tuple[str, ...]:
+def _row(arm: str, figure: str, theirs: float | None, ours: np.ndarray, compared: bool = True) -> tuple[str, ...]:
     value = estimate(ours) if len(ours) else None
     text = number_text(theirs).replace("-", "−") if theirs is not None else "–"
-    if theirs is not None and value and _is_far(theirs, ours, value):
+    if theirs is not None and value and compared and _is_far(theirs, ours, value):
         text = f"**{text}**"
     return arm, figure, text, show(value), str(len(ours))
 

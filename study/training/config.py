@@ -106,9 +106,10 @@ class NetworkConfig(_Part):
     )
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-        "random_normal", "random_uniform", "small_normal", "zeros",
+        "random_normal", "random_uniform", "small_normal", "he_fan_out", "zeros",
     ] = Field(
-        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01); biases start at 0"
+        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01; he_fan_out: normal, "
+        "sd √(2 / units), not inputs); biases start at 0"
     )  # fmt: skip
     l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on the kernels that l2_on names")
     l2_on: Literal["hidden", "all"] = Field(

@@ -40,6 +40,8 @@ def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.lay
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]) % 2**31
     if parts.initializer == "small_normal":
         initializer = keras.initializers.RandomNormal(stddev=SMALL_NORMAL_SD, seed=seed)
+    elif parts.initializer == "he_fan_out":  # what He's formula becomes in code that mixes up a layer's two sides
+        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
     else:
         initializer = keras.initializers.get(parts.initializer)
         if "seed" in (settings := initializer.get_config()):

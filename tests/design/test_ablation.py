@@ -36,7 +36,7 @@ def test_the_catalogue_has_these_tasks():
     ]  # fmt: skip
 
 
-SCRATCH = {"hidden": "20-7-5", "initializer": "he_normal", "optimizer": "sgd", "learning_rate": 0.009, "l2_on": "all",
+SCRATCH = {"hidden": "20-7-5", "initializer": "he_fan_out", "optimizer": "sgd", "learning_rate": 0.009, "l2_on": "all",
            "validate_every": 100, "patience_steps": 10_000, "min_delta": 1e-5, "validation": 0.36}  # fmt: skip
 
 

@@ -93,6 +93,15 @@ def test_adamw_decays_by_keras_default_and_the_others_do_not():
     assert TrialConfig().replace({"optimizer": "adamw"}).training.weight_decay == 0.004  # an arm that says no more
 
 
+def test_he_fan_out_divides_by_the_units_and_not_by_the_inputs():
+    first, _, second, *_ = network.build(
+        TrialConfig.parse({"initializer": "he_fan_out", "hidden": "20-200"})
+    ).get_weights()
+    assert (first.std(), second.std()) == pytest.approx(((2 / 20) ** 0.5, (2 / 200) ** 0.5), rel=0.03)
+    again = network.build(TrialConfig.parse({"initializer": "he_fan_out", "hidden": "20-200", "seed": 2}))
+    assert not np.array_equal(first, again.get_weights()[0])
+
+
 def test_small_normal_weights_have_an_sd_of_a_hundredth():
     kernel = network.build(TrialConfig.parse({"initializer": "small_normal"})).get_weights()[0]
     assert kernel.std() == pytest.approx(0.01, rel=0.02)
