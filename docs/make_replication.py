@@ -123,11 +123,11 @@ def page(note: str) -> str:
         "[replication.csv](replication.csv) with its seed and with hashes of its data and of the code that trained it. "
         "Accuracies are those of the weights at the end, without dropout; costs are those of the last epoch, penalty "
         "included; times are those of one core of a busy machine. **Bold** is a figure that a single run of ours "
-        "would hardly give: it lies outside the range in which 95 of 100 single runs lie, as far as n seeds tell, "
+        "would hardly give: it lies outside the range in which 95 of 100 single runs lie, as far as n > 1 seeds tell, "
         "even if the report rounded it by half of its last digit.",
         "S2's runs took all of their steps. So ours do too: they were trained without the rule that may end a training "
-        "within an epoch (`patience_steps`). By the losses at the ends of the epochs it would have ended only arms with "
-        "Keras's 0.01.",
+        "within an epoch (`patience_steps`). By the losses at the ends of the epochs it would have ended only "
+        "arms with Keras's 0.01.",
     ]
     for ablation in figures:
         own = [row for row in rows if row["task"] == ablation.task]
