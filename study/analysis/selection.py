@@ -109,8 +109,7 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
     by_config: dict[TrialConfig, dict[object, RunRecord]] = {}
     for trial in trials:
-        settings = {name: trial.params[name] for name in FIELDS if name in trial.params}
-        config = TrialConfig.parse(settings, where=trial.run_id)
+        config = TrialConfig.recorded(trial.params, where=trial.run_id)
         configuration = TrialConfig(network=config.network, training=config.training).canonical()
         # By seed and fold, because the same trial run again in another study says nothing new.
         by_config.setdefault(configuration, {})[config.seed, config.data.fold] = trial

@@ -29,7 +29,7 @@ PARTS = {
     "keras.layers": {"InputLayer", "Rescaling", "Flatten", "Dense", "Activation", "BatchNormalization", "Dropout"},
     "keras.initializers": {
         "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "RandomNormal",
-        "RandomUniform", "Zeros", "Ones",
+        "RandomUniform", "Zeros", "Ones", "VarianceScaling",
     },
     "keras.regularizers": {"L2"},
 }  # fmt: skip

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
+from study.design.origin import NO_ORIGIN, Origin, read_reported
 from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text, value_text
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -70,7 +71,7 @@ class Ablation:
     None means the one that equals the baseline, or else the first.
     `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
     listed arms. `figures` are those that show best what the task is about. Where the split is to `vary`, seed i
-    validates on fold i - 1 in every arm.
+    validates on fold i - 1 in every arm. `origin` is the report that the task follows.
     """
 
     task: str
@@ -85,6 +86,7 @@ class Ablation:
     figures: tuple[Figure, ...]
     against: str | None = None
     vary: Vary = "seed"
+    origin: Origin = NO_ORIGIN
 
     @property
     def reference(self) -> Arm:
@@ -176,6 +178,7 @@ class Ablation:
         content = {
             "question": self.question,
             "known": self.known,
+            **self.origin.as_plain(),
             "baseline": self.baseline.changes(),
             "arms": {"grid": grid} if grid else {"list": [{"name": arm.name, **arm.settings} for arm in self.arms]},
             "seeds": self.seeds or AUTO,
@@ -220,6 +223,10 @@ def _one_line(value: object) -> str:
 class _File(yaml_file.Model):
     question: Annotated[str, BeforeValidator(_one_line)] = Field(min_length=1, description="a question")
     known: Annotated[str, BeforeValidator(_one_line)] = ""
+    source: Annotated[str, BeforeValidator(_one_line)] = Field(default="", description="the report that it follows")
+    claims: Annotated[str, BeforeValidator(_one_line)] = Field(default="", description="what that report concludes")
+    reported: list[object] = Field(default=[], description="[{arm: name, test_accuracy: 97.1}]")
+    departs: Annotated[str, BeforeValidator(_one_line)] = Field(default="", description="where it departs from that")
     baseline: dict[str, object] = Field(default={}, description="field: value")
     arms: object
     seeds: Annotated[int | None, BeforeValidator(_auto)] = Field(
@@ -252,9 +259,11 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
         raise AblationError(f"no arm is called {shown(file.against)}", where=at("against"), hint=hint)
     grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
+    reported = read_reported(file.reported, [arm.name for arm in arms], partial(at, "reported"))
+    origin = Origin(file.source, file.claims, reported, file.departs)
     return Ablation(
         task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
-        tuple(file.figures), file.against, file.vary,
+        tuple(file.figures), file.against, file.vary, origin,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from study.base import yaml_file
 from study.base.errors import ConfigError, StudyError, nearest, shown
 from study.design.dimensions import MOST_POINTS, Choices, Dimension, Range, Suggests
-from study.training.config import FIELDS, HYPERPARAMETERS, WITHOUT_EFFECT, TrialConfig, Value, value_text
+from study.training.config import FIELDS, HYPERPARAMETERS, UNLESS, WITHOUT_EFFECT, TrialConfig, Value, value_text
 
 SPACES = Path(__file__).parent / "spaces"
 # A search varies hyperparameters only. Epochs, data, split and seed have parameters of their own.
@@ -207,10 +207,19 @@ def _where_used(dimensions: list[Dimension], baseline: TrialConfig, where: Calla
     Raises SpaceError for one that never has any.
     """
     choices = {each.field: each.values or () for each in dimensions}
+    ranges = {field for field, values in choices.items() if not values}
+
+    def possible(other: str) -> tuple[Value, ...]:
+        return tuple(choices.get(other) or (baseline.get(other),))
+
     found = []
     for dimension in dimensions:
+        unless = UNLESS.get(dimension.field, {})
+        always = any(set(possible(other)) & set(values) for other, values in unless.items())
         for other, without in WITHOUT_EFFECT.get(dimension.field, {}).items():
-            allowed = dimension.when.get(other) or choices.get(other) or (baseline.get(other),)
+            if always or other in ranges:  # a range is hardly ever at the one value that takes the effect away
+                continue
+            allowed = dimension.when.get(other) or possible(other)
             used = tuple(value for value in allowed if value not in without)
             if not used:
                 raise SpaceError(

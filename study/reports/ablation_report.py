@@ -7,6 +7,7 @@ from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import Kind, Verdict
 from study.design.ablation import Arm as ArmSettings
+from study.design.origin import Origin
 from study.reports import ablation_tables, mlflow_runs, study_report, verdicts_file
 from study.reports.document import Document
 from study.reports.markdown import plain
@@ -78,7 +79,16 @@ def _introduce(document: Document, study: AblationResults) -> None:
     study_report.warn_of_data(document, study.record.tags)
     if study.ablation.known:
         document.text(plain(study.ablation.known))
+    _origin(document, study.ablation.origin)
     document.text("**In short.** " + in_short(study))
+
+
+def _origin(document: Document, origin: Origin) -> None:
+    """Say which report the task follows, where it departs, and what that report gives."""
+    for line in origin.lines:
+        document.text(plain(line))
+    if origin.reported:
+        document.table(Table(("arm", "reported"), ((each.arm, each.words) for each in origin.reported), ("reported",)))
 
 
 def in_short(study: AblationResults) -> str:

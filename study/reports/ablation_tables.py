@@ -6,6 +6,7 @@ from functools import partial
 from study.analysis import multiverse
 from study.analysis.ablation_results import CROSS_ENTROPY, MEASURES, AblationResults, Arm
 from study.analysis.formatting import count, show
+from study.analysis.grid_edges import grid_edges
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import Kind, Verdict
 from study.reports.table import Column, Table
@@ -66,7 +67,20 @@ def times_note(study: AblationResults) -> str | None:
 
 def notes(study: AblationResults) -> list[str]:
     """Return what has to be said of the arms' numbers, a sentence or two each."""
-    return [note for note in (unstable_note(study), same_note(study), times_note(study)) if note]
+    return [note for note in (unstable_note(study), same_note(study), edge_note(study), times_note(study)) if note]
+
+
+def edge_note(study: AblationResults) -> str | None:
+    """Return a warning that the best arm lies at an end of a grid's values; None if it lies at none."""
+    sign = 1 if study.question.more_is_better else -1
+    scores = {arm.name: sign * value.mean for arm in study.arms if (value := arm.values[study.decides.metric])}
+    settings = {arm.name: arm.settings for arm in study.ablation.arms}
+    stable = {arm: score for arm, score in scores.items() if arm not in study.unstable}
+    best, edges = grid_edges(study.ablation.factors, settings, stable)
+    if not edges:
+        return None
+    ends = " and ".join(f"at the {each.end} end of the values of {each.field}" for each in edges)
+    return f"The best arm, {best}, lies {ends}: better ones may lie beyond. Copy the task's YAML file and add some."
 
 
 def same_note(study: AblationResults) -> str | None:

@@ -89,6 +89,9 @@ class DataConfig(_Part):
 class NetworkConfig(_Part):
     """The network and its regularization: what `network.build` reads beside the seed."""
 
+    pixels: Literal["scaled", "raw"] = Field(
+        default="scaled", description="what the first layer gets: pixels divided by 255, or as they are, 0 to 255"
+    )
     hidden: Annotated[str, BeforeValidator(_text), AfterValidator(_widths)] = Field(
         default="128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
     )
@@ -103,11 +106,15 @@ class NetworkConfig(_Part):
     )
     initializer: Literal[
         "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-        "random_normal", "random_uniform", "small_normal", "zeros",
+        "random_normal", "random_uniform", "small_normal", "he_fan_out", "zeros",
     ] = Field(
-        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01); biases start at 0"
+        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01; he_fan_out: normal, "
+        "sd √(2 / units), not inputs); biases start at 0"
     )  # fmt: skip
-    l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on every kernel")
+    l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on the kernels that l2_on names")
+    l2_on: Literal["hidden", "all"] = Field(
+        default="hidden", description="kernels with a penalty: the hidden layers', or all with the output layer's"
+    )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -189,6 +196,15 @@ class TrialConfig(_Part):
                 f"{name} cannot be {shown(first['input'])}", where=where, expected=message.removeprefix("expected ")
             ) from None
 
+    @classmethod
+    def recorded(cls, params: Mapping[str, str], *, where: object = None) -> "TrialConfig":
+        """Return the config that the params of a run record, among others; raises ConfigError.
+
+        A run from before a field existed did what it did: until `l2_on`, the penalty was on every kernel.
+        """
+        before = {"l2_on": "all"} if "l2" in params else {}
+        return cls.parse({**before, **{name: params[name] for name in FIELDS if name in params}}, where=where)
+
     def get(self, name: str) -> Value:
         """Return the value of the field with this flat name."""
         value: Value = attrgetter(".".join(_PATHS[name]))(self)
@@ -215,6 +231,8 @@ class TrialConfig(_Part):
             return self.training.patience is not None or self.training.patience_steps is not None
         if name == "validation":  # a fold has as many rows as it has
             return self.data.fold is None
+        if any(self.get(other) in values for other, values in UNLESS.get(name, {}).items()):
+            return True
         return not any(self.get(other) in values for other, values in WITHOUT_EFFECT.get(name, {}).items())
 
     def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
@@ -245,12 +263,12 @@ def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
     for attribute, info in DataConfig.model_fields.items():
         yield "data" if attribute == "source" else attribute, ("data", attribute), info
     network = {name: (name, ("network", name), info) for name, info in NetworkConfig.model_fields.items()}
-    l2 = network.pop("l2")
+    penalty = [network.pop(name) for name in ("l2", "l2_on")]
     yield from network.values()
     for name, info in TrainingConfig.model_fields.items():
         yield "weight_decay" if name == "decay" else name, ("training", name), info
         if name == "decay":
-            yield l2  # the two penalties belong side by side in every table
+            yield from penalty  # the two penalties belong side by side in every table
     yield "seed", ("seed",), TrialConfig.model_fields["seed"]
 
 
@@ -265,8 +283,11 @@ OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
 # The fields that have no effect beside certain values of others, by field and other field.
 WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[Value, ...]]] = {
     "momentum": {"optimizer": tuple(name for name in OPTIMIZERS if name not in ("momentum", "nesterov"))},
-    **{name: {"hidden": (NO_LAYERS,)} for name in ("activation", "batch_norm", "dropout")},
+    **{name: {"hidden": (NO_LAYERS,)} for name in ("activation", "batch_norm", "dropout", "l2")},
+    "l2_on": {"l2": (0.0,)},
 }
+# The values of others beside which a field has an effect all the same: the output layer is there without hidden ones.
+UNLESS: Mapping[str, Mapping[str, tuple[Value, ...]]] = {"l2": {"l2_on": ("all",)}}
 
 
 def _check_name(name: str, where: object) -> None:

@@ -169,10 +169,10 @@ def logits(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
 
 
 def l2_penalty(model: keras.Sequential, strength: float) -> float:
-    """Return λ Σ w² over the model's kernels, which Keras adds to every loss."""
+    """Return λ Σ w² over the model's kernels that have the penalty, which Keras adds to every loss."""
     if strength == 0:
         return 0.0
-    return strength * sum(float(np.square(kernel.numpy(), dtype=np.float64).sum()) for kernel in _kernels(model))
+    return strength * sum(float(np.square(kernel.numpy(), dtype=np.float64).sum()) for kernel in _regularized(model))
 
 
 def _divergence(epoch: Epoch) -> str:
@@ -231,7 +231,7 @@ class Program:
         if shape.training.momentum:
             self.optimizer.momentum = _Nonzero(self.momentum)
         self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.regularized = shape.network.l2 > 0
+        self.regularized = _regularized(self.model)
         self.l2, self.dropout = tf.Variable(0.0), tf.Variable(0.0)
         self.seed = tf.Variable(0, dtype=tf.int64)
         self._image_shape, self._classes = image_shape, classes
@@ -281,12 +281,11 @@ class Program:
             loss = self.loss(labels, values)
         gradients = tape.gradient(loss, variables)
         if self.regularized:
-            kernels = _kernels(self.model)
-            loss += self.l2 * tf.add_n([_sum_of_squares(kernel) for kernel in kernels])
+            loss += self.l2 * tf.add_n([_sum_of_squares(kernel) for kernel in self.regularized])
             # The gradient of λ Σ w², written out: 2 λ w. Derived from the sum in strips it would cost as much again.
-            is_kernel = {id(kernel) for kernel in kernels}
+            shrinks = {id(kernel) for kernel in self.regularized}
             gradients = [
-                gradient + 2 * self.l2 * variable if id(variable) in is_kernel else gradient
+                gradient + 2 * self.l2 * variable if id(variable) in shrinks else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         if self.decays:
@@ -335,8 +334,10 @@ tf.register_tensor_conversion_function(
 )
 
 
-def _kernels(model: keras.Sequential) -> list[keras.Variable]:
-    return [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+def _regularized(model: keras.Sequential) -> list[keras.Variable]:
+    """Return the kernels that have a penalty, of whatever strength."""
+    dense = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    return [layer.kernel for layer in dense if layer.kernel_regularizer is not None]
 
 
 def _sum_of_squares(kernel: keras.Variable, strips: int = 64) -> tf.Tensor:

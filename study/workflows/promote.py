@@ -115,7 +115,7 @@ def prepare(
     candidates = selection.rank(chosen, top)
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256:
-        defending = TrialConfig.parse(_settings(incumbent)).canonical()
+        defending = TrialConfig.recorded(_settings(incumbent)).canonical()
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)

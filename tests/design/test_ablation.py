@@ -36,34 +36,39 @@ def test_the_catalogue_has_these_tasks():
     ]  # fmt: skip
 
 
+SCRATCH = {"hidden": "20-7-5", "initializer": "he_fan_out", "optimizer": "sgd", "learning_rate": 0.009, "l2_on": "all",
+           "validate_every": 100, "patience_steps": 10_000, "min_delta": 1e-5, "validation": 0.36}  # fmt: skip
+
+
 @pytest.mark.parametrize("task", catalogue())
 def test_every_task_of_the_catalogue_says_what_it_asks_and_what_is_known(task):
     study = load_ablation(task)
     assert study.task == task
     assert study.question.endswith("?") and study.known.endswith(".")
     assert study.reference.name in arms(study)
-    assert study.margin > 0 and study.because.endswith(".")
+    assert study.margin > 0 and study.seeds is None and study.because.endswith(".")
+    assert study.origin.source and parse_ablation(study.as_yaml(), task, "again") == study
 
 
 @pytest.mark.parametrize("task, baseline, reference", [
     ("epochs", {}, "epochs=5"),
     ("early_stopping", {"epochs": 20}, "no stopping"),
     ("dropout", {"patience": 3}, "dropout=0.0"),
-    ("l2", {}, "l2=0.0"),
+    ("l2", {"dropout": 0.1, "patience": 3}, "l2=0.0"),
     ("optimizer", {"dropout": 0.1, "patience": 3}, "adam 1e-3"),
     ("batch_size", {"dropout": 0.1, "patience": 3}, "batch_size=32"),
-    ("activation", {"dropout": 0.1}, "activation=relu"),
+    ("activation", {"dropout": 0.1, "patience": 3}, "activation=relu"),
     ("weights", {}, "plain"),
     ("capacity", {}, "hidden=128"),
     ("learning_rate", {"hidden": "300", "activation": "sigmoid", "optimizer": "sgd", "learning_rate": 0.01,
                        "batch_size": 16}, "learning_rate=0.01"),
     ("initialization", {}, "initializer=glorot_uniform"),
-    ("batchnorm_l2", {"hidden": "20-7-5", "learning_rate": 0.009}, "batch_norm=none l2=0.0"),
-    ("batch_epochs_l2", {"hidden": "20-7-5", "epochs": 50, "l2": 0.01, "validation": 0.2},
-     "batch_size=32 epochs=50 l2=0.01"),
+    ("batchnorm_l2", {**SCRATCH, "epochs": 100}, "batch_norm=none l2=0.0"),
+    ("batch_epochs_l2", {**SCRATCH, "epochs": 50, "l2": 0.01 / 64}, "batch 32, 50 epochs, λ 0.01"),
     ("lr_dropout", {"hidden": "128-64", "batch_norm": "after", "learning_rate": 0.01, "epochs": 10,
-                    "validation": 0.2}, "1e-2, plain"),
-    ("normalization_dropout", {"hidden": "128-64", "learning_rate": 0.01, "epochs": 10}, "plain"),
+                    "validation": 0.2}, "1e-2, no dropout"),
+    ("normalization_dropout", {"hidden": "128-64", "learning_rate": 0.01, "epochs": 10, "validation": 0.2},
+     "pixels=scaled batch_norm=none dropout=0.0"),
     ("noisy_batches", {"data": "synthetic", "hidden": "8", "activation": "sigmoid", "optimizer": "sgd",
                        "learning_rate": 0.5, "batch_size": 1, "epochs": 200, "validate_every": 50}, "batch_size=1"),
 ])  # fmt: skip
@@ -76,25 +81,35 @@ def test_the_baselines_of_the_catalogue(task, baseline, reference):
 @pytest.mark.parametrize("task, expected", [
     ("epochs", {f"epochs={number}": {"epochs": number} for number in (5, 10, 20)}),
     ("early_stopping", {"no stopping": {}, "patience 3": {"patience": 3}, "patience 5": {"patience": 5}}),
-    ("l2", {f"l2={strength}": {"l2": strength} for strength in (0.0, 1e-4, 1e-3, 1e-2)}),
+    ("l2", {f"l2={strength}": {"l2": strength} for strength in (0.0, 1e-4, 1e-3, 1e-2)}
+           | {"l2=0.01 l2_on=all": {"l2": 0.01, "l2_on": "all"}}),
     ("activation", {f"activation={name}": {"activation": name} for name in ("relu", "tanh", "softsign", "gelu")}),
     ("weights", {"plain": {}, "dropout 0.3": {"dropout": 0.3}, "l2 0.01": {"l2": 0.01}}),
     ("capacity", {f"hidden={widths}": {"hidden": widths} for widths in ("16", "32", "128", "512", "512-512")}),
-    ("learning_rate", {f"learning_rate={rate}": {"learning_rate": rate} for rate in (0.001, 0.003, 0.01, 0.03)}),
+    ("learning_rate", {f"learning_rate={rate}": {"learning_rate": rate}
+                       for rate in (0.001, 0.003, 0.01, 0.03, 0.048, 0.16, 0.5)}),
     ("initialization", {f"initializer={name}": {"initializer": name}
                         for name in ("glorot_uniform", "he_normal", "small_normal", "zeros")}),
     ("batchnorm_l2", {f"batch_norm={norm} l2={strength}": {"batch_norm": norm, "l2": strength}
-                      for norm in ("none", "after") for strength in (0.0, 0.01)}),
-    ("batch_epochs_l2", {f"batch_size={size} epochs={epochs} l2={strength}":
-                         {"batch_size": size, "epochs": epochs, "l2": strength}
-                         for size in (32, 64, 128) for epochs in (50, 100) for strength in (0.01, 0.04)}),
+                      for norm in ("none", "after") for strength in (0.0, 0.01 / 64, 0.01)}),
+    # The source adds λ/(2m) Σ w² to the cost of a mini-batch of m rows, Keras λ Σ w².
+    ("batch_epochs_l2", {f"batch {size}, {epochs} epochs, λ {strength}":
+                         {"batch_size": size, "epochs": epochs, "l2": strength / (2 * size)}
+                         for size in (32, 64, 128) for epochs in (50, 100) for strength in (0.01, 0.04)}
+                        | {"batch 32, 50 epochs, Keras λ 0.01": {"l2": 0.01}}),
     ("lr_dropout", {
-        "1e-2, plain": {},
+        "1e-2, no dropout": {},
         "1e-3, dropout 0.2": {"learning_rate": 0.001, "dropout": 0.2},
         "5e-4, dropout 0.4": {"learning_rate": 0.0005, "dropout": 0.4},
         "1e-4, dropout 0.6": {"learning_rate": 0.0001, "dropout": 0.6},
+        "1e-3, no dropout": {"learning_rate": 0.001},
+        "1e-2, dropout 0.2": {"dropout": 0.2},
+        "1e-2, raw pixels, plain": {"pixels": "raw", "batch_norm": "none"},
+        "1e-3, dropout 0.2, raw pixels": {"learning_rate": 0.001, "dropout": 0.2, "pixels": "raw"},
     }),
-    ("normalization_dropout", {"plain": {}, "batch norm and dropout 0.2": {"batch_norm": "after", "dropout": 0.2}}),
+    ("normalization_dropout", {f"pixels={pixels} batch_norm={norm} dropout={share}":
+                               {"pixels": pixels, "batch_norm": norm, "dropout": share}
+                               for pixels in ("scaled", "raw") for norm in ("none", "after") for share in (0.0, 0.2)}),
     ("noisy_batches", {f"batch_size={size}": {"batch_size": size} for size in (1, 16, 128)}),
     ("batch_size", {f"batch_size={size}": {"batch_size": size} for size in (8, 32, 128)}),
     ("dropout", {f"dropout={share}": {"dropout": share} for share in (0.0, 0.1, 0.3)}),
@@ -163,8 +178,8 @@ def test_a_listed_arm_is_named_by_its_settings_unless_it_has_a_name(write):
 
 
 NO_MAPPING = (
-    ": not an ablation; expected a mapping with question, known, baseline, arms, seeds, margin, because, figures, "
-    "against, vary."
+    ": not an ablation; expected a mapping with question, known, source, claims, reported, departs, baseline, arms, "
+    "seeds, margin, because, figures, against, vary."
 )
 NO_ARMS = "the arms are neither a grid nor a list; expected grid: {field: [value, value]} or list: [{field: value}]."
 

@@ -84,6 +84,17 @@ def test_a_field_is_searched_only_where_it_has_an_effect():
     assert narrow.points() == [{"hidden": "none"}, {"hidden": "8", "dropout": 0.0}, {"hidden": "8", "dropout": 0.5}]
 
 
+@pytest.mark.parametrize("others, baseline, conditions", [
+    ("  hidden: {choices: [none, '8']}", "{hidden: '8'}", {"hidden": ("8",)}),
+    ("  hidden: {choices: [none, '8']}", "{l2_on: all, hidden: '8'}", {}),
+    ("  hidden: {choices: [none, '8']}\n  l2_on: {choices: [hidden, all]}", "{hidden: '8', l2: 0.01}", {}),
+])  # fmt: skip
+def test_a_penalty_is_searched_where_it_is_on_a_kernel(others, baseline, conditions):
+    found = parsed(f"  l2: {{range: [1.0e-6, 1.0e-2], log: true, zero_below: 1.0e-5}}\n{others}", baseline)
+    assert {each.field: each.when for each in found.dimensions}["l2"] == conditions
+    assert parse_space(found.as_yaml(), "mine", "again") == found
+
+
 @pytest.mark.parametrize("fields, message", [
     ("  momentum: {range: [0.5, 0.9]}", "mine.yaml:3: momentum has no effect when optimizer is adam. Leave it out, or "
                                         "let optimizer be another."),

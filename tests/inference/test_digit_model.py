@@ -637,3 +637,17 @@ def test_models_go_with_their_run_and_not_into_the_default_experiment(store, net
     models = [client.get_logged_model(output.model_id) for output in client.get_run(run.run_id).outputs.model_outputs]
     assert {model.name for model in models} == {"model", "digit-model"}
     assert {(model.experiment_id, model.source_run_id) for model in models} == {(experiment, run.run_id)}
+
+
+def test_a_network_of_raw_pixels_is_asked_as_any_other(tmp_path, network, few_digits):
+    """It takes pixels from 0 to 255 too; the weights of its first layer make up for what is not divided."""
+    from study.training.network import build
+
+    raw = build(TrialConfig.parse({"hidden": "none", "pixels": "raw"}))
+    kernel, bias = network.get_weights()
+    raw.set_weights([kernel / 255, bias])
+    raw.save(tmp_path / "raw.keras")
+    reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()
+    folder = log_model.save_digit_model(tmp_path / "served", tmp_path / "raw.keras", reference)
+    images = few_digits.test.images[:5]
+    assert log_model.ask(folder, images) == network(images).numpy().argmax(axis=1).tolist()

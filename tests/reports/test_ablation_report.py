@@ -243,3 +243,27 @@ def test_the_description_of_a_study_that_begins_has_no_html(digits):
     run_ablation.describe(ablation, ablation.trial_specs(1, digits), digits, run, "mine", open_test=False)
     run.end("FINISHED")
     assert records.read_run(run.client, run.run_id).tags["mlflow.note.content"] == "**\\<img src=x\\>**\n\n\\*b\\*"
+
+
+# --- what a task says of itself ---------------------------------------------------------------------
+
+GRID = """
+question: Which rate?
+source: S9, a | report
+reported:
+  - {arm: learning_rate=0.1, test_accuracy: 95}
+departs: Its rows are others.
+arms:
+  grid: {learning_rate: [0.001, 0.01, 0.1]}
+"""
+
+
+def test_a_report_says_what_its_task_follows_and_that_the_best_arm_is_at_an_end():
+    trials = [
+        Trial(f"learning_rate={rate}", seed, (0.9, 0.9 + rate / 10 + seed / 10_000))
+        for seed in (1, 2) for rate in (0.001, 0.01, 0.1)
+    ]  # fmt: skip
+    text = ablation_report.summary(written.read(written.write(GRID, trials)))
+    assert "Source: S9, a \\| report" in text and "Departs: Its rows are others." in text
+    assert "| learning_rate=0.1 | test accuracy 95 % |" in text
+    assert "The best arm, learning_rate=0.1, lies at the upper end of the values of learning_rate: better" in text

@@ -11,6 +11,7 @@ WRONG = {
     "data": ["", 3, None],
     "validation": ["", "0", "-1", "1.5", "some", "nan", "inf", "2147483648", True, None],
     "fold": ["x", -1, 2**31, 1.5, True],
+    "pixels": ["RAW", "255", 1, None],
     "hidden": ["", "0", "-5", "65537", "20-", "20-0", "20,7", "wide", "٣", 1.5, True, None],
     "activation": ["RELU", "softmax", 1, None],
     "batch_norm": ["yes", True, None],
@@ -21,6 +22,7 @@ WRONG = {
     "momentum": ["x", -0.1, 1, True, None],
     "weight_decay": ["x", -1e-9, "nan", True, None],
     "l2": ["x", -1e-9, "inf", True, None],
+    "l2_on": ["output", "", True, None],
     "batch_size": ["x", 0, -8, "8.5", 1.5, True, None],
     "epochs": ["x", 0, 100_001, 2.5, True, None],
     "patience": ["never", -1, 1.5, True],
@@ -124,6 +126,18 @@ def test_text_is_what_was_typed():
 )
 def test_value_text_is_full_precision(value, text):
     assert value_text(value) == text
+
+
+def test_a_penalty_without_hidden_layers_has_an_effect_on_the_output_alone():
+    linear = TrialConfig.parse({"hidden": "none", "l2": 0.1})
+    assert not linear.uses("l2") and linear.replace({"l2_on": "all"}).uses("l2")
+    assert linear.canonical() == TrialConfig.parse({"hidden": "none"})
+
+
+def test_a_run_from_before_a_field_is_read_as_what_it_was():
+    params = {"l2": "0.01", "hidden": "20-7", "task": "mine"}
+    assert TrialConfig.recorded(params) == TrialConfig.parse({"l2": 0.01, "hidden": "20-7", "l2_on": "all"})
+    assert TrialConfig.recorded({**params, "l2_on": "hidden"}).network.l2_on == "hidden"
 
 
 # --- set=field=value --------------------------------------------------------------------------------

@@ -25,13 +25,15 @@ def test_equal_trials_have_equal_fingerprints():
 
 @pytest.mark.parametrize("name", sorted(set(OTHER) - NOT_DECISIVE))
 def test_every_decisive_field_changes_the_fingerprint(name):
-    config = TrialConfig.parse({"optimizer": "momentum", "patience": 5})  # beside which every field has an effect
+    # Beside these every field has an effect.
+    config = TrialConfig.parse({"optimizer": "momentum", "patience": 5, "l2": 0.1})
     assert fingerprint(config.replace({name: OTHER[name]}), "abc", 5_000) != fingerprint(config, "abc", 5_000)
 
 
 @pytest.mark.parametrize("one, other", [
     ({"momentum": 0.5}, {}), ({"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "sgd"}), ({"min_delta": 0.1}, {}),
     ({"hidden": "none", "dropout": 0.5, "activation": "tanh", "batch_norm": "after"}, {"hidden": "none"}),
+    ({"l2_on": "all"}, {}), ({"hidden": "none", "l2": 0.1}, {"hidden": "none"}),
     ({"weight_decay": 0}, {}), ({"optimizer": "adamw", "weight_decay": 0.004}, {"optimizer": "adamw"}),
 ])  # fmt: skip
 def test_a_field_without_effect_is_no_part_of_the_fingerprint(one, other):

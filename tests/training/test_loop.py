@@ -33,6 +33,7 @@ def same_as_fit() -> list:
             TrialConfig.parse({
                 "hidden": "12-8", "epochs": 3, "batch_size": (26, 32)[(index + index // 4) % 2],
                 "weight_decay": 0.01 * (settings["optimizer"] == "adamw"), **settings,
+                "l2_on": "all" if settings["batch_norm"] == "after" else "hidden",
             }),
             marks=() if settings in chosen else (pytest.mark.slow, pytest.mark.matrix),
             id="-".join(map(str, settings.values())),
@@ -81,8 +82,8 @@ def test_training_reproduces_fit_on_mnist(batch_size, mnist):
     np.testing.assert_allclose(result.weights[0], weights[0], atol=2e-2)
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
-def test_one_step_is_the_gradient_that_numpy_finds(activation, few_digits):
+@pytest.mark.parametrize("activation, l2_on", [("sigmoid", "all"), ("relu", "hidden")])
+def test_one_step_is_the_gradient_that_numpy_finds(activation, l2_on, few_digits):
     """Softmax cross-entropy, one hidden layer and L2, derived by hand; a batch of all rows is one step of SGD."""
     rate, l2 = 0.5, 0.01
     config = TrialConfig.parse(
@@ -92,6 +93,7 @@ def test_one_step_is_the_gradient_that_numpy_finds(activation, few_digits):
             "optimizer": "sgd",
             "learning_rate": rate,
             "l2": l2,
+            "l2_on": l2_on,
             "batch_size": 260,
             "epochs": 1,
         }
@@ -99,19 +101,20 @@ def test_one_step_is_the_gradient_that_numpy_finds(activation, few_digits):
     w1, b1, w2, b2 = (weights.astype(np.float64) for weights in network.build(config).get_weights())
     x = few_digits.train.images.reshape(260, -1) / 255
     y = np.eye(10)[few_digits.train.labels]
+    on_output = l2_on == "all"
 
     before = x @ w1 + b1
     hidden = 1 / (1 + np.exp(-before)) if activation == "sigmoid" else np.maximum(before, 0)
     slope = hidden * (1 - hidden) if activation == "sigmoid" else before > 0
     scores = hidden @ w2 + b2
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    loss = -np.log((probabilities * y).sum(axis=1)).mean() + l2 * ((w1**2).sum() + (w2**2).sum())
+    loss = -np.log((probabilities * y).sum(axis=1)).mean() + l2 * ((w1**2).sum() + on_output * (w2**2).sum())
     at_scores = (probabilities - y) / 260
     at_before = at_scores @ w2.T * slope
     gradients = (
         x.T @ at_before + 2 * l2 * w1,
         at_before.sum(axis=0),
-        hidden.T @ at_scores + 2 * l2 * w2,
+        hidden.T @ at_scores + 2 * l2 * on_output * w2,
         at_scores.sum(axis=0),
     )
 
@@ -231,6 +234,8 @@ def test_val_cross_entropy_is_the_loss_without_its_penalty(few_digits):
     result = train(RECIPE.replace({"l2": 0.01}), few_digits)
     model = network.build(RECIPE)
     model.set_weights(result.weights)
+    first_kernel = result.weights[0].astype(np.float64)
+    assert loop.l2_penalty(model, 0.01) == pytest.approx(0.01 * (first_kernel**2).sum())
     last = result.epochs[-1]
     assert last.val_loss - last.val_cross_entropy == pytest.approx(loop.l2_penalty(model, 0.01), rel=1e-6)
     plain = train(RECIPE.replace({"l2": 0.0}), few_digits).epochs[-1]

@@ -45,11 +45,20 @@ def test_layers_of_one_network_start_from_different_numbers():
     assert not np.array_equal(weights[0][:, :10], weights[2])
 
 
-def test_every_kernel_and_no_bias_is_regularized():
-    layers = network.build(TrialConfig.parse({"hidden": "8-8", "l2": 0.01})).layers
+@pytest.mark.parametrize("l2_on, strengths", [("hidden", [0.01, 0.01, 0]), ("all", [0.01, 0.01, 0.01])])
+def test_the_kernels_that_l2_on_names_and_no_bias_are_regularized(l2_on, strengths):
+    layers = network.build(TrialConfig.parse({"hidden": "8-8", "l2": 0.01, "l2_on": l2_on})).layers
     dense = [layer for layer in layers if type(layer).__name__ == "Dense"]
-    assert [float(layer.kernel_regularizer.l2) for layer in dense] == pytest.approx([0.01] * 3)
+    found = [float(layer.kernel_regularizer.l2) if layer.kernel_regularizer else 0 for layer in dense]
+    assert found == pytest.approx(strengths)
     assert all(layer.bias_regularizer is None for layer in dense)
+
+
+def test_raw_pixels_reach_the_first_layer_as_they_are(digits):
+    images = digits.test.images[:3]
+    raw, scaled = (network.build(TrialConfig.parse({"pixels": pixels})).layers[0] for pixels in ("raw", "scaled"))
+    np.testing.assert_array_equal(raw(images).numpy(), images.astype(np.float32))
+    np.testing.assert_allclose(scaled(images).numpy() * 255, images, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,15 @@ def test_adamw_decays_by_keras_default_and_the_others_do_not():
     assert decay(optimizer="adamw", weight_decay=0) == 0
     assert not any(decay(optimizer=name) for name in ("sgd", "momentum", "nesterov", "rmsprop", "adam"))
     assert TrialConfig().replace({"optimizer": "adamw"}).training.weight_decay == 0.004  # an arm that says no more
+
+
+def test_he_fan_out_divides_by_the_units_and_not_by_the_inputs():
+    first, _, second, *_ = network.build(
+        TrialConfig.parse({"initializer": "he_fan_out", "hidden": "20-200"})
+    ).get_weights()
+    assert (first.std(), second.std()) == pytest.approx(((2 / 20) ** 0.5, (2 / 200) ** 0.5), rel=0.03)
+    again = network.build(TrialConfig.parse({"initializer": "he_fan_out", "hidden": "20-200", "seed": 2}))
+    assert not np.array_equal(first, again.get_weights()[0])
 
 
 def test_small_normal_weights_have_an_sd_of_a_hundredth():
