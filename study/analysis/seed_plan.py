@@ -50,8 +50,9 @@ def next_seeds(study: AblationResults, have: Mapping[str, int], most: int) -> di
 
 
 def is_open(verdict: Verdict) -> bool:
-    """Return whether more seeds could settle what is undecided."""
-    return verdict.kind == Kind.UNDECIDED and verdict.effect is not None and bool(np.isfinite(verdict.effect.mean))
+    """Return whether more seeds could settle what is not settled."""
+    unsettled = verdict.kind in (Kind.UNDECIDED, Kind.UNTESTED)
+    return unsettled and verdict.effect is not None and bool(np.isfinite(verdict.effect.mean))
 
 
 def _missing(differences: np.ndarray, question: Question, most: int) -> int:
@@ -59,7 +60,7 @@ def _missing(differences: np.ndarray, question: Question, most: int) -> int:
     n = np.arange(len(differences) + 1, most + 1)
     if not len(n):
         return 1
-    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
+    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     effect, equivalence = (
         np.array([constant(int(number), question.comparisons) for number in n])
         for constant in (sequence.effect_constant, sequence.equivalence_constant)

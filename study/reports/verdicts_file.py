@@ -92,7 +92,7 @@ class Verdicts(_Part):
     unit: str = Field(description="of differences and the margin: points of accuracy, or nats")
     margin: float = Field(description="the smallest difference that matters")
     comparisons: int = Field(description="how many intervals hold together with a probability of 95 %")
-    settled: bool = Field(description="whether no verdict is undecided")
+    settled: bool = Field(description="whether no verdict is undecided or not tested")
     arms: list[ArmPart]
     verdicts: list[VerdictPart]
     effects: list[VerdictPart] = Field(description="main effects and interactions of a grid over several fields")
@@ -125,7 +125,7 @@ def content(study: AblationResults) -> Verdicts:
         unit=question.unit,
         margin=question.margin,
         comparisons=question.comparisons,
-        settled=not any(one.kind == "undecided" for one in verdicts + effects),
+        settled=not any(one.kind in ("undecided", "not tested") for one in verdicts + effects),
         arms=_arms(study),
         verdicts=verdicts,
         effects=effects,
@@ -190,10 +190,10 @@ def _next(study: AblationResults) -> Next | None:
     if not still or "task" not in study.record.params:
         return None
     most = max(arm.trials for arm in study.arms)
-    changes: dict[str, object] = {"most_seeds": 2 * most}
+    changes: dict[str, object] = {"most_seeds": max(2 * most, seed_plan.CAP)}
     if "seeds" in study.record.params:
         changes["seeds"] = "auto"
     return Next(
-        why=f"{len(still)} undecided with up to {most} seeds; finished trials are carried over",
+        why=f"{len(still)} not settled with up to {most} seeds; finished trials are carried over",
         command=study_report.command("ablation", study.record, **changes),
     )

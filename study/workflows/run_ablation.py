@@ -22,6 +22,7 @@ from study.tracking.runs import Run
 from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, study_tags
 from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
 
+PLAN = "plan.csv"
 MOST_IMAGE_BYTES = 20_000_000  # of test images that a study keeps, before they are compressed
 
 
@@ -92,6 +93,8 @@ def run_specs(
         run, queue, pool, storage=storage, observe=observe, specs=supply.specs, end_queue="the ablation has ended",
         refill=supply,
     )  # fmt: skip
+    if len(supply.specs) > len(specs):
+        run.log_files({PLAN: plan_table(supply.specs, dataset)})
     study = ablation_results.read(run.client, run.run_id)
     return replace(outcome_of(study, ablation_report.log(study), trials), note=supply.note)
 
@@ -107,7 +110,7 @@ def describe(
     """Write the study's tags, dataset, plan and description into its run."""
     run.set_tags({tags.KIND: tags.STUDY_KIND, tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
     run.log_dataset(dataset)
-    files: dict[str, bytes | str] = {"plan.csv": plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
+    files: dict[str, bytes | str] = {PLAN: plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:
         files[TEST_SET] = _test_set(dataset)
     run.log_files(files)

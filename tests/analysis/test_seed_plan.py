@@ -100,3 +100,12 @@ def test_an_open_effect_of_a_grid_needs_every_arm():
     wanted = next_seeds(found, dict.fromkeys(arms, 9), 40)
     assert any(effect.verdict.kind == "undecided" for effect in found.effects)
     assert len(set(wanted.values())) == 1 and min(wanted.values()) > 9
+
+
+def test_an_arm_and_the_baseline_that_lost_the_same_seed_get_another():
+    trials = [Trial(arm, seed, (0.97,)) for arm in ("plain", "near", "far") for seed in range(1, 8)]
+    for arm in (0, 7, 14):
+        trials[arm] = Trial(trials[arm].arm, 1, (0.1,), state="diverged")
+    found = written.read(written.write(YAML, trials))
+    assert [verdict.kind for verdict in found.verdicts] == ["not tested", "not tested"]
+    assert next_seeds(found, ALL, 40) == dict.fromkeys(ALL, 8)

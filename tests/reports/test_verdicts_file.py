@@ -45,7 +45,7 @@ def test_what_is_open_has_a_command_that_goes_on():
     read = json.loads(verdicts_file.text(study(set="hidden=64", seeds="auto", most_seeds="9")))
     assert read["settled"] is False
     assert read["next"]["command"] == (
-        "mlflow run . -e ablation -P task=mine -P set=hidden=64 -P most_seeds=18 -P seeds=auto"
+        "mlflow run . -e ablation -P task=mine -P set=hidden=64 -P most_seeds=40 -P seeds=auto"
     )
 
 
