@@ -28,8 +28,8 @@ OPTIONS = (
                  "MNIST is unavailable."),
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "
                           "says."),
-    option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more where one is "
-           "open.", Whole(MOST_SEEDS)),
+    option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more while a "
+           "comparison is open.", Whole(MOST_SEEDS)),
     option("most_seeds", "auto", f"How many seeds seeds=auto gives an arm at most. auto: {CAP}.",
            Whole(MOST_SEEDS, auto=CAP)),
     options.MINUTES,
