@@ -40,7 +40,7 @@ class ArmPart(_Part):
     changes: dict[str, str] = Field(description="the fields in which it differs from the task's baseline")
     seeds: int = Field(description="completed trials")
     failed: int
-    trials: list[str] = Field(description="IDs of the completed trials' runs, by seed")
+    trials: dict[str, str] = Field(description="the ID of each completed trial's run, by seed")
     measures: dict[str, Interval | None] = Field(description="accuracies as shares, losses in nats, times in seconds")
 
 
@@ -150,7 +150,7 @@ def _arms(study: AblationResults) -> list[ArmPart]:
             changes={name: value_text(value) for name, value in settings[arm.name].items()},
             seeds=arm.trials,
             failed=arm.failed,
-            trials=[trial.run_id for trial in study.finished(arm.name).values()],
+            trials={str(seed): trial.run_id for seed, trial in study.finished(arm.name).items()},
             measures={
                 measure.metric: _interval(arm.values[measure.metric], measure.scale) for measure in MEASURES
             },
