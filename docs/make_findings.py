@@ -108,7 +108,7 @@ def _picture(studies: list) -> str:
     title = (
         "What each arm changes against its task's baseline: green helps, orange hurts, blue no effect, grey undecided"
     )
-    xlabel = f"validation accuracy (points), logarithmic beyond ±1; shaded: ±{MARGIN:g}, the usual margin"
+    xlabel = f"val accuracy (points), logarithmic beyond ±1; shaded: ±{MARGIN:g}"
     return style.svg(panels.forest(rows, title, xlabel, MARGIN, dense=True))
 
 
