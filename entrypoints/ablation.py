@@ -9,7 +9,7 @@ import click
 from entrypoints import display, options, program
 from entrypoints.option_types import Choice, Number, Whole
 from entrypoints.options import option
-from study.analysis import confidence_sequence, seed_plan
+from study.analysis import confidence_sequence
 from study.analysis.ablation_results import COMPARE, DECIDING
 from study.analysis.seed_plan import CAP
 from study.base.passwords import without_password
@@ -20,7 +20,7 @@ from study.reports import verdicts_file
 from study.tracking import runs
 from study.workflows import run_ablation
 from study.workflows.prepare import prepare_ablation
-from study.workflows.seed_supply import SeedRule
+from study.workflows.seed_supply import SeedRule, seed_rule
 
 OPTIONS = (
     option("task", "batch_size", "A task of the catalogue, or a YAML file of your own. list shows the catalogue."),
@@ -83,16 +83,16 @@ def main(
         task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
         vary=vary,
     )  # fmt: skip
-    seeds = seeds or ablation.seeds
-    rule = SeedRule(seeds or most_seeds, minutes)
-    together = ablation.judged_together(compare == "pairs")
-    trials = ablation.trial_specs(seeds or min(seed_plan.start(together), most_seeds), dataset)
+    pairs = compare == "pairs"
+    rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=pairs)
+    trials = ablation.trial_specs(rule.first, dataset)
     workers = min(workers, len(trials))
     display.warn_of_password(storage)
     console = program.console()
-    _introduce(ablation, dataset, rule, len(trials), workers)
+    _introduce(ablation, dataset, rule, workers)
     if dry_run:
-        _print_dry_run(ablation, trials, dataset, rule, workers, _power(together, rule, decide))
+        power = _power(ablation.judged_together(pairs), rule, decide)
+        _print_dry_run(ablation, trials, dataset, rule, workers, power)
         runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
         return
 
@@ -125,12 +125,12 @@ def _list_catalogue() -> None:
     runs.name_project_run("ablation list", {"catalogue.txt": listing})
 
 
-def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, trials: int, workers: int) -> None:
-    arms, seeds = len(ablation.arms), trials // len(ablation.arms)
+def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, workers: int) -> None:
+    arms = len(ablation.arms)
     program.say(f"ablation {ablation.task}: {ablation.question}")
     display.introduce_data(program.console(), dataset, SPLITS)
-    number = f"{trials} trials: {arms} arms × {display.count(seeds, 'seed')}"
-    if seeds < rule.most:
+    number = f"{arms * rule.first} trials: {arms} arms × {display.count(rule.first, 'seed')}"
+    if rule.first < rule.most:
         number += f", then more seeds for what is open, up to {rule.most} an arm"
     time = f", for {rule.minutes:g} minutes" if rule.minutes else ""
     program.say(f"{number}{time}, on {display.count(workers, 'worker')}")

@@ -131,7 +131,7 @@ class Display:
 
 def look_line(study: AblationResults, more: int, elapsed: str) -> str:
     """Return in a line how many comparisons are settled, which are open, and how many trials follow."""
-    judged = [*study.verdicts, *(effect.verdict for effect in study.effects)]
+    judged = study.judged
     still = [verdict for verdict in judged if is_open(verdict)]
     line = f"{elapsed:>5}  {len(judged) - len(still)} of {len(judged)} settled"
     if still:

@@ -38,7 +38,7 @@ def picture(study: AblationResults) -> Grid:
 
 
 def bar(verdict: Verdict, margin: float, reach: float) -> str:
-    """Return the interval between −reach and reach in letters; a dotted line is at zero and at each margin."""
+    """Return the interval between −reach and reach in letters; lines are at zero and, dotted, at each margin."""
     assert verdict.effect
 
     def place(value: float) -> int:

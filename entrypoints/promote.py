@@ -24,7 +24,8 @@ OPTIONS = (
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
     option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
-           f"there is a champion up to {promote.MOST_SEEDS} for what is hard to tell from it.", Whole(MOST_SEEDS)),
+           f"there is a champion up to {promote.MOST_FRESH_SEEDS} for what is hard to tell from it.",
+           Whole(MOST_SEEDS)),
     option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
     options.VARY,
@@ -76,7 +77,7 @@ def main(
             announce=lambda study: display.tell_how_to_join(console, study, storage),
         )  # fmt: skip
     display.print_findings(program.console(), done.outcome.study, verdicts=False)
-    display.warn_of_ended(done.outcome.diverged, "diverged", len(race.specs))
+    display.warn_of_ended(done.outcome.diverged, "diverged", len(done.outcome.study.trials))
     _conclude(race, done)
 
 

@@ -39,11 +39,12 @@ class Measure:
 
 ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
 CROSS_ENTROPY = Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats")
+TEST_ACCURACY = Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100)
 DECIDING = {"val_accuracy": ACCURACY, "val_cross_entropy": CROSS_ENTROPY}  # what verdicts may rest on
 MEASURES = (
     ACCURACY,
     CROSS_ENTROPY,
-    Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100),
+    TEST_ACCURACY,
     Measure(tags.MODEL_GENERALIZATION_GAP, "gap", "points", 100),
     Measure(tags.TRAIN_SECONDS, "time a trial", "s"),
 )
@@ -232,6 +233,11 @@ class AblationResults:
             judge(pair, self.differences(self.decides, *pair), self.question, self.losses(*pair))
             for pair in self.comparisons
         ]
+
+    @property
+    def judged(self) -> list[Verdict]:
+        """The verdicts on all comparisons and effects, whose intervals hold together."""
+        return [*self.verdicts, *(effect.verdict for effect in self.effects)]
 
     @cached_property
     def effects(self) -> list[Effect]:

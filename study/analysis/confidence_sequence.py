@@ -20,8 +20,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import nctdtr
+from scipy.special import nctdtrinc
 
 from study.analysis.statistics import LEVEL, Estimate
 
@@ -183,7 +182,7 @@ def detectable(n: int, comparisons: int, power: float = 0.8) -> float:
     if math.isinf(limit):
         return math.inf
     # A t statistic of normal differences with a true mean follows a noncentral t distribution.
-    return float(brentq(lambda shift: nctdtr(n - 1, shift, limit) - (1 - power), 0, 20 * limit + 20)) / math.sqrt(n)
+    return float(nctdtrinc(n - 1, 1 - power, limit)) / math.sqrt(n)
 
 
 def _constant(table: tuple[float, ...], level: float, n: int, comparisons: int) -> float:

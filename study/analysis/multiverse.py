@@ -3,71 +3,63 @@
 Source of the idea: Steegen et al. (2016), Increasing transparency through a multiverse analysis.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from study.analysis.ablation_results import AblationResults, Measure
+from study.analysis.ablation_results import ACCURACY, TEST_ACCURACY, AblationResults
 from study.analysis.verdicts import Question, Verdict, judge
-from study.tracking import tags
+from study.design.ablation import MARGIN, MARGIN_NATS
 from study.tracking.records import RunRecord
 
-MARGIN_NATS = 0.01  # where points decide, and so nobody has said a margin in nats
 
-Value = Callable[[RunRecord], float | None]
+@dataclass(frozen=True)
+class Way:
+    """A way to ask: what it looks at, the unit of its differences, and its verdicts in the order of the comparisons."""
+
+    title: str
+    unit: str
+    verdicts: list[Verdict]
 
 
-def verdicts_by_question(study: AblationResults) -> dict[str, list[Verdict]]:
-    """Return the verdicts on the study's comparisons, in their order, by each way to ask; the first one decides.
+def ways_to_ask(study: AblationResults) -> list[Way]:
+    """Return the ways to ask after the study's comparisons, the one that decides first.
 
     Ways for which the trials have no figures are left out.
     """
-    points = replace(study.question, unit="points", more_is_better=True)
-    nats = replace(study.question, unit="nats", more_is_better=False)
-    if study.question.unit == "points":
-        nats = replace(nats, margin=MARGIN_NATS)
-    ways: dict[str, tuple[Value, Question]] = {
-        study.decides.title: (_metric(study.decides), study.question),
-        study.beside.title: (_metric(study.beside), nats if study.beside.unit == "nats" else points),
-    }
-    if study.question.unit == "points":
-        ways |= {
-            "test accuracy": (_metric(Measure(tags.TEST_ACCURACY, "", "", 100)), points),
-            "last epoch": (lambda trial: _epoch(trial, -1), points),
-            "best epoch": (lambda trial: _epoch(trial, None), points),
-        }
-    found = {name: _judged(study, value, question) for name, (value, question) in ways.items()}
-    return {name: verdicts for name, verdicts in found.items() if any(verdict.effect for verdict in verdicts)}
+    beside, in_points = study.beside, study.decides == ACCURACY
+    other = replace(
+        study.question,
+        margin=MARGIN_NATS if in_points else MARGIN,
+        unit=beside.unit_of_differences,
+        more_is_better=not study.question.more_is_better,
+    )
 
+    def way(title: str, differences: Callable[[str, str], np.ndarray], asked: Question = study.question) -> Way:
+        verdicts = [judge(pair, differences(*pair), asked, study.losses(*pair)) for pair in study.comparisons]
+        return Way(title, asked.unit, verdicts)
 
-def _judged(study: AblationResults, value: Value, question: Question) -> list[Verdict]:
-    by_arm = {arm.name: _values(study.finished(arm.name), value) for arm in study.ablation.arms}
-    return [
-        judge(pair, _differences(by_arm[pair[0]], by_arm[pair[1]]), question, study.losses(*pair))
-        for pair in study.comparisons
+    ways = [
+        Way(study.decides.title, study.question.unit, study.verdicts),
+        way(beside.title, partial(study.differences, beside), other),
     ]
+    if in_points:
+        ways += [
+            way(TEST_ACCURACY.title, partial(study.differences, TEST_ACCURACY)),
+            way("last epoch", partial(_by_epoch, study, lambda curve: curve[-1])),
+            way("best epoch", partial(_by_epoch, study, max)),
+        ]
+    return [each for each in ways if any(verdict.effect for verdict in each.verdicts)]
 
 
-def _values(trials: Mapping[int, RunRecord], value: Value) -> dict[int, float]:
-    values = {seed: value(trial) for seed, trial in trials.items()}
-    return {seed: number for seed, number in values.items() if number is not None}
+def _by_epoch(study: AblationResults, chosen: Callable[[list[float]], float], arm: str, against: str) -> np.ndarray:
+    """Return by how much the validation accuracy of a chosen epoch differs, for each seed that both have: (n,)."""
 
+    def values(trials: dict[int, RunRecord]) -> dict[int, float]:
+        curves = {seed: trial.curves.get("val_accuracy") for seed, trial in trials.items()}
+        return {seed: ACCURACY.scale * chosen(curve) for seed, curve in curves.items() if curve}
 
-def _differences(one: Mapping[int, float], other: Mapping[int, float]) -> np.ndarray:
+    one, other = values(study.finished(arm)), values(study.finished(against))
     return np.array([one[seed] - other[seed] for seed in one if seed in other])
-
-
-def _metric(measure: Measure) -> Value:
-    def value(trial: RunRecord) -> float | None:
-        return trial.metrics[measure.metric] * measure.scale if measure.metric in trial.metrics else None
-
-    return value
-
-
-def _epoch(trial: RunRecord, number: int | None) -> float | None:
-    """Return the validation accuracy after an epoch, in percent; the highest of all for None."""
-    curve = trial.curves.get("val_accuracy", [])
-    if not curve:
-        return None
-    return 100 * (max(curve) if number is None else curve[number])

@@ -31,6 +31,8 @@ Vary = Literal["seed", "split"]  # what differs between the trials of an arm: th
 VARY: tuple[Vary, ...] = get_args(Vary)
 MARGIN = 0.2  # points of accuracy
 BECAUSE = "Less than 0.2 points, ten images in 5,000, would hardly change what anybody chooses."
+MARGIN_NATS = 0.01  # of cross-entropy
+BECAUSE_NATS = "A hundredth of a nat is a tenth of the cross-entropy that a small network has on MNIST."
 MOST_ARMS = 1_000  # each is a run with a row in every table
 MOST_TRIALS = 100_000
 
@@ -68,10 +70,10 @@ class Ablation:
 
     `margin` is that difference, in points of accuracy, and `because` says why it is that. `seeds` is how many each arm
     gets; None adds seeds until every comparison is settled. `against` names the arm that the others are compared with;
-    None means the one that equals the baseline, or else the first.
-    `factors` holds a grid's fields with their values, in the order in which the arms run through them; it is empty for
-    listed arms. `figures` are those that show best what the task is about. Where the split is to `vary`, seed i
-    validates on fold i - 1 in every arm. `origin` is the report that the task follows.
+    None means the one that equals the baseline, or else the first. `factors` holds a grid's fields with their values,
+    in the order in which the arms run through them; it is empty for listed arms. `figures` are those that show best
+    what the task is about. Where the split is to `vary`, seed i validates on fold i - 1 in every arm. `origin` is the
+    report that the task follows.
     """
 
     task: str

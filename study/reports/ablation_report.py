@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from study.analysis import multiverse
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import Kind, Verdict
+from study.design.ablation import MARGIN_NATS
 from study.design.ablation import Arm as ArmSettings
 from study.design.origin import Origin
 from study.reports import ablation_tables, mlflow_runs, study_report, verdicts_file
@@ -184,7 +184,7 @@ def _multiverse(document: Document, study: AblationResults) -> None:
     document.text(
         "The first column decides. The others ask the same of other figures of the same trials: another measure, the "
         "test rows in place of the validation rows, the last epoch in place of the kept one, and each trial's best "
-        f"epoch. The marks are those of the verdicts, and so is the margin (in nats {multiverse.MARGIN_NATS:g}). A "
+        f"epoch. The marks are those of the verdicts, and so is the margin (in nats {MARGIN_NATS:g}). A "
         "conclusion that only some of them share is a weak one."
     )
 

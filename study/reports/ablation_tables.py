@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from study.analysis import multiverse
-from study.analysis.ablation_results import CROSS_ENTROPY, MEASURES, AblationResults, Arm
+from study.analysis.ablation_results import MEASURES, AblationResults, Arm
 from study.analysis.formatting import count, show
 from study.analysis.grid_edges import grid_edges
 from study.analysis.statistics import Estimate
@@ -142,12 +142,11 @@ def verdicts_table(study: AblationResults) -> Table:
 
 def multiverse_table(study: AblationResults) -> Table:
     """Return the verdict on each comparison by each way to ask, with its difference."""
-    ways = multiverse.verdicts_by_question(study)
-    units = {name: "nats" if name == CROSS_ENTROPY.title else "points" for name in ways}
-    columns = (Column("arm"), Column("against", words=True), *(Column(f"{name} ({units[name]})") for name in ways))
+    ways = multiverse.ways_to_ask(study)
+    columns = (Column("arm"), Column("against", words=True), *(Column(f"{way.title} ({way.unit})") for way in ways))
     rows = (
         (*pair, *(f"{MARKS[verdict.kind]} {signed(verdict.effect)}" for verdict in verdicts))
-        for pair, verdicts in zip(study.comparisons, zip(*ways.values(), strict=True), strict=True)
+        for pair, verdicts in zip(study.comparisons, zip(*(way.verdicts for way in ways), strict=True), strict=True)
     )
     return Table(columns, rows)
 

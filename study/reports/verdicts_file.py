@@ -185,8 +185,7 @@ def _interval(value: Estimate | None, scale: float = 1) -> Interval | None:
 
 
 def _next(study: AblationResults) -> Next | None:
-    still = [verdict for verdict in study.verdicts if seed_plan.is_open(verdict)]
-    still += [effect.verdict for effect in study.effects if seed_plan.is_open(effect.verdict)]
+    still = [verdict for verdict in study.judged if seed_plan.is_open(verdict)]
     if not still or "task" not in study.record.params:
         return None
     most = max(arm.trials for arm in study.arms)

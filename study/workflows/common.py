@@ -179,8 +179,8 @@ class Outcome(Generic[S]):
     """A study's outcome: the study read back, the path of its report, and the trials that diverged or failed.
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
-    trials that were carried over from earlier studies. `note` says why a search ended before its
-    budget was spent, or an ablation before its questions were settled.
+    trials that were carried over from earlier studies. `note` says why a search ended before its budget was spent, or
+    an ablation before its questions were settled.
     """
 
     study: S

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
-from study.analysis.seed_plan import CAP, start
+from study.analysis.seed_plan import CAP
 from study.base.processes import cores
 from study.design.ablation import Vary
 from study.execution.queue import Progress
@@ -26,7 +26,7 @@ from study.tracking.records import RunRecord
 from study.workflows import prepare
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
-from study.workflows.seed_supply import SeedRule
+from study.workflows.seed_supply import seed_rule
 
 FRAME_HEIGHT = 800  # pixels
 
@@ -165,13 +165,13 @@ def run_ablation(
         task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
         vary=vary,
     )  # fmt: skip
-    seeds = seeds or ablation.seeds
-    specs = ablation.trial_specs(seeds or min(start(ablation.judged_together(compare == "pairs")), most_seeds), dataset)
+    rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=compare == "pairs")
+    specs = ablation.trial_specs(rule.first, dataset)
     params = {"task": task, "compare": compare, "decide": decide, "vary": ablation.vary, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
             ablation, specs, dataset, params=params, worker_count=workers or cores(), observe=observe,
-            rule=SeedRule(seeds or most_seeds, minutes), reuse=reuse, storage=storage,
+            rule=rule, reuse=reuse, storage=storage,
         )  # fmt: skip
     return AblationFrames(outcome.study)
 

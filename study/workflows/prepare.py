@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import Ablation, Vary, load_ablation
+from study.design.ablation import BECAUSE_NATS, MARGIN_NATS, Ablation, Vary, load_ablation
 from study.design.dimensions import MOST_POINTS
 from study.design.search import Budget, Search
 from study.design.search_space import SearchSpace, load_space
@@ -14,8 +14,6 @@ from study.execution import time_estimate
 from study.training.config import TrialConfig
 
 DEFAULT_TRIALS = 50
-MARGIN_NATS = 0.01
-BECAUSE_NATS = "A hundredth of a nat is a tenth of the cross-entropy that a small network has on MNIST."
 
 
 def prepare_ablation(
@@ -46,9 +44,10 @@ def prepare_ablation(
     ablation = ablation.with_baseline(settings, where="set")
     if vary == "split":
         ablation = replace(ablation, vary=vary)
-    if ablation.vary == "split" and validation is not None:
-        raise ConfigError("validation has no effect with vary=split", hint="A fold is a twelfth of the training rows.")
     if ablation.vary == "split":
+        if validation is not None:
+            hint = "A fold is a twelfth of the training rows."
+            raise ConfigError("validation has no effect with vary=split", hint=hint)
         dataset = _load(data, ablation.baseline.replace({"fold": 0})).in_folds()
     else:
         dataset = _load(data, ablation.baseline)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
-from study.analysis.seed_plan import start
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
@@ -22,9 +21,9 @@ from study.training.config import TrialConfig
 from study.workflows import crowning
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
-from study.workflows.seed_supply import OnLook, SeedRule
+from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
-MOST_SEEDS = 20  # of each arm of a race, unless the person says how many
+MOST_FRESH_SEEDS = 20  # of each arm of a race, unless the person says how many
 FORBIDDEN = r"[/:@]"  # in a registered model's name
 
 
@@ -120,12 +119,12 @@ def prepare(
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
     ablation = replace(selection.race(entrants, seeds, arm_of_champion), vary=vary)
-    first = start(ablation.judged_together())
-    most = seeds or (MOST_SEEDS if arm_of_champion else first)
+    rule = seed_rule(ablation, seeds, MOST_FRESH_SEEDS)
+    reserved = rule.most if arm_of_champion else rule.first
     decisive = candidates, dataset.sha256, str(len(dataset.validation)) if vary == "seed" else selection.FOLDS
     mark_of_seeds = selection.fingerprint(*decisive, seeds=None)
     recorded = records.race_seed(client, mark_of_seeds)
-    first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), most)
+    first_seed = selection.race_seed(recorded, records.used_seeds(client, dataset.sha256), reserved)
     return Race(
         client=client,
         name=name,
@@ -134,8 +133,8 @@ def prepare(
         incumbent=incumbent,
         incumbent_arm=arm_of_champion,
         ablation=ablation,
-        specs=tuple(ablation.trial_specs(seeds or first, dataset, first_seed)),
-        rule=SeedRule(most) if arm_of_champion else None,
+        specs=tuple(ablation.trial_specs(rule.first, dataset, first_seed)),
+        rule=rule if arm_of_champion else None,
         first_seed=first_seed,
         mark=selection.fingerprint(*decisive, seeds),
         mark_of_seeds=mark_of_seeds,

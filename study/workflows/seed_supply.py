@@ -19,10 +19,20 @@ OnLook = Callable[[AblationResults, list[TrialSpec]], None]
 
 @dataclass(frozen=True)
 class SeedRule:
-    """When an ablation adds seeds: up to `most` an arm, and in so many minutes from now, None for no limit."""
+    """How many seeds an arm has: `first` at the first look, then up to `most`, in so many minutes; None: no limit."""
 
-    most: int = seed_plan.CAP
+    first: int
+    most: int
     minutes: float | None = None
+
+
+def seed_rule(
+    ablation: Ablation, seeds: int | None, most: int, minutes: float | None = None, *, pairs: bool = False
+) -> SeedRule:
+    """Return the rule for exactly so many `seeds`, or those of the task; if neither says it, for at most `most`."""
+    if exactly := seeds or ablation.seeds:
+        return SeedRule(exactly, exactly, minutes)
+    return SeedRule(min(seed_plan.start(ablation.judged_together(pairs)), most), most, minutes)
 
 
 class SeedSupply:

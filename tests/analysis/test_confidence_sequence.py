@@ -12,6 +12,7 @@ from study.analysis.confidence_sequence import (
     SCHEDULED,
     Outcome,
     bound,
+    detectable,
     effect_constant,
     equivalence_constant,
     half_width,
@@ -228,6 +229,15 @@ def test_no_number_of_seeds_passes_the_floor(comparisons):
 
 def test_the_floor_at_one_comparison():
     assert new_data_floor(1, 1, 1, 11) == pytest.approx(0.95, abs=0.03)
+
+
+@pytest.mark.parametrize("n, comparisons", [(10, 1), (40, 3)])
+def test_a_detectable_difference_is_claimed_four_times_in_five(n, comparisons):
+    true = detectable(n, comparisons)
+    draws = true + np.random.default_rng(n).normal(0, 1, (4_000, n))
+    claimed = [interval(values, comparisons).low > 0 for values in draws]
+    assert np.mean(claimed) == pytest.approx(0.8, abs=4 * math.sqrt(0.8 * 0.2 / 4_000))
+    assert detectable(FIRST_LOOK - 1, comparisons) == INF
 
 
 # --- what a look settles ----------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import pytest
 from factories import written
 from factories.written import Trial
 
-from study.analysis.multiverse import verdicts_by_question
+from study.analysis.multiverse import ways_to_ask
 from study.analysis.verdicts import Kind
 
 YAML = "question: Which?\narms:\n  list:\n    - {name: plain}\n    - {name: more, l2: 0.1}\n"
@@ -21,7 +21,7 @@ def study(**params: str):
 
 
 def test_each_way_to_ask_has_its_own_verdict_and_the_first_decides():
-    ways = verdicts_by_question(study())
+    ways = {way.title: way.verdicts for way in ways_to_ask(study())}
     assert {name: verdicts[0].kind for name, verdicts in ways.items()} == {
         "val accuracy": Kind.HELPS, "val cross-entropy": Kind.HELPS, "test accuracy": Kind.HURTS,
         "last epoch": Kind.NO_EFFECT, "best epoch": Kind.HELPS,
@@ -31,8 +31,9 @@ def test_each_way_to_ask_has_its_own_verdict_and_the_first_decides():
 
 
 def test_where_the_cross_entropy_decides_the_accuracy_is_asked_beside_it():
-    assert list(verdicts_by_question(study(decide="val_cross_entropy"))) == ["val cross-entropy", "val accuracy"]
+    ways = ways_to_ask(study(decide="val_cross_entropy"))
+    assert [(way.title, way.unit) for way in ways] == [("val cross-entropy", "nats"), ("val accuracy", "points")]
 
 
 def test_a_study_without_trials_has_no_way_to_ask():
-    assert verdicts_by_question(written.read(written.write(YAML, []))) == {}
+    assert ways_to_ask(written.read(written.write(YAML, []))) == []

@@ -82,7 +82,7 @@ class Study:
 
 
 def test_settled_arms_leave_and_open_ones_go_on_however_the_work_is_cut(few_digits):
-    whole, cut = Study(few_digits, SeedRule(most=20)), Study(few_digits, SeedRule(most=20))
+    whole, cut = Study(few_digits, SeedRule(8, 20)), Study(few_digits, SeedRule(8, 20))
     whole.work()
     cut.work(at_a_time=5)
     assert whole.kinds() == {"far": "hurts", "near": "no effect"}
@@ -103,7 +103,7 @@ def test_without_a_rule_no_seed_is_added(few_digits):
 
 
 def test_when_the_time_is_up_nothing_more_is_handed_out(few_digits):
-    study = Study(few_digits, SeedRule(most=30, minutes=1e-9))
+    study = Study(few_digits, SeedRule(8, 30, minutes=1e-9))
     study.supply(progress(study.queue, specs=study.supply.specs))
     assert study.queue.ended == "the time is up"
     assert worker.work(DEFAULT_STORAGE, study.run.run_id, train=train) == 0
