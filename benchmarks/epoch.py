@@ -77,11 +77,11 @@ def _serve(kind: str, data: str) -> None:
                 model.compile(network.optimizer(config), "sparse_categorical_crossentropy", metrics=["accuracy"])
             clock = time.perf_counter()
             models[config].fit(
-                dataset.train.images,
+                dataset.train.inputs,
                 dataset.train.labels,
                 batch_size=config.training.batch_size,
                 verbose=0,
-                validation_data=(dataset.validation.images, dataset.validation.labels),
+                validation_data=(dataset.validation.inputs, dataset.validation.labels),
             )
             seconds = time.perf_counter() - clock
         print(seconds, flush=True)

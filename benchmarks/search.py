@@ -133,14 +133,14 @@ def _objective(spec: str):
             steps_per_execution=200,
         )  # fmt: skip
         history = model.fit(
-            train.images, train.labels, batch_size=batch_size, epochs=EPOCHS, verbose=0,
-            validation_data=(validation.images, validation.labels), validation_batch_size=1000,
+            train.inputs, train.labels, batch_size=batch_size, epochs=EPOCHS, verbose=0,
+            validation_data=(validation.inputs, validation.labels), validation_batch_size=1000,
         )  # fmt: skip
         with mlflow.start_run(run_name=f"trial {trial.number}"):
             mlflow.log_params(trial.params)
             for epoch in range(EPOCHS):
                 mlflow.log_metrics({name: values[epoch] for name, values in history.history.items()}, step=epoch + 1)
-            predicted = model.predict(validation.images, batch_size=1000, verbose=0)
+            predicted = model.predict(validation.inputs, batch_size=1000, verbose=0)
             confusion = tf.math.confusion_matrix(validation.labels, predicted.argmax(axis=1)).numpy()
             mlflow.log_dict({"confusion": confusion.tolist()}, "confusion.json")
             mlflow.tensorflow.log_model(

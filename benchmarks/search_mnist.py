@@ -60,7 +60,7 @@ def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[flo
         seconds = time.perf_counter() - clock
         best = outcome.study.best
         model = from_bytes(records.read_model(outcome.study.client, best.run_id))
-    test = evaluate(loop.logits(model, dataset.test.images), dataset.test.labels)
+    test = evaluate(loop.logits(model, dataset.test.inputs), dataset.test.labels)
     return best.metrics[f"model_{search.metric}"], test.accuracy, seconds
 
 

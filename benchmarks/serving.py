@@ -39,12 +39,12 @@ def main(data: str = "mnist", rounds: str = "5") -> None:
 
     dataset = load_dataset(data)
     bodies = {
-        "pixels": [{"pixels": image.tolist()} for image in dataset.test.images[:BATCH]],
-        "28×28 PNG": [{"image": _png(image)} for image in dataset.test.images[:BATCH]],
+        "pixels": [{"pixels": image.tolist()} for image in dataset.test.inputs[:BATCH]],
+        "28×28 PNG": [{"image": _png(image)} for image in dataset.test.inputs[:BATCH]],
         "280×280 PNG": [
-            {"image": _png(255 - image.repeat(10, 0).repeat(10, 1))} for image in dataset.test.images[:BATCH]
+            {"image": _png(255 - image.repeat(10, 0).repeat(10, 1))} for image in dataset.test.inputs[:BATCH]
         ],
-        "raw": dataset.test.images[:BATCH].tolist(),
+        "raw": dataset.test.inputs[:BATCH].tolist(),
     }
     bodies["pixels, no seen"] = bodies["pixels"]
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def _models(dataset, folder: str) -> tuple[str, str]:
     run = runs.open_study_run(client, "serving")
     model = network.build(TrialConfig())  # its weights do not matter for its speed
     model.save(f"{folder}/network.keras")
-    reference = novelty.fit(dataset.train.images[:10_000], dataset.train.labels[:10_000])
+    reference = novelty.fit(dataset.train.inputs[:10_000], dataset.train.labels[:10_000])
     ours = log_model.log_digit_model(client, run.run_id, Path(folder, "network.keras"), reference.to_bytes())
     run.log_model(model, (28, 28), 10)
     (raw,) = (model for model in client.search_logged_models(["0"]) if model.name == "model")

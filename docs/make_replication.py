@@ -65,12 +65,12 @@ def _trained(ablation: Ablation, data: str, seeds: int, done: set[tuple[str, str
         # steps would take four times as long as the steps.
         config = spec.config.replace({"validate_every": None, "patience_steps": None})
         result = loop.train(config, dataset)
-        model = network.build(config, dataset.image_shape, dataset.classes)
+        model = network.build(config, dataset.row_shape, dataset.classes)
         model.set_weights(result.weights)
         if _would_stop(spec.config.training, [epoch.val_loss for epoch in result.epochs], len(dataset.train)):
             print(f"{spec.name}: the rule may have ended this one early", flush=True)
         scores = {
-            f"{kind}_accuracy": 100 * evaluate(loop.logits(model, rows.images), rows.labels).accuracy
+            f"{kind}_accuracy": 100 * evaluate(loop.logits(model, rows.inputs), rows.labels).accuracy
             for kind, rows in (("train", dataset.train), ("val", dataset.validation), ("test", dataset.test))
         }
         kernels = [weights for weights in result.weights if weights.ndim == 2]

@@ -170,4 +170,4 @@ def mnist() -> Dataset:
 
 def head(split: Split, rows: int) -> Split:
     """Return the first rows of a split."""
-    return Split(split.images[:rows], split.labels[:rows])
+    return Split(split.inputs[:rows], split.labels[:rows])

@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 class Split:
     """Images (n, height, width) of uint8 with their labels (n,) of int32."""
 
-    images: np.ndarray
+    inputs: np.ndarray
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -25,7 +25,7 @@ class Split:
 
     def take(self, rows: np.ndarray | slice) -> "Split":
         """Return some of the rows: those of a mask (n,), or of a slice, which copies nothing."""
-        return Split(self.images[rows], self.labels[rows])
+        return Split(self.inputs[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Dataset:
 
     def without_test(self) -> "Dataset":
         """Return the dataset without its test rows: what selects must not see them."""
-        return replace(self, test=Split(self.test.images[:0], self.test.labels[:0]))
+        return replace(self, test=Split(self.test.inputs[:0], self.test.labels[:0]))
 
     def with_fold(self, number: int | None) -> "Dataset":
         """Return the dataset that validates on this fold and trains on the rest of the pool; None: this one.
@@ -91,9 +91,9 @@ class Dataset:
         return split.fold_rows(len(self.pool), number)
 
     @property
-    def image_shape(self) -> tuple[int, int]:
+    def row_shape(self) -> tuple[int, int]:
         """Height and width of an image, in pixels."""
-        return self.train.images.shape[1:]
+        return self.train.inputs.shape[1:]
 
 
 def load_dataset(spec: str, validation: str = "auto", fold: int | None = None) -> Dataset:

@@ -93,13 +93,13 @@ def profile(dataset: Dataset, seed: int, samples_each: int) -> Profile:
     splits = {name: getattr(dataset, name) for name in SPLITS}
     train, classes = dataset.train, dataset.classes
     exact = exact_duplicates(splits)
-    nearest = _nearest(splits, exact) if is_pictures(dataset.image_shape) else None
+    nearest = _nearest(splits, exact) if is_pictures(dataset.row_shape) else None
     return Profile(
         counts={name: np.bincount(split.labels, minlength=classes) for name, split in splits.items()},
-        pixels=np.bincount(train.images.ravel(), minlength=256),
-        never_inked=int((train.images.max(axis=0) == 0).sum()),
+        pixels=np.bincount(train.inputs.ravel(), minlength=256),
+        never_inked=int((train.inputs.max(axis=0) == 0).sum()),
         ink=ink_quantiles(train, classes),
-        portraits=tuple(portrait(train.images[train.labels == label]) for label in range(classes)),
+        portraits=tuple(portrait(train.inputs[train.labels == label]) for label in range(classes)),
         samples=samples(train.labels, classes, samples_each, seed),
         exact=exact,
         nearest=nearest,
@@ -121,7 +121,7 @@ def portrait(images: np.ndarray) -> Portrait:
 
 def ink_quantiles(split: Split, classes: int) -> np.ndarray:
     """Return for each class the QUANTILES (classes, 5) of its images' ink: the mean pixel as a share of 255."""
-    ink = split.images.mean(axis=(1, 2)) / 255
+    ink = split.inputs.mean(axis=(1, 2)) / 255
     by_class = (ink[split.labels == label] for label in range(classes))
     return np.array(
         [np.quantile(shares, QUANTILES) if len(shares) else np.full(len(QUANTILES), np.nan) for shares in by_class]
@@ -147,7 +147,7 @@ def exact_duplicates(splits: Mapping[str, Split]) -> tuple[Pair, ...]:
     pairs = []
     for name, split in splits.items():
         first[name] = {}
-        for row, image in enumerate(np.ascontiguousarray(split.images)):
+        for row, image in enumerate(np.ascontiguousarray(split.inputs)):
             key = hashlib.blake2b(image, digest_size=16).digest()
             for of_name, rows in first.items():
                 if key in rows:
@@ -170,13 +170,13 @@ def nearest_pairs(name: str, split: Split, of_name: str, of: Split) -> Iterator[
     The cells are the means of 7×7 fields; the distance is that of all pixels, which is never less than the cells'.
     An image whose cells another one has by chance can hide a nearer one; of a near duplicate that is unlikely.
     """
-    queries, others = cells(split.images), cells(of.images)
+    queries, others = cells(split.inputs), cells(of.inputs)
     # |q - o|² without |q|², which is the same for all o, as one product of matrices: (-2q, 1) · (o, |o|²)
     queries = np.column_stack([-2 * queries, np.ones(len(queries), np.float32)])
     others = np.column_stack([others, np.square(others).sum(axis=1)]).T
     for start in range(0, len(queries), QUERIES):
         nearest = (queries[start : start + QUERIES] @ others).argmin(axis=1)
-        distances = rms(split.images[start : start + QUERIES], of.images[nearest])
+        distances = rms(split.inputs[start : start + QUERIES], of.inputs[nearest])
         for row, of_row, distance in zip(range(start, len(queries)), nearest, distances, strict=False):
             label, of_label = int(split.labels[row]), int(of.labels[of_row])
             yield Pair(name, row, label, of_name, int(of_row), of_label, float(distance))

@@ -60,7 +60,7 @@ def _network(content: bytes, run_id: str, config: TrialConfig, dataset: Dataset)
     from study.base.backend import from_bytes
     from study.training import network  # imports TensorFlow
 
-    own = network.build(config, dataset.image_shape, dataset.classes)
+    own = network.build(config, dataset.row_shape, dataset.classes)
     try:
         own.set_weights(from_bytes(content, run_id).get_weights())
     except ValueError as failure:
@@ -86,7 +86,7 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     run.log_summary(metrics)
     run.log_files(files)
-    run.log_model(equal.model, dataset.image_shape, dataset.classes)
+    run.log_model(equal.model, dataset.row_shape, dataset.classes)
 
 
 def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:

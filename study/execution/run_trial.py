@@ -35,12 +35,12 @@ def run_trial(
     if result.state != "diverged":
         metrics |= best_epoch_metrics(result.best_epoch, _epoch_metrics(result.epochs[result.best_epoch - 1]))
     if result.state == "complete":
-        model = network.build(config, dataset.image_shape, dataset.classes)
+        model = network.build(config, dataset.row_shape, dataset.classes)
         model.set_weights(result.weights)
         scored_files, scores = score(model, config, dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
-        record.log_model(model, dataset.image_shape, dataset.classes)
+        record.log_model(model, dataset.row_shape, dataset.classes)
     record.log_files(files)
     record.log_summary(metrics)
     return result
@@ -49,7 +49,7 @@ def run_trial(
 def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
     """Score a trained model on the splits that have rows; return confusion and prediction files, and metrics."""
     splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a search or a race has no test rows
-    outputs = {split: loop.logits(model, getattr(dataset, split).images) for split in splits}
+    outputs = {split: loop.logits(model, getattr(dataset, split).inputs) for split in splits}
     scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
     files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
     if "test" in outputs:
@@ -116,7 +116,7 @@ def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, f
 
 
 def _inspection_metrics(model, dataset: Dataset) -> dict[str, float]:
-    layers = diagnostics.activity(model, dataset.validation.images)
+    layers = diagnostics.activity(model, dataset.validation.inputs)
     shares = {
         f"{share}_{number}": getattr(layer, share)
         for number, layer in enumerate(layers, start=1)

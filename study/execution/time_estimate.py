@@ -20,7 +20,7 @@ SECONDS_TO_START = 10.0
 
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
     """Estimate the seconds that a trial takes on one core if it trains all its epochs."""
-    height, width = dataset.image_shape
+    height, width = dataset.row_shape
     sizes = (height * width, *config.network.widths, dataset.classes)
     weights = sum(before * after for before, after in itertools.pairwise(sizes))
     rows = len(dataset.train)

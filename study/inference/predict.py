@@ -143,7 +143,7 @@ def draw(count: int, seed: int) -> list[tuple]:
 def explain(reader: "Reader", dataset: Dataset, indices: Sequence[int]) -> list[Explanation]:
     """Return why the network reads these test images as it does; raises DataError for images of another size."""
     test, train = dataset.test, dataset.train
-    pictures = [(f"test image {index}", test.images[index], test.images[index], int(test.labels[index]))
+    pictures = [(f"test image {index}", test.inputs[index], test.inputs[index], int(test.labels[index]))
                 for index in indices]  # fmt: skip
     layers = reader.network.layers
     dense = [layer.get_weights()[0] for layer in layers[:-2] if layer.name.startswith("hidden_")]
@@ -152,14 +152,14 @@ def explain(reader: "Reader", dataset: Dataset, indices: Sequence[int]) -> list[
         answers = reading.seen[None]
         for layer in layers[:-2]:  # the last two are the logits and their softmax
             answers = layer(answers, training=False)
-        near = explanations.nearest(reading.seen, train.images, NEIGHBOURS)
+        near = explanations.nearest(reading.seen, train.inputs, NEIGHBOURS)
         parts = explanations.contributions(np.asarray(answers)[0], *layers[-2].get_weights())
         found.append(
             Explanation(
                 index=index,
                 reading=reading,
                 neighbours=near,
-                images=train.images[near.rows],
+                images=train.inputs[near.rows],
                 labels=train.labels[near.rows],
                 contributions=parts,
                 logits=np.asarray(layers[-2](answers))[0],

@@ -46,7 +46,7 @@ def write(survey: Profile, dataset: Dataset, seed: int) -> Document:
         document.text(f"> **Not MNIST.** These are the UCI digits, in place of {plain(dataset.substitute_for)}.")
     document.text("**In short.** " + plain(in_short(survey)))
     _classes(document, survey, dataset)
-    if is_pictures(dataset.image_shape):
+    if is_pictures(dataset.row_shape):
         _looks(document, survey, dataset, seed)
     _pixels(document, survey, dataset)
     _duplicates(document, survey, dataset)
@@ -89,10 +89,10 @@ def _classes(document: Document, survey: Profile, dataset: Dataset) -> None:
 def _looks(document: Document, survey: Profile, dataset: Dataset, seed: int) -> None:
     document.heading("What the images look like")
     shown = min(SHOWN_CLASSES, dataset.classes)
-    blank = np.zeros(dataset.image_shape, np.uint8)
+    blank = np.zeros(dataset.row_shape, np.uint8)
     tiles, captions = [], []
     for label, rows in enumerate(survey.samples[:shown]):
-        tiles += [*dataset.train.images[rows], *[blank] * (SAMPLES - len(rows))]
+        tiles += [*dataset.train.inputs[rows], *[blank] * (SAMPLES - len(rows))]
         captions += [*(f"{label} · {row}" for row in rows), *[f"{label} · –"] * (SAMPLES - len(rows))]
     portraits = [(label, each.mean, each.sd) for label, each in enumerate(survey.portraits[:shown])]
     known = [(str(label), mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None]
@@ -113,7 +113,7 @@ def _looks(document: Document, survey: Profile, dataset: Dataset, seed: int) -> 
 def _pixels(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Pixels")
     mean, sd = survey.mean_and_sd
-    height, width = dataset.image_shape
+    height, width = dataset.row_shape
     shares = survey.pixels / survey.pixels.sum()
     document.text(
         f"Of the training images: mean {mean:.2f}, standard deviation {sd:.2f} of 255 grey levels; "
@@ -133,7 +133,7 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Duplicate images")
     document.table(dataset_tables.overlap_table(survey))
     document.text(dataset_tables.OVERLAP_NOTE + " `duplicates.csv` lists every pair.")
-    if not is_pictures(dataset.image_shape):
+    if not is_pictures(dataset.row_shape):
         return
     twice = sorted((*survey.exact, *survey.near), key=lambda pair: not pair.contradicts)
     apart = [pair for pair in survey.nearest or () if pair.distance > TOLERANCE]
@@ -155,8 +155,8 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
 def _gallery(pairs: Sequence[Pair], dataset: Dataset, words: str) -> style.Figure:
     tiles, captions = [], []
     for pair in pairs[:SHOWN_PAIRS]:
-        left = getattr(dataset, pair.split).images[pair.row]
-        right = getattr(dataset, pair.of_split).images[pair.of_row]
+        left = getattr(dataset, pair.split).inputs[pair.row]
+        right = getattr(dataset, pair.of_split).inputs[pair.of_row]
         tiles.append(np.hstack([left, np.full((len(left), 1), 128, np.uint8), right]))
         earlier = "" if pair.of_split == "train" else f"{SHORT[pair.of_split]} "
         captions.append(f"{SHORT[pair.split]} {pair.row}: {pair.label} | {earlier}{pair.of_row}: {pair.of_label}")

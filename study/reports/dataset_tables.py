@@ -23,7 +23,7 @@ OVERLAP_NOTE = (
 def title(dataset: Dataset) -> str:
     """Return the dataset in a line: ``mnist: 70,000 images of 28×28 pixels in 10 classes``."""
     images = sum(len(getattr(dataset, split)) for split in SPLITS)
-    height, width = dataset.image_shape
+    height, width = dataset.row_shape
     return f"{dataset.title}: {images:,} images of {height}×{width} pixels in {dataset.classes} classes"
 
 

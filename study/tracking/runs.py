@@ -92,7 +92,7 @@ class Run:
             source_type="http" if dataset.spec == "mnist" else "local",
             source=json.dumps({"url" if dataset.spec == "mnist" else "uri": source}),
             schema=json.dumps(
-                {"mlflow_tensorspec": {"features": _spec("uint8", dataset.image_shape), "targets": _spec("int32", ())}}
+                {"mlflow_tensorspec": {"features": _spec("uint8", dataset.row_shape), "targets": _spec("int32", ())}}
             ),
             profile=json.dumps({split: len(getattr(dataset, split)) for split in ("train", "validation", "test")}),
         )

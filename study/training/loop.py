@@ -75,8 +75,8 @@ def train(
     the same bits on one machine, whatever was trained before in this process.
     """
     clock = time.perf_counter()
-    images, labels = tf.constant(dataset.train.images), tf.constant(dataset.train.labels)
-    program = _program(_shape_of(config), len(dataset.train), dataset.image_shape, dataset.classes)
+    images, labels = tf.constant(dataset.train.inputs), tf.constant(dataset.train.labels)
+    program = _program(_shape_of(config), len(dataset.train), dataset.row_shape, dataset.classes)
     program.start(config)
     compile_seconds = time.perf_counter() - clock
 
@@ -121,7 +121,7 @@ def _take_epoch(
     for first, last in _stretches(len(sizes), config.training.validate_every):
         losses, hit = program.epoch(*rows, *map(tf.constant, (order, first, last)))
         step_losses, hits = np.append(step_losses, losses.numpy()[first:last]), hits + int(hit)
-        validation = evaluate(logits(program.model, dataset.validation.images), dataset.validation.labels)
+        validation = evaluate(logits(program.model, dataset.validation.inputs), dataset.validation.labels)
         val_loss = validation.loss + l2_penalty(program.model, config.network.l2)
         val_losses.append((last, val_loss))
         plateau.update(last - first, val_loss)

@@ -41,15 +41,15 @@ def rehearse(client: store.MlflowClient, name: str, entrants: Sequence[Candidate
     The candidate's model is stored, loaded and asked as a server does it, and gets a card; the registered model is made
     unless it exists. Raises StudyError, TrackingError, DataError.
     """
-    reference = novelty.fit(dataset.train.images, dataset.train.labels).to_bytes()
+    reference = novelty.fit(dataset.train.inputs, dataset.train.labels).to_bytes()
     content = _any_model(client, entrants, dataset)
     with tempfile.TemporaryDirectory() as folder:
         keras_file = Path(folder, "model.keras")
         keras_file.write_bytes(content)
         served = log_model.save_digit_model(Path(folder, "served"), keras_file, reference)
         with _own_path():
-            answers = log_model.ask(served, dataset.validation.images[:QUESTIONS])
-    labels = _logits(content, dataset.validation.images[:QUESTIONS]).argmax(axis=1).tolist()
+            answers = log_model.ask(served, dataset.validation.inputs[:QUESTIONS])
+    labels = _logits(content, dataset.validation.inputs[:QUESTIONS]).argmax(axis=1).tolist()
     if answers != labels:
         raise StudyError("the served model does not answer as its network", where=name, expected=labels, got=answers)
     first, accuracy = next((one.name, one.accuracy) for one in entrants if one.accuracy)
@@ -69,7 +69,7 @@ def _any_model(client: store.MlflowClient, entrants: Sequence[Candidate], datase
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
-        network.build(entrants[0].config, dataset.image_shape, dataset.classes).save(path)
+        network.build(entrants[0].config, dataset.row_shape, dataset.classes).save(path)
         return path.read_bytes()
 
 
@@ -183,7 +183,7 @@ def _open_test_set(run: Run, dataset: Dataset) -> list[str]:
 
 def _evaluation(content: bytes, split: Split) -> Evaluation:
     """Evaluate the model of a ``.keras`` file on a split."""
-    return evaluate(_logits(content, split.images), split.labels)
+    return evaluate(_logits(content, split.inputs), split.labels)
 
 
 def _logits(content: bytes, images: np.ndarray) -> np.ndarray:

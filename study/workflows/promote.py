@@ -100,10 +100,10 @@ def prepare(
             "the data have changed since the trials were run", where=dataset.spec,
             expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
         )  # fmt: skip
-    if dataset.image_shape != (SIDE, SIDE):
+    if dataset.row_shape != (SIDE, SIDE):
         raise selection.PromotionError(
             "a champion of these data could not be served", where=dataset.spec, expected=f"images of {SIDE}×{SIDE}",
-            got="{}×{}".format(*dataset.image_shape), hint="If there are trials on others, name the data: -P data=….",
+            got="{}×{}".format(*dataset.row_shape), hint="If there are trials on others, name the data: -P data=….",
         )  # fmt: skip
     if spec is None:  # and so nobody has asked for the substitute by its name
         marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)

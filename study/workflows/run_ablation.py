@@ -137,7 +137,7 @@ def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
 
 def _test_set(dataset: Dataset) -> bytes:
     """Return the test labels, and the images unless they are too large, as the bytes of an ``.npz`` file."""
-    images = dataset.test.images if dataset.test.images.nbytes <= MOST_IMAGE_BYTES else np.empty(0, np.uint8)
+    images = dataset.test.inputs if dataset.test.inputs.nbytes <= MOST_IMAGE_BYTES else np.empty(0, np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, labels=dataset.test.labels, images=images)
     return buffer.getvalue()

@@ -8,14 +8,14 @@ from study.data import builtin
 def test_digits_have_mnists_form(digits):
     assert [len(split) for split in (digits.train, digits.validation, digits.test)] == [1222, 216, 359]
     for split in (digits.train, digits.validation, digits.test):
-        assert split.images.shape == (len(split), 28, 28) and split.images.dtype == np.uint8
+        assert split.inputs.shape == (len(split), 28, 28) and split.inputs.dtype == np.uint8
         assert split.labels.shape == (len(split),) and split.labels.dtype == np.int32
         assert set(split.labels) == set(range(10))
-    assert digits.image_shape == (28, 28)
+    assert digits.row_shape == (28, 28)
 
 
 def test_digits_lie_inside_mnists_box(digits):
-    images = np.concatenate([digits.train.images, digits.validation.images, digits.test.images])
+    images = np.concatenate([digits.train.inputs, digits.validation.inputs, digits.test.inputs])
     border = np.ones((28, 28), bool)
     border[4:24, 4:24] = False
     assert images[:, border].max() == 0
@@ -27,7 +27,7 @@ def test_digits_are_scikit_learns_drawn_out(digits):
     np.testing.assert_array_equal(digits.test.labels, source.target[4::5])
     for number in (0, 100, 358):
         drawn = zoom(source.images[4::5][number], 20 / 8, order=1) * 255 / 16
-        np.testing.assert_allclose(digits.test.images[number, 4:24, 4:24], drawn, atol=0.5 + 1e-9)
+        np.testing.assert_allclose(digits.test.inputs[number, 4:24, 4:24], drawn, atol=0.5 + 1e-9)
 
 
 def test_synthetic_points_lie_in_quarters_with_three_labels_in_a_hundred_turned_over():

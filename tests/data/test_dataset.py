@@ -57,7 +57,7 @@ def test_digits_are_the_same_bytes_everywhere(digits):
 def test_synthetic_points_are_the_same_bytes_everywhere():
     points = load_dataset("synthetic")
     assert points.sha256 == SYNTHETIC_SHA256
-    assert (points.name, points.spec, points.classes, points.image_shape) == ("synthetic", "synthetic", 2, (1, 2))
+    assert (points.name, points.spec, points.classes, points.row_shape) == ("synthetic", "synthetic", 2, (1, 2))
     assert [len(split) for split in (points.train, points.validation, points.test)] == [1020, 180, 600]
 
 
@@ -66,9 +66,9 @@ def test_synthetic_points_are_the_same_bytes_everywhere():
 
 def test_mnist_is_read_from_a_file(mnist):
     assert [len(split) for split in (mnist.train, mnist.validation, mnist.test)] == [55_000, 5_000, 10_000]
-    assert (mnist.name, mnist.image_shape, mnist.classes) == ("mnist", (28, 28), 10)
+    assert (mnist.name, mnist.row_shape, mnist.classes) == ("mnist", (28, 28), 10)
     assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert mnist.train.images.mean() / 255 == pytest.approx(0.1307, abs=2e-4)
+    assert mnist.train.inputs.mean() / 255 == pytest.approx(0.1307, abs=2e-4)
 
 
 # --- a file of one's own ----------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_a_file_is_identified_by_its_content_and_full_path(own_file, monkeypatch
     monkeypatch.chdir(own_file.parent)
     dataset = load_dataset("own.npz")
     assert (dataset.name, dataset.spec) == ("own", str(own_file))
-    assert (dataset.classes, dataset.image_shape, dataset.substitute_for) == (3, (4, 3), None)
+    assert (dataset.classes, dataset.row_shape, dataset.substitute_for) == (3, (4, 3), None)
 
 
 def test_the_sha256_is_that_of_the_arrays_and_not_of_the_file(own_file, tmp_path):
@@ -88,7 +88,7 @@ def test_the_sha256_is_that_of_the_arrays_and_not_of_the_file(own_file, tmp_path
     turned = {key: arrays()[key].reshape(-1, 3, 4) for key in ("x_train", "x_test")}
     np.savez(other, **arrays() | turned)
     assert load_dataset(str(packed)).sha256 == own.sha256 != load_dataset(str(other)).sha256
-    np.testing.assert_array_equal(load_dataset(str(packed)).train.images, own.train.images)
+    np.testing.assert_array_equal(load_dataset(str(packed)).train.inputs, own.train.inputs)
 
 
 def test_a_path_may_begin_with_the_home_folder(own_file, monkeypatch):
@@ -98,11 +98,11 @@ def test_a_path_may_begin_with_the_home_folder(own_file, monkeypatch):
 
 def test_the_last_training_rows_are_the_validation_rows(own_file):
     dataset, source = load_dataset(str(own_file), "4"), arrays()
-    np.testing.assert_array_equal(dataset.train.images, source["x_train"][:16])
+    np.testing.assert_array_equal(dataset.train.inputs, source["x_train"][:16])
     np.testing.assert_array_equal(dataset.train.labels, source["y_train"][:16])
-    np.testing.assert_array_equal(dataset.validation.images, source["x_train"][16:])
+    np.testing.assert_array_equal(dataset.validation.inputs, source["x_train"][16:])
     np.testing.assert_array_equal(dataset.validation.labels, source["y_train"][16:])
-    np.testing.assert_array_equal(dataset.test.images, source["x_test"])
+    np.testing.assert_array_equal(dataset.test.inputs, source["x_test"])
     np.testing.assert_array_equal(dataset.test.labels, source["y_test"])
     assert dataset.test.labels.dtype == np.int32
 

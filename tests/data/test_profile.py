@@ -50,7 +50,7 @@ def test_counts_pixels_and_ink(dataset):
 
 
 def test_places_that_no_training_image_inks_are_counted(dataset):
-    bordered = dataset.train.images.copy()
+    bordered = dataset.train.inputs.copy()
     bordered[:, 0] = 0
     found = profile.profile(replace(dataset, train=Split(bordered, dataset.train.labels)), 1, 2)
     assert found.never_inked == 8
@@ -120,7 +120,7 @@ def test_blocks_of_queries_join_without_a_seam(digits, monkeypatch):
     monkeypatch.setattr(profile, "QUERIES", 100)
     pairs = list(profile.nearest_pairs("test", digits.test, "train", digits.train))
     assert [pair.row for pair in pairs] == list(range(len(digits.test)))
-    queries, others = profile.cells(digits.test.images), profile.cells(digits.train.images)
+    queries, others = profile.cells(digits.test.inputs), profile.cells(digits.train.inputs)
     plainly = np.square(queries[:, None] - others).sum(axis=2)
     chosen = plainly[np.arange(len(pairs)), [pair.of_row for pair in pairs]]
     np.testing.assert_allclose(chosen, plainly.min(axis=1), rtol=1e-3)

@@ -34,10 +34,10 @@ def test_data_sorted_by_class_are_split_class_by_class(tmp_path):
     assert np.bincount(dataset.train.labels).tolist() == [85] * 10
     assert (dataset.split, dataset.untrained) == (BY_CLASS, [])
     again = saved(tmp_path / "again.npz", SORTED)
-    assert again.validation.images.tobytes() == dataset.validation.images.tobytes()
-    both = np.concatenate([dataset.train.images, dataset.validation.images])[:, 0]
+    assert again.validation.inputs.tobytes() == dataset.validation.inputs.tobytes()
+    both = np.concatenate([dataset.train.inputs, dataset.validation.inputs])[:, 0]
     assert len(np.unique(both[:, :2], axis=0)) == 1_000  # each row is in one of the two
-    assert (dataset.validation.images[:, 0, 2] == dataset.validation.labels).all()
+    assert (dataset.validation.inputs[:, 0, 2] == dataset.validation.labels).all()
 
 
 def test_the_rows_that_are_drawn_never_change():
@@ -92,7 +92,7 @@ def test_a_class_without_training_rows_is_known(tmp_path):
 
 def rows_of(split) -> list[int]:
     """The rows of a file that `saved` has written, by what their images show."""
-    return (split.images[:, 0, 0].astype(int) * 256 + split.images[:, 0, 1]).tolist()
+    return (split.inputs[:, 0, 0].astype(int) * 256 + split.inputs[:, 0, 1]).tolist()
 
 
 UNEVEN = np.repeat(np.arange(4), [50, 1, 17, 9])  # one row too many for six folds of six, and two rare classes

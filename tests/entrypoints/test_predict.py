@@ -59,7 +59,7 @@ def champion(store, trial, model, digits):
     """A version of mnist-mlp that is its champion, with what is usual among its training images."""
     client = connect()
     model.save(store / "model.keras")
-    reference = novelty.fit(digits.train.images, digits.train.labels)
+    reference = novelty.fit(digits.train.inputs, digits.train.labels)
     run_id = runs.open_study_run(client, "promote").run_id
     source = log_model.log_digit_model(client, run_id, store / "model.keras", reference.to_bytes())
     tags = {"data_sha256": digits.sha256, "dataset": "digits", "trial": trial}
@@ -171,7 +171,7 @@ def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
     model.set_weights([np.abs(numbers.normal(0, 0.3, values.shape)) if values.ndim == 1 else values
                        for values in model.get_weights()])  # fmt: skip
     for one in explain(Reader("made-up", model, None), digits, [7]):
-        expected = loop.logits(model, digits.test.images[[one.index]])[0]
+        expected = loop.logits(model, digits.test.inputs[[one.index]])[0]
         assert one.contributions.logits == pytest.approx(expected, abs=1e-4)
         assert one.logits == pytest.approx(expected, abs=1e-4)
         assert one.reading.label == expected.argmax() and one.hidden == len(config.network.widths)

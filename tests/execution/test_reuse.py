@@ -199,7 +199,7 @@ def test_every_seed_trains_and_validates_on_its_own_fold_in_every_arm(folded, di
         # It stopped early by these rows, and the model that it kept is the one of its accuracy on them.
         assert trial.metrics["epochs_trained"] < 4
         model = backend.from_bytes(records.read_model(connect(), trial.run_id), trial.run_id)
-        found = (loop.logits(model, rows.images).argmax(axis=1) == rows.labels).mean()
+        found = (loop.logits(model, rows.inputs).argmax(axis=1) == rows.labels).mean()
         assert trial.metrics["model_val_accuracy"] == pytest.approx(found)
         assert not [name for name in trial.metrics if name.startswith("test_")]
 

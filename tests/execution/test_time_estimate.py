@@ -49,7 +49,7 @@ def test_a_trial_costs_its_weights_rows_and_steps(digits, hidden, batch_size, we
 
 def test_the_weights_follow_the_images_and_the_classes(digits):
     config = TrialConfig.parse({"hidden": "none", "epochs": 1})
-    small = replace(digits, classes=2, train=replace(digits.train, images=digits.train.images[:, :14, :7]))
+    small = replace(digits, classes=2, train=replace(digits.train, inputs=digits.train.inputs[:, :14, :7]))
     share = (trial_seconds(config, small) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP) / (
         trial_seconds(config, digits) - SECONDS_TO_RECORD - 39 * SECONDS_A_STEP
     )

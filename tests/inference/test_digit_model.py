@@ -52,7 +52,7 @@ def network(few_digits) -> keras.Model:
     from study.training.network import build
 
     model = build(TrialConfig.parse({"hidden": "none"}))
-    images = few_digits.train.images.reshape(-1, 784) / 255
+    images = few_digits.train.inputs.reshape(-1, 784) / 255
     wanted = 10 * np.eye(10)[few_digits.train.labels]
     model.set_weights([np.linalg.solve(images.T @ images + 10 * np.eye(784), images.T @ wanted), np.zeros(10)])
     return model
@@ -62,7 +62,7 @@ def network(few_digits) -> keras.Model:
 def uri(store, network, few_digits) -> str:
     """The logged model."""
     network.save("network.keras")
-    reference = novelty.fit(few_digits.train.images, few_digits.train.labels)
+    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels)
     client = connect()
     run = runs.open_study_run(client, "promotion")
     return log_model.log_digit_model(client, run.run_id, Path("network.keras"), reference.to_bytes())
@@ -165,7 +165,7 @@ BAD = {
 
 
 def test_answers_are_the_networks_with_doubts_beside_them(model, network, few_digits):
-    images = few_digits.test.images[:40]
+    images = few_digits.test.inputs[:40]
     answers = model.predict([{"pixels": image.tolist()} for image in images])
     expected = network(images).numpy()
     np.testing.assert_allclose([answer["probabilities"] for answer in answers], expected, atol=1e-6)
@@ -181,7 +181,7 @@ def test_answers_are_the_networks_with_doubts_beside_them(model, network, few_di
 
 
 def test_pictures_and_pixels_are_mixed_in_one_request(model, few_digits):
-    image = few_digits.test.images[0]
+    image = few_digits.test.inputs[0]
     large = 255 - image.repeat(10, 0).repeat(10, 1)
     kinds = [{"image": picture(large, kind)} for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")]
     answers = model.predict([{"pixels": image.tolist()}, *kinds])
@@ -263,7 +263,7 @@ def test_network_for_other_images_is_no_digit_model(store, few_digits):
     build(TrialConfig.parse({"hidden": "none"}), image_shape=(8, 8)).save("small.keras")
     client = connect()
     run = runs.open_study_run(client, "small")
-    reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()
+    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
     uri = log_model.log_digit_model(client, run.run_id, Path("small.keras"), reference)
     with pytest.raises(Exception, match=r"network: images of another size; expected \(28, 28\), got \(8, 8\)"):
         mlflow.pyfunc.load_model(uri)
@@ -368,7 +368,7 @@ def test_server_is_ready_in_time(server):
 
 @pytest.mark.slow
 def test_server_answers_as_the_model_does(client, model, few_digits):
-    items = [{"pixels": few_digits.test.images[0].tolist()}, {"image": picture(few_digits.test.images[1])}]
+    items = [{"pixels": few_digits.test.inputs[0].tolist()}, {"image": picture(few_digits.test.inputs[1])}]
     status, text = client.post(json.dumps({"inputs": items}).encode())
     assert status == 200
     for ours, theirs in zip(model.predict(items), json.loads(text)["predictions"], strict=True):
@@ -411,7 +411,7 @@ def test_what_mlflow_answers_itself_is_no_server_error(client, body, kind, statu
 @pytest.mark.slow
 def test_ten_thousand_mutated_requests_do_not_hurt_the_server(server, client, few_digits):
     process, rng = server[1], random.Random(1)
-    small = few_digits.test.images[0]
+    small = few_digits.test.inputs[0]
     bodies = [
         {"inputs": [{"pixels": small.tolist()}]},
         {"inputs": [{"image": picture(small)}]},
@@ -453,7 +453,7 @@ def test_small_hostile_pictures_hold_nobody_up(uri, store, few_digits):
         "30 scans of 12 million pixels": (12, [hostile.many_scans(3_400, 68_680)]),
         "250 pictures of noise": (12, [hostile.file_of(hostile.noise(60, "RGB"), "WEBP")] * 250),
     }
-    quick = {"inputs": [{"pixels": few_digits.test.images[0].tolist()}, {"image": picture(few_digits.test.images[1])}]}
+    quick = {"inputs": [{"pixels": few_digits.test.inputs[0].tolist()}, {"image": picture(few_digits.test.inputs[1])}]}
     print()
     with served(uri, store) as (port, process, _), closing(Client(port)) as watcher:
         for name, (clients, contents) in attacks.items():
@@ -607,7 +607,7 @@ def resident(process: int) -> float:
 def test_recorded_environment_gives_the_same_answers(uri, store, model, few_digits):
     if not shutil.which("uv", path=bare()["PATH"]):
         pytest.skip("needs uv on the PATH, which `make test` installs")
-    items = [{"pixels": few_digits.test.images[0].tolist()}, {"image": picture(few_digits.test.images[1])}]
+    items = [{"pixels": few_digits.test.inputs[0].tolist()}, {"image": picture(few_digits.test.inputs[1])}]
     (store / "input.json").write_text(json.dumps({"inputs": items}))
     words = [sys.executable, "-m", "mlflow", "models", "predict", "-m", uri, "--env-manager", "uv"]
     done = subprocess.run(
@@ -626,7 +626,7 @@ def test_models_go_with_their_run_and_not_into_the_default_experiment(store, net
     client = connect()
     experiment = client.create_experiment("where the study is")
     run = runs.Run(client, client.create_run(experiment).info.run_id)
-    reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()
+    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
     network.save("own.keras")
     client.delete_experiment("0")
     try:
@@ -647,7 +647,7 @@ def test_a_network_of_raw_pixels_is_asked_as_any_other(tmp_path, network, few_di
     kernel, bias = network.get_weights()
     raw.set_weights([kernel / 255, bias])
     raw.save(tmp_path / "raw.keras")
-    reference = novelty.fit(few_digits.train.images, few_digits.train.labels).to_bytes()
+    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
     folder = log_model.save_digit_model(tmp_path / "served", tmp_path / "raw.keras", reference)
-    images = few_digits.test.images[:5]
+    images = few_digits.test.inputs[:5]
     assert log_model.ask(folder, images) == network(images).numpy().argmax(axis=1).tolist()

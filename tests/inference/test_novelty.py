@@ -8,12 +8,12 @@ from study.inference.novelty import BLANK, DOUBTFUL, FAINT, HEAVY, OFF_CENTRE, U
 
 @pytest.fixture(scope="module")
 def reference(digits) -> Reference:
-    return novelty.fit(digits.train.images, digits.train.labels)
+    return novelty.fit(digits.train.inputs, digits.train.labels)
 
 
 @pytest.fixture(scope="module")
 def of_mnist(mnist) -> Reference:
-    return novelty.fit(mnist.train.images, mnist.train.labels)
+    return novelty.fit(mnist.train.inputs, mnist.train.labels)
 
 
 def flagged(reference, images) -> float:
@@ -30,7 +30,7 @@ def shifted(images, down, right):
 
 
 def test_held_out_digits_have_doubts_of_every_size_and_few_have_reasons(reference, digits):
-    doubts, reasons = novelty.score(reference, digits.test.images)
+    doubts, reasons = novelty.score(reference, digits.test.inputs)
     assert doubts.shape == (len(digits.test),)
     assert 0.3 < np.median(doubts) < 0.7
     assert np.mean(doubts >= DOUBTFUL) < 0.05
@@ -56,7 +56,7 @@ def test_reasons_say_what_is_odd(reference, picture, reason):
 def test_what_is_no_digit_is_doubted(reference, digits):
     rng = np.random.default_rng(1)
     assert flagged(reference, rng.integers(0, 256, (50, 28, 28))) == 1
-    assert flagged(reference, 255 - digits.test.images[:50]) == 1
+    assert flagged(reference, 255 - digits.test.inputs[:50]) == 1
     assert flagged(reference, [np.full((28, 28), grey) for grey in range(0, 256, 5)]) == 1
 
 
@@ -67,12 +67,12 @@ def test_reference_survives_its_bytes(reference, digits):
     for name, values in vars(reference).items():
         np.testing.assert_array_equal(getattr(again, name), values)
     # Not to the last bit: BLAS adds up in another order from call to call.
-    first, second = (novelty.score(one, digits.test.images[:20])[0] for one in (reference, again))
+    first, second = (novelty.score(one, digits.test.inputs[:20])[0] for one in (reference, again))
     np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 def test_score_of_an_image_does_not_depend_on_the_others(reference, digits):
-    images = digits.test.images[:30]
+    images = digits.test.inputs[:30]
     together, _ = novelty.score(reference, images)
     alone = [novelty.score(reference, image[None])[0][0] for image in images]
     np.testing.assert_allclose(together, alone, atol=1e-3)
@@ -89,10 +89,10 @@ def test_images_of_another_size_are_refused(reference):
 
 
 def test_few_images_make_a_reference_too(few_digits):
-    reference = novelty.fit(few_digits.train.images, few_digits.train.labels)
-    assert flagged(reference, few_digits.test.images) < 0.2
+    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels)
+    assert flagged(reference, few_digits.test.inputs) < 0.2
     with pytest.raises(DataError, match="too few images"):
-        novelty.fit(few_digits.train.images[:10], few_digits.train.labels[:10])
+        novelty.fit(few_digits.train.inputs[:10], few_digits.train.labels[:10])
 
 
 def test_images_need_not_be_square():
@@ -102,12 +102,12 @@ def test_images_need_not_be_square():
 
 
 def test_of_mnists_test_images_at_most_two_in_a_hundred_are_doubted(of_mnist, mnist):
-    assert flagged(of_mnist, mnist.test.images) < 0.02
+    assert flagged(of_mnist, mnist.test.inputs) < 0.02
     assert len(of_mnist.to_bytes()) < 500_000
 
 
 def test_beside_mnist_nearly_all_is_doubted(of_mnist, mnist):
-    rng, images = np.random.default_rng(1), mnist.test.images[:1_000]
+    rng, images = np.random.default_rng(1), mnist.test.inputs[:1_000]
     others = {
         "noise": rng.integers(0, 256, (500, 28, 28)),
         "sparse noise": (rng.random((500, 28, 28)) < 0.15) * 255,

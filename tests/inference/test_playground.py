@@ -44,15 +44,15 @@ def known(digits, store):
     """A store with a study of three trials, by their names: trained, untrained and without a model; and a champion."""
     client = connect()
     study = open_study_run(client, "ablation mine")
-    trained = network.build(CONFIG, digits.image_shape, digits.classes)
-    untrained = network.build(CONFIG.replace({"seed": 9}), digits.image_shape, digits.classes)
+    trained = network.build(CONFIG, digits.row_shape, digits.classes)
+    untrained = network.build(CONFIG.replace({"seed": 9}), digits.row_shape, digits.classes)
     trained.set_weights(loop.train(CONFIG, digits).weights)
     runs = {}
     for seed, (name, model) in enumerate({"trained": trained, "untrained": untrained, "empty": None}.items(), 1):
         tags = {"arm": name, "seed": seed, "dataset": "digits", "study": "ablation mine 1234"}
         run = start_trial_run(client, study.run_id, f"{name} · seed {seed}", {}, tags)
         if model:
-            run.log_model(model, digits.image_shape, digits.classes)
+            run.log_model(model, digits.row_shape, digits.classes)
         run.log_summary({"model_val_accuracy": 0.5})
         run.set_tags({"state": "complete"})
         run.end("FINISHED")
@@ -60,7 +60,7 @@ def known(digits, store):
     study.end("FINISHED")
     file = store / "model.keras"
     trained.save(file)
-    reference = novelty.fit(digits.train.images, digits.train.labels)
+    reference = novelty.fit(digits.train.inputs, digits.train.labels)
     source = log_model.log_digit_model(client, study.run_id, file, reference.to_bytes())
     registry.crown(client, "mine", source, study.run_id, "", {})
     return {"client": client, "study": study.run_id, "network": trained, "reference": reference, **runs}

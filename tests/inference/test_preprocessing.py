@@ -455,7 +455,7 @@ def test_the_kept_pictures_come_into_mnists_form():
 
 
 def test_mnist_passes_through(mnist):
-    for image in mnist.test.images[:1_000]:
+    for image in mnist.test.inputs[:1_000]:
         np.testing.assert_array_equal(preprocessing.normalize(image), image)
 
 
@@ -465,7 +465,7 @@ def test_a_network_reads_the_kept_pictures(mnist):
     from study.training.config import TrialConfig
 
     config = TrialConfig.parse({"hidden": "512", "dropout": 0.2, "epochs": 5, "batch_size": 64})
-    model = network.build(config, mnist.image_shape, mnist.classes)
+    model = network.build(config, mnist.row_shape, mnist.classes)
     model.set_weights(loop.train(config, mnist).weights)
     labels = np.array([int(path.name[0]) for path in PICTURES])
     contents = [path.read_bytes() for path in PICTURES]
@@ -483,7 +483,7 @@ def test_a_network_reads_the_kept_pictures(mnist):
     assert with_care.mean() > naive.mean()
 
     # MNIST's own test images as a drawing programme would show them: large, and dark on light.
-    subset, truth = mnist.test.images[:1_000], mnist.test.labels[:1_000]
+    subset, truth = mnist.test.inputs[:1_000], mnist.test.labels[:1_000]
     shown = [255 - np.pad(np.kron(image, np.ones((6, 6), np.uint8)), 20) for image in subset]
     rates = [
         float((loop.logits(model, np.stack(digits)).argmax(axis=1) == truth).mean())

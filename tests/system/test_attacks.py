@@ -86,7 +86,7 @@ def served(few_digits) -> "DigitModel":
 
     model = DigitModel()
     model._network, model._admission, model._shows = FakeNetwork, admission.Admission(), True
-    model._reference = novelty.fit(few_digits.train.images[:300], few_digits.train.labels[:300])
+    model._reference = novelty.fit(few_digits.train.inputs[:300], few_digits.train.labels[:300])
     return model
 
 

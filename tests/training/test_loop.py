@@ -50,12 +50,12 @@ def fit(config, dataset):
     for epoch in range(1, config.training.epochs + 1):
         order = loop.epoch_order(config.seed, epoch, len(dataset.train))
         history = model.fit(
-            dataset.train.images[order],
+            dataset.train.inputs[order],
             dataset.train.labels[order],
             batch_size=config.training.batch_size,
             shuffle=False,
             verbose=0,
-            validation_data=(dataset.validation.images, dataset.validation.labels),
+            validation_data=(dataset.validation.inputs, dataset.validation.labels),
             validation_batch_size=len(dataset.validation),
         ).history
         curves.append([history[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")])
@@ -99,7 +99,7 @@ def test_one_step_is_the_gradient_that_numpy_finds(activation, l2_on, few_digits
         }
     )
     w1, b1, w2, b2 = (weights.astype(np.float64) for weights in network.build(config).get_weights())
-    x = few_digits.train.images.reshape(260, -1) / 255
+    x = few_digits.train.inputs.reshape(260, -1) / 255
     y = np.eye(10)[few_digits.train.labels]
     on_output = l2_on == "all"
 
@@ -161,7 +161,7 @@ def test_next_trial_of_the_same_shape_compiles_nothing(few_digits):
     others = {"learning_rate": 0.02, "dropout": 0.4, "l2": 1e-5, "momentum": 0.5, "seed": 3, "epochs": 2}
     train(config.replace(others), few_digits)
     assert loop._program.cache_info().misses == programs
-    shape = loop._shape_of(config), len(few_digits.train), few_digits.image_shape, few_digits.classes
+    shape = loop._shape_of(config), len(few_digits.train), few_digits.row_shape, few_digits.classes
     assert loop._program(*shape).epoch.experimental_get_tracing_count() == 1
 
 
@@ -331,5 +331,5 @@ def test_mnist_is_learned_as_well_as_it_should_be(mnist):
     result = train(TrialConfig.parse({"batch_size": 64, "epochs": 5}), mnist)
     model = network.build(TrialConfig())
     model.set_weights(result.weights)
-    predicted = loop.logits(model, mnist.test.images).argmax(axis=1)
+    predicted = loop.logits(model, mnist.test.inputs).argmax(axis=1)
     assert 0.970 < (predicted == mnist.test.labels).mean() < 0.980

@@ -22,7 +22,7 @@ def test_layers_stand_in_the_order_that_the_config_names():
 
 
 def test_output_is_probabilities_of_raw_pixels(digits):
-    probabilities = network.build(TrialConfig())(digits.test.images[:7]).numpy()
+    probabilities = network.build(TrialConfig())(digits.test.inputs[:7]).numpy()
     assert probabilities.shape == (7, 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
@@ -55,7 +55,7 @@ def test_the_kernels_that_l2_on_names_and_no_bias_are_regularized(l2_on, strengt
 
 
 def test_raw_pixels_reach_the_first_layer_as_they_are(digits):
-    images = digits.test.images[:3]
+    images = digits.test.inputs[:3]
     raw, scaled = (network.build(TrialConfig.parse({"pixels": pixels})).layers[0] for pixels in ("raw", "scaled"))
     np.testing.assert_array_equal(raw(images).numpy(), images.astype(np.float32))
     np.testing.assert_allclose(scaled(images).numpy() * 255, images, rtol=1e-6)

@@ -74,7 +74,7 @@ def story(race, store, digits):
     client, first = MlflowClient(), run(race)
     crowned = client.get_model_version_by_alias(NAME, "champion")
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
-    answers = model.predict([{"pixels": image.tolist()} for image in digits.test.images[:200]])
+    answers = model.predict([{"pixels": image.tolist()} for image in digits.test.inputs[:200]])
     again = prepare()
     nothing_new = promote.done_before(again)
     slow = [found(digits, 0.9, seed, epochs=1, learning_rate=rate) for seed, rate in ((1, 1e-6), (2, 1e-5))]

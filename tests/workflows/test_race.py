@@ -107,7 +107,7 @@ def test_a_race_gets_other_seeds_once_its_candidates_have_used_them(own_digits, 
 def test_a_candidate_is_stored_asked_and_described_before_the_race(own_digits):
     write(own_digits, found(0.9, 1, hidden="16"))
     client, race, path = connect(), prepare(), list(sys.path)
-    untouched = replace(own_digits, test=Split(own_digits.test.images[:0], own_digits.test.labels[:0]))
+    untouched = replace(own_digits, test=Split(own_digits.test.inputs[:0], own_digits.test.labels[:0]))
     reference = crowning.rehearse(client, "rehearsed", race.entrants, untouched)
     assert novelty.Reference.from_bytes(reference).shape.tolist() == [28, 28]
     assert client.get_registered_model("rehearsed").latest_versions == []
@@ -132,7 +132,7 @@ def test_nothing_is_trained_if_the_rehearsal_fails(own_digits, ends, monkeypatch
 
 def test_too_few_images_for_the_served_model_are_refused_before_the_race(own_digits, ends):
     labels = np.arange(300) % 100
-    few = Split(np.resize(own_digits.train.images, (300, 28, 28)), labels.astype(np.int32))
+    few = Split(np.resize(own_digits.train.inputs, (300, 28, 28)), labels.astype(np.int32))
     write(own_digits, found(0.9, 1))
     ends(AssertionError("the race has begun"))
     race = replace(prepare(), dataset=replace(own_digits, classes=100, train=few, validation=few))

@@ -220,7 +220,7 @@ def test_study_run_keeps_what_its_report_is_made_of(run_id, outcome, digits):
     assert kept == outcome.study.ablation
     labels, images = outcome.study.test_set
     np.testing.assert_array_equal(labels, digits.test.labels)
-    np.testing.assert_array_equal(images, digits.test.images)
+    np.testing.assert_array_equal(images, digits.test.inputs)
     rows = list(csv.DictReader(io.StringIO(artifact(run_id, "verdicts.csv"))))
     assert [(row["arm"], row["against"], row["seeds"], row["kind"]) for row in rows] == [
         ("large, at 1/3", "small", "2", "not tested"),
@@ -234,7 +234,7 @@ def test_logged_model_answers_as_it_was_scored(records, digits):
 
     record = records["small · seed 1"]
     model = mlflow.pyfunc.load_model(f"runs:/{record.run_id}/model")
-    probabilities = model.predict(digits.test.images)
+    probabilities = model.predict(digits.test.inputs)
     assert probabilities.shape == (len(digits.test), 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert (probabilities.argmax(axis=1) == digits.test.labels).mean() == record.metrics["test_accuracy"]
@@ -355,5 +355,5 @@ def test_everything_reaches_a_tracking_server(server, digits, tmp_path, monkeypa
     shapes = [kernel.shape for kernel in read_kernels(client, records[0].run_id)]
     assert shapes == [(784, 128), (128, 10)]
     model = mlflow.pyfunc.load_model(f"runs:/{records[0].run_id}/model")
-    assert model.predict(digits.test.images[:3]).shape == (3, 10)
+    assert model.predict(digits.test.inputs[:3]).shape == (3, 10)
     assert not (tmp_path / "mlflow.db").exists()
