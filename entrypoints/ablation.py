@@ -24,8 +24,10 @@ from study.workflows.seed_supply import SeedRule, seed_rule
 
 OPTIONS = (
     option("task", "batch_size", "A task of the catalogue, or a YAML file of your own. list shows the catalogue."),
-    options.data("mnist, digits, synthetic, or an .npz file. auto: as the task says, usually mnist, or digits if "
+    options.data("A dataset's name, or a file or folder of yours. auto: as the task says, usually mnist, or digits if "
                  "MNIST is unavailable."),
+    options.TARGET,
+    options.SIZE,
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "
                           "says."),
     option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more while a "
@@ -56,6 +58,8 @@ def main(
     *,
     task: str,
     data: str | None,
+    target: str | None,
+    size: str | None,
     validation: str | None,
     seeds: int | None,
     most_seeds: int,
@@ -80,8 +84,8 @@ def main(
         _list_catalogue()
         return
     ablation, dataset = prepare_ablation(
-        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
-        vary=vary,
+        task, data=data, target=target, size=size, validation=validation, epochs=epochs, settings=settings,
+        margin=margin, decide=decide, vary=vary,
     )  # fmt: skip
     pairs = compare == "pairs"
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=pairs)

@@ -8,23 +8,27 @@ from study.data.dataset import load_dataset
 from study.data.profile import Profile
 from study.reports import dataset_report, dataset_tables
 from study.tracking import runs, tags
+from study.training.config import value_text
 from study.workflows.common import open_run
 
 OPTIONS = (
     options.field("data"),
+    options.TARGET,
+    options.SIZE,
     options.field("validation"),
     options.field("seed", "Seed of the random choice of the images shown for each class."),
 )
 
 
 @options.command(__doc__, *OPTIONS)
-def main(*, data: str, validation: str, seed: int) -> None:
+def main(*, data: str, target: str | None, size: str | None, validation: str, seed: int) -> None:
     """Profile the dataset that the options name."""
-    dataset = load_dataset(data, validation)
+    dataset = load_dataset(data, validation, target=target, size=size)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = program.console()
     program.say(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
-    params = {"data": dataset.spec, "validation": str(len(dataset.validation)), "seed": str(seed)}
+    loaded = {name: value_text(value) for name, value in dataset.settings.items()}
+    params = {**loaded, "validation": str(len(dataset.validation)), "seed": str(seed)}
     marks = runs.data_tags(dataset) | {tags.TASK: "explore"}
     with open_run(f"explore {dataset.name}", params=params, marks=marks) as run:
         found = profile.profile(dataset, seed, dataset_report.SAMPLES)

@@ -90,6 +90,8 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         click.echo("plan is now called dry_run; plan still works in this version.", err=True)
 
 
+TARGET = field("target", "Of a table: the column that has the labels.")
+SIZE = field("size", "Of a folder of pictures: height and width that they are scaled to, such as 28x28.")
 VARY = option(
     "vary", "seed", "What differs between the trials of an arm. seed: initial weights, order of the rows, dropout. "
     "split: each seed also validates on another twelfth of the training rows, the same in every arm.", Choice(VARIED)

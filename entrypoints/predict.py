@@ -18,14 +18,27 @@ OPTIONS = (
     option("index", "none", "Test images to explain, by number, such as 1234 or 3,17,200.",
            Indices(MOST_INDICES, "numbers of test images"), "indices"),
     option("model", options.CHAMPION, "The network: a registered model, runs:/ID/model, or a trial's run ID."),
-    options.data("For index: mnist, digits, or an .npz file. auto: the data that the network was trained on."),
+    options.data("For index: a dataset's name, or a file or folder of yours. auto: the data that the network was "
+                 "trained on."),
+    options.TARGET,
+    options.SIZE,
     options.field("seed", f"For image={SYNTHETIC}: seed of the drawings."),
     option("count", "10", f"For image={SYNTHETIC}: number of drawings.", Whole(MOST_DRAWINGS, auto=10)),
 )  # fmt: skip
 
 
 @options.command(__doc__, *OPTIONS)
-def main(*, image: str | None, indices: list[int], model: str, data: str | None, seed: int, count: int) -> None:
+def main(
+    *,
+    image: str | None,
+    indices: list[int],
+    model: str,
+    data: str | None,
+    target: str | None,
+    size: str | None,
+    seed: int,
+    count: int,
+) -> None:
     """Ask what the options say."""
     if (image is None) == (not indices):
         what = f"image and index are both {'missing' if image is None else 'given'}"
@@ -33,7 +46,7 @@ def main(*, image: str | None, indices: list[int], model: str, data: str | None,
         raise ConfigError(what, hint=hint)
     question = predict.open_question(model)
     if image is None:
-        dataset = question.load_data(data, indices)
+        dataset = question.load_data(data, indices, target, size)
         display.warn_of_substitute(dataset, "this is not MNIST")
         answer = question.explain(dataset, indices)
         _print_explanations(answer)

@@ -20,7 +20,10 @@ OPTIONS = (
            Text(unless="none"), "source"),
     option("filter", "none", "An MLflow filter on the trials, such as params.activation = 'relu'.",
            Text(unless="none"), "query"),
-    options.data("mnist, digits, or an .npz file. auto: the data of the trials, if they share one dataset."),
+    options.data("A dataset's name, or a file or folder of yours. auto: the data of the trials, if they share one "
+                 "dataset."),
+    options.TARGET,
+    options.SIZE,
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
     option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
@@ -43,6 +46,8 @@ def main(
     source: str | None,
     query: str | None,
     data: str | None,
+    target: str | None,
+    size: str | None,
     top: int,
     seeds: int | None,
     name: str | None,
@@ -53,7 +58,9 @@ def main(
     dry_run: bool,
 ) -> None:
     """Promote as the options say."""
-    race = promote.prepare(name=name, source=source, query=query, spec=data, top=top, seeds=seeds, vary=vary)
+    race = promote.prepare(
+        name=name, source=source, query=query, spec=data, target=target, size=size, top=top, seeds=seeds, vary=vary
+    )
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
         champion = f"{race.name} version {race.incumbent.number}" if race.incumbent else "no champion"

@@ -28,7 +28,9 @@ OPTIONS = (
     option("sampler", "tpe", "How Optuna suggests points.", Choice(SAMPLERS)),
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
-    options.data("mnist, digits, synthetic, or an .npz file. auto: mnist, or digits if MNIST is unavailable."),
+    options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),
+    options.TARGET,
+    options.SIZE,
     options.WORKERS,
     options.storage(),
     option("set", "none", "Changes to the baseline, which is the first trial, such as hidden=256,dropout=0.2.",
@@ -51,6 +53,8 @@ def main(
     pruner: str,
     seed: int,
     data: str | None,
+    target: str | None,
+    size: str | None,
     workers: int,
     storage: str,
     settings: dict[str, str],
@@ -59,8 +63,9 @@ def main(
 ) -> None:
     """Run or resume the search that the options name."""
     search, dataset = prepare.prepare_search(
-        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, epochs=epochs, settings=settings
-    )
+        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target, size=size,
+        epochs=epochs, settings=settings,
+    )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"
     workers = min(workers, budget.trials or workers)

@@ -14,7 +14,9 @@ from study.workflows.train_network import Trained
 def main(**values: object) -> None:
     """Train the network that the options describe."""
     config = TrialConfig.parse(values)
-    dataset = load_dataset(config.data.source, config.data.validation, config.data.fold)
+    dataset = load_dataset(
+        config.data.source, config.data.validation, config.data.fold, config.data.target, config.data.size
+    )
     console = program.console()
     program.say(train_network.name_of(config))
     display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")

@@ -1,21 +1,27 @@
-"""Datasets in MNIST's form: images (n, 28, 28) of uint8 and labels (n,) of int32, in three splits."""
+"""Datasets: rows of pixels or of features with their labels, in three splits."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from study.base.errors import DataError
 from study.data import builtin, split
+from study.data.features import Features
 from study.data.mnist import mnist_file
 from study.data.npz import arrays_sha256, own_path, read_arrays
 from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
+Kind = Literal["pixels", "features"]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images (n, height, width) of uint8 with their labels (n,) of int32."""
+    """Inputs with their labels (n,) of int32.
+
+    Pixels are (n, height, width) or (n, height, width, channels) of uint8, features (n, …) of float32.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -30,11 +36,13 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images in three splits, and what identifies them.
+    """Labelled rows in three splits, and what identifies them.
 
-    `spec` loads it again (``mnist``, ``digits`` or a path); `sha256` is that of the arrays, not of a file
-    that they came in. `pool` has the training and validation rows together, in the order of their source. `split` says
-    in words which of them are for validation. `substitute_for` says why this is not the dataset that was asked for.
+    `spec` loads it again (``mnist``, ``digits`` or a path), with `target` and `size` where it has them; `sha256` is
+    that of the arrays, not of a file that they came in. `pool` has the training and validation rows together, in the
+    order of their source. `split` says in words which of them are for validation, `test_split` how the test rows were
+    chosen where the source does not say it. `features` has the columns of a table; None for pixels, and for features
+    that are no table. `substitute_for` says why this is not the dataset that was asked for.
     """
 
     name: str
@@ -47,6 +55,21 @@ class Dataset:
     pool: Split
     substitute_for: str | None = None
     split: str = LAST_ROWS
+    kind: Kind = "pixels"
+    class_names: tuple[str, ...] = ()
+    features: Features | None = None
+    target: str | None = None
+    size: str | None = None
+    test_split: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """The fields of a config that load the dataset again: data, target and size."""
+        return {"data": self.spec, "target": self.target, "size": self.size}
 
     @property
     def untrained(self) -> list[int]:
@@ -91,12 +114,18 @@ class Dataset:
         return split.fold_rows(len(self.pool), number)
 
     @property
-    def row_shape(self) -> tuple[int, int]:
-        """Height and width of an image, in pixels."""
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of a row: height and width of an image in pixels, and its channels in colour; or of features."""
         return self.train.inputs.shape[1:]
 
 
-def load_dataset(spec: str, validation: str = "auto", fold: int | None = None) -> Dataset:
+def load_dataset(
+    spec: str,
+    validation: str = "auto",
+    fold: int | None = None,
+    target: str | None = None,
+    size: str | None = None,
+) -> Dataset:
     """Return the dataset that `spec` names, `validation` of its training rows split off, or a `fold` in their place.
 
     `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
@@ -138,6 +167,8 @@ def load_dataset(spec: str, validation: str = "auto", fold: int | None = None) -
         pool=pool,
         substitute_for=substitute_for,
         split=how,
+        target=target,
+        size=size,
     )
     return dataset.with_fold(fold)
 

@@ -106,9 +106,9 @@ def profile(dataset: Dataset, seed: int, samples_each: int) -> Profile:
     )
 
 
-def is_pictures(image_shape: tuple[int, int]) -> bool:
+def is_pictures(image_shape: tuple[int, ...]) -> bool:
     """Return whether images of this height and width are large enough to be looked at."""
-    return min(image_shape) >= LEAST_SIDE
+    return min(image_shape[:2]) >= LEAST_SIDE
 
 
 def portrait(images: np.ndarray) -> Portrait:

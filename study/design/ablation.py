@@ -159,7 +159,7 @@ class Ablation:
         """Return the seed, and the data with the rows that it validates on: those of the dataset, or of its fold."""
         fold = seed - 1 if self.vary == "split" else None
         rows = len(dataset.validation) if fold is None else dataset.fold_rows(fold)
-        return {"data": dataset.spec, "validation": rows, "fold": fold, "seed": seed}
+        return {**dataset.settings, "validation": rows, "fold": fold, "seed": seed}
 
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "Ablation":
         """Return the ablation around another baseline; raises ConfigError for a field that its arms vary."""

@@ -48,6 +48,8 @@ class Assignment:
     reuse: bool = True
     training_code: str = ""
     search: str | None = None
+    target: str | None = None
+    size: str | None = None
 
 
 # --- the queue --------------------------------------------------------------------------------------

@@ -124,7 +124,9 @@ def _check_code(assignment: Assignment, name: str) -> None:
 
 
 def _data(assignment: Assignment, spec: str | None) -> Dataset:
-    dataset = load_dataset(spec or assignment.data, assignment.validation)
+    dataset = load_dataset(
+        spec or assignment.data, assignment.validation, target=assignment.target, size=assignment.size
+    )
     if dataset.sha256 != assignment.data_sha256:
         raise DataError(
             "not the data of this study", where=dataset.spec,

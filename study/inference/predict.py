@@ -16,6 +16,7 @@ from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty, preprocessing, synthetic_digits
 from study.tracking import records, registry, store, tags
 from study.tracking.registry import Version
+from study.training.config import TrialConfig
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.inference.model import Reader
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # imports TensorFlow
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 SYNTHETIC = "synthetic"  # in place of a picture file: asks for drawings of digits
 LARGE, SMALL = 320, 56  # pixels a side of the stored original: of a single picture, of one among many
+DATA_FIELDS = ("data", "target", "size", "validation")  # what a run's params say of its data
 MOST_OTHERS = 3  # champions that an error names
 NEIGHBOURS = 8  # how many training images an explanation shows
 
@@ -53,21 +55,31 @@ def find_version(client: store.MlflowClient, uri: str) -> Version | None:
     return Version(name, str(there.version), there.run_id or "", dict(there.tags))
 
 
-def load_data(client: store.MlflowClient, uri: str, version: Version | None, spec: str | None) -> Dataset:
+def load_data(
+    client: store.MlflowClient,
+    uri: str,
+    version: Version | None,
+    spec: str | None,
+    target: str | None = None,
+    size: str | None = None,
+) -> Dataset:
     """Return the dataset that `spec` names or, if that is None, the one that the model was trained on.
 
     A trial's run records its dataset, and a version's tags name its trial; without a record it is MNIST. Raises
     DataError, also if the data have changed since, and TrackingError.
     """
     if spec:
-        return load_dataset(spec)
+        return load_dataset(spec, target=target, size=size)
     if version:
         run_id = version.tags.get(tags.VERSION_TRIAL, version.run_id)
     else:
         run_id = uri if ":/" not in uri else uri.partition("runs:/")[2].partition("/")[0]
     record = records.read_run(client, run_id) if run_id else None
     params, marks = (record.params, record.tags) if record else ({}, {})
-    dataset = load_dataset(params.get("data", "auto"), params.get("validation", "auto"))
+    recorded = TrialConfig.recorded({name: params[name] for name in DATA_FIELDS if name in params}).data
+    dataset = load_dataset(
+        recorded.source, recorded.validation, target=target or recorded.target, size=size or recorded.size
+    )
     wanted = (version.tags.get(tags.VERSION_DATA_SHA256) if version else None) or marks.get(tags.DATASET_SHA256)
     if wanted and dataset.sha256 != wanted:
         raise DataError(

@@ -112,7 +112,7 @@ class Run:
             with said_clearly(self.run_id):
                 self.client.log_artifacts(self.run_id, folder)
 
-    def log_model(self, model, image_shape: tuple[int, int], classes: int) -> None:
+    def log_model(self, model, image_shape: tuple[int, ...], classes: int) -> None:
         """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.
 
         Signature and requirements are given, not inferred: inferring them takes up to half a minute.

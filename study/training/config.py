@@ -19,6 +19,7 @@ AUTO: Literal["auto"] = "auto"
 ADAMW_DECAY = 0.004  # Keras's default
 # The loop draws dropout in steps of 1/65,536. Nearer to 1 the rate is no more what was asked for, or 1 itself.
 MOST_DROPOUT = 0.999
+MOST_SIDE = 4_096  # pixels of a picture
 Value = str | int | float | None  # of a field
 
 
@@ -51,6 +52,15 @@ def _validation(value: str) -> str:
     return repr(number) if number < 1 else str(int(number))
 
 
+def _size(value: str | None) -> str | None:
+    if value is None:
+        return None
+    sides = value.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 1 <= int(side) <= MOST_SIDE for side in sides):
+        raise ValueError(f"expected a height and a width of 1 to {MOST_SIDE:,} pixels, such as 28x28")
+    return "x".join(str(int(side)) for side in sides)
+
+
 def _decay(value: object) -> object:
     if value == AUTO:
         return value
@@ -71,7 +81,16 @@ class DataConfig(_Part):
     """The dataset, and which of its training rows are kept for validation."""
 
     source: str = Field(
-        default="auto", min_length=1, description="auto, mnist, digits, synthetic, or the path of an .npz file"
+        default="auto",
+        min_length=1,
+        description="auto, mnist, fashion_mnist, cifar10, digits, iris, wine, breast_cancer, synthetic, or the path of "
+        "an .npz, .csv or .parquet file or of a folder of pictures",
+    )
+    target: Annotated[str | None, BeforeValidator(_none), BeforeValidator(_text)] = Field(
+        default=None, min_length=1, description="of a table: the column that has the labels"
+    )
+    size: Annotated[str | None, BeforeValidator(_none), AfterValidator(_size)] = Field(
+        default=None, description="of a folder of pictures: height and width that they are scaled to, such as 28x28"
     )
     validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
         default="auto",

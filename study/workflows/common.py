@@ -91,6 +91,8 @@ def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, s
         tracking_uri=store.shown_uri(),
         run_id=run_id,
         data=dataset.spec,
+        target=dataset.target,
+        size=dataset.size,
         validation=str(len(dataset.validation)),
         data_sha256=dataset.sha256,
         substitute_for=dataset.substitute_for,

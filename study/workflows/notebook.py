@@ -141,6 +141,8 @@ def run_ablation(
     task: str,
     *,
     data: str | None = None,
+    target: str | None = None,
+    size: str | None = None,
     validation: str | None = None,
     seeds: int | None = None,
     most_seeds: int = CAP,
@@ -162,8 +164,8 @@ def run_ablation(
     each core. Raises StudyError with the message that the command shows.
     """
     ablation, dataset = prepare.prepare_ablation(
-        task, data=data, validation=validation, epochs=epochs, settings=settings, margin=margin, decide=decide,
-        vary=vary,
+        task, data=data, target=target, size=size, validation=validation, epochs=epochs, settings=settings,
+        margin=margin, decide=decide, vary=vary,
     )  # fmt: skip
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=compare == "pairs")
     specs = ablation.trial_specs(rule.first, dataset)
@@ -183,6 +185,8 @@ def run_search(
     minutes: float | None = None,
     name: str | None = None,
     data: str | None = None,
+    target: str | None = None,
+    size: str | None = None,
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
     metric: str = "val_cross_entropy",
@@ -200,8 +204,9 @@ def run_search(
     the message that the command shows.
     """
     search, dataset = prepare.prepare_search(
-        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, epochs=epochs, settings=settings
-    )
+        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target, size=size,
+        epochs=epochs, settings=settings,
+    )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     params = {"space": space, "sampler": sampler, "pruner": pruner, "metric": metric, "data": dataset.spec}
     with _Bar(budget.trials, progress) as observe:

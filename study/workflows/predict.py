@@ -57,9 +57,11 @@ class Question:
         trained_on = recorded.get(tags.DATASET_TITLE) or recorded.get(tags.DATASET, "not recorded")
         return [("model", self.model), ("version", self.version.number), ("trained on", trained_on)]
 
-    def load_data(self, data: str | None, indices: Sequence[int]) -> Dataset:
+    def load_data(
+        self, data: str | None, indices: Sequence[int], target: str | None = None, size: str | None = None
+    ) -> Dataset:
         """Return the dataset (default: the one that the network was trained on) and check that it has these images."""
-        dataset = predict.load_data(self.client, self.model, self.version, data)
+        dataset = predict.load_data(self.client, self.model, self.version, data, target, size)
         predict.check_indices(indices, dataset)
         return dataset
 

@@ -20,6 +20,8 @@ def prepare_ablation(
     task: str,
     *,
     data: str | None = None,
+    target: str | None = None,
+    size: str | None = None,
     validation: str | None = None,
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
@@ -48,9 +50,9 @@ def prepare_ablation(
         if validation is not None:
             hint = "A fold is a twelfth of the training rows."
             raise ConfigError("validation has no effect with vary=split", hint=hint)
-        dataset = _load(data, ablation.baseline.replace({"fold": 0})).in_folds()
+        dataset = _load(data, target, size, ablation.baseline.replace({"fold": 0})).in_folds()
     else:
-        dataset = _load(data, ablation.baseline)
+        dataset = _load(data, target, size, ablation.baseline)
     images = len(dataset.validation)
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
@@ -71,6 +73,8 @@ def prepare_search(
     pruner: str,
     seed: int,
     data: str | None = None,
+    target: str | None = None,
+    size: str | None = None,
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> tuple[Search, Dataset]:
@@ -83,8 +87,8 @@ def prepare_search(
     found = load_space(space).with_baseline(settings or {}, where="set")
     if sampler == "grid":
         _check_grid(found)
-    dataset = _load(data, found.baseline)
-    fixed = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
+    dataset = _load(data, target, size, found.baseline)
+    fixed = {**dataset.settings, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
     return Search(found.with_baseline(fixed), metric, sampler, pruner), dataset
@@ -112,8 +116,11 @@ def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float
     return time_estimate.TimeLeft(dict.fromkeys(range(trials), each), seconds)
 
 
-def _load(spec: str | None, baseline: TrialConfig) -> Dataset:
-    return load_dataset(spec or baseline.data.source, baseline.data.validation, baseline.data.fold)
+def _load(spec: str | None, target: str | None, size: str | None, baseline: TrialConfig) -> Dataset:
+    own = baseline.data
+    if spec is None:  # the target and the size belong to the data that they are written beside
+        spec, target, size = own.source, target or own.target, size or own.size
+    return load_dataset(spec, own.validation, own.fold, target, size)
 
 
 def _check_grid(space: SearchSpace) -> None:

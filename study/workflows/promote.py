@@ -76,6 +76,8 @@ def prepare(
     top: int,
     seeds: int | None,
     vary: Vary = "seed",
+    target: str | None = None,
+    size: str | None = None,
 ) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
@@ -90,11 +92,15 @@ def prepare(
     trials = [
         trial for trial in records.find_trials(client, source, query) if trial.tags.get(tags.TASK) != selection.TASK
     ]
-    wanted = load_dataset(spec).sha256 if spec else None
+    wanted = load_dataset(spec, target=target, size=size).sha256 if spec else None
     chosen = selection.one_dataset(trials, wanted)
     last = chosen[-1]
     rows = selection.validation_of(last)
-    dataset = load_dataset(spec or last.params["data"], "auto" if rows == selection.FOLDS else rows)
+    used = TrialConfig.recorded(last.params).data
+    if spec is None:
+        target, size = target or used.target, size or used.size
+    validation = "auto" if rows == selection.FOLDS else rows
+    dataset = load_dataset(spec or used.source, validation, target=target, size=size)
     if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
         raise selection.PromotionError(
             "the data have changed since the trials were run", where=dataset.spec,

@@ -163,7 +163,7 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
     ]
     for field in FIELDS:
-        if field not in ("data", "validation"):
+        if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them
             name = f"baseline: {field}" if field in SEARCHED else field
             pairs.append((name, then.baseline.as_text()[field], here.baseline.as_text()[field]))
     names = [dimension.field for dimension in (*then.space.dimensions, *here.space.dimensions)]

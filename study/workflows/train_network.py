@@ -31,7 +31,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     TrackingError, and Interrupted if Ctrl-C or the end of `mlflow run` stops it.
     """
     dataset = dataset.with_fold(config.data.fold)
-    config = config.replace({"data": dataset.spec, "validation": len(dataset.validation)})
+    config = config.replace({**dataset.settings, "validation": len(dataset.validation)})
     marks = {
         tags.TASK: "train",
         tags.SEED: config.seed,

@@ -25,7 +25,9 @@ def test_the_digits_are_printed_and_kept(call, tmp_path, digits):
     assert "There are no duplicate images." in output
     (run,) = MlflowClient().search_runs(["0"])
     assert (run.info.run_name, run.info.status) == ("explore digits", "FINISHED")
-    assert run.data.params == {"data": "digits", "validation": "216", "seed": "3"}
+    assert run.data.params == {
+        "data": "digits", "target": "none", "size": "none", "validation": "216", "seed": "3",
+    }  # fmt: skip
     assert run.data.tags["dataset_sha256"] == digits.sha256
     assert run.data.metrics["exact_duplicates"] == run.data.metrics["near_duplicates"] == 0
     (entry,) = run.inputs.dataset_inputs

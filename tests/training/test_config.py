@@ -9,6 +9,8 @@ WRONG = {
     "validate_every": ["0", "-1", "1.5", "never", True],
     "patience_steps": ["0", "-1", "1.5", "never", True],
     "data": ["", 3, None],
+    "target": ["", True],
+    "size": ["", "28", "28x", "28x0", "28x28x3", "4097x1", "28 x 28", 28, True],
     "validation": ["", "0", "-1", "1.5", "some", "nan", "inf", "2147483648", True, None],
     "fold": ["x", -1, 2**31, 1.5, True],
     "pixels": ["RAW", "255", 1, None],

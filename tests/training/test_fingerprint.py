@@ -14,7 +14,7 @@ from study.training.fingerprint import (
     training_code_version,
 )
 
-NOT_DECISIVE = {"data", "validation"}
+NOT_DECISIVE = {"data", "target", "size", "validation"}
 
 
 def test_equal_trials_have_equal_fingerprints():
