@@ -30,6 +30,7 @@ OPTIONS = (
     options.SIZE,
     options.field_or_auto("validation", "Training rows kept for validation: a count or a fraction. auto: as the task "
                           "says."),
+    options.NETWORK_NAME,
     option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more while a "
            "comparison is open.", Whole(MOST_SEEDS)),
     option("most_seeds", "auto", f"How many seeds seeds=auto gives an arm at most. auto: {CAP}.",
@@ -61,6 +62,7 @@ def main(
     target: str | None,
     size: str | None,
     validation: str | None,
+    network: str | None,
     seeds: int | None,
     most_seeds: int,
     minutes: float | None,
@@ -84,8 +86,8 @@ def main(
         _list_catalogue()
         return
     ablation, dataset = prepare_ablation(
-        task, data=data, target=target, size=size, validation=validation, epochs=epochs, settings=settings,
-        margin=margin, decide=decide, vary=vary,
+        task, network=network, data=data, target=target, size=size, validation=validation, epochs=epochs,
+        settings=settings, margin=margin, decide=decide, vary=vary,
     )  # fmt: skip
     pairs = compare == "pairs"
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=pairs)

@@ -11,6 +11,7 @@ import click
 
 from study.base.errors import ConfigError, likeliest, shown
 from study.training.config import FIELDS, TrialConfig, parse_settings
+from study.training.networks import own_file
 
 GIVEN = "study.given"  # in click's context: the options' texts
 
@@ -131,6 +132,18 @@ class Settings(Text):
 
     def parse(self, name: str, text: str) -> dict[str, str]:
         return parse_settings(text, where=name)
+
+
+class NetworkName(Text):
+    """A network: one of the project's, or a file of one's own, which is run; auto is None."""
+
+    metavar = "NAME|FILE.py|FILE.py:FUNCTION"
+
+    def __init__(self) -> None:
+        super().__init__(unless="auto")
+
+    def parse(self, name: str, text: str) -> str:
+        return own_file.named(text)
 
 
 class Indices(Text):

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import click
 
-from entrypoints.option_types import GIVEN, Boolean, Choice, Field, Number, Settings, Storage, Text, Whole
+from entrypoints.option_types import GIVEN, Boolean, Choice, Field, NetworkName, Number, Settings, Storage, Text, Whole
 from study.base.processes import cores
 from study.base.text import readable
 from study.design.ablation import VARY as VARIED
-from study.training.config import FIELDS, value_text
+from study.training.config import FIELDS, NETWORK, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
 MOST_WORKERS = 1_000
@@ -45,7 +45,8 @@ def given() -> dict[str, str]:
 def field(name: str, help: str | None = None) -> Callable:
     """Return the option of one hyperparameter, with its own default and description."""
     of_config = FIELDS[name]
-    return option(name, value_text(of_config.default), help or of_config.description or "", Field(name))
+    kind = NetworkName() if name == NETWORK else Field(name)
+    return option(name, value_text(of_config.default), help or of_config.description or "", kind)
 
 
 def field_or_auto(name: str, help: str) -> Callable:
@@ -90,6 +91,10 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         click.echo("plan is now called dry_run; plan still works in this version.", err=True)
 
 
+NETWORK_NAME = option(
+    NETWORK, "auto", "The network: mlp, cnn, or a file of your own, such as my_net.py or my_net.py:FUNCTION. auto: as "
+    "the task or the space says, usually mlp.", NetworkName()
+)  # fmt: skip
 TARGET = field("target", "Of a table: the column that has the labels.")
 SIZE = field("size", "Of a folder of pictures: height and width that they are scaled to, such as 28x28.")
 VARY = option(

@@ -3,7 +3,7 @@
 import shlex
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Boolean, Text, Whole
+from entrypoints.option_types import Boolean, NetworkName, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.split import IN_FOLDS
@@ -24,6 +24,8 @@ OPTIONS = (
                  "dataset."),
     options.TARGET,
     options.SIZE,
+    option("network", "auto", "The network whose trials are candidates: mlp, cnn, or a file of your own. auto: all of "
+           "the project's.", NetworkName()),
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
     option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
@@ -48,6 +50,7 @@ def main(
     data: str | None,
     target: str | None,
     size: str | None,
+    network: str | None,
     top: int,
     seeds: int | None,
     name: str | None,
@@ -59,7 +62,16 @@ def main(
 ) -> None:
     """Promote as the options say."""
     race = promote.prepare(
-        name=name, source=source, query=query, spec=data, target=target, size=size, top=top, seeds=seeds, vary=vary
+        name=name,
+        source=source,
+        query=query,
+        spec=data,
+        target=target,
+        size=size,
+        network=network,
+        top=top,
+        seeds=seeds,
+        vary=vary,
     )
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:

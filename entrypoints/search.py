@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Choice, Settings, StudyName, Whole
+from entrypoints.option_types import Choice, Settings, StudyName, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
@@ -21,7 +21,9 @@ OPTIONS = (
     option("trials", "auto", f"Total number of trials, including those of earlier runs of the command. auto: "
            f"{prepare.DEFAULT_TRIALS}, or as many as the minutes allow.", Whole(MOST_TRIALS)),
     options.MINUTES,
-    option("space", "default", "Which fields to search, and their ranges: default, wide, or a YAML file of your own."),
+    option("space", "auto", "Which fields to search, and their ranges: default, wide, or a YAML file of your own. "
+           "auto: default, or for another network than mlp what its parameters allow.", Text(unless="auto")),
+    options.NETWORK_NAME,
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the space says (default and wide: 10)."),
     option("metric", "val_cross_entropy", "What to optimize: val_cross_entropy (val_loss without the L2 penalty), "
            "val_loss or val_accuracy, measured on the weights that a trial keeps.", Choice(METRICS)),
@@ -46,7 +48,8 @@ def main(
     study: str | None,
     trials: int | None,
     minutes: float | None,
-    space: str,
+    space: str | None,
+    network: str | None,
     epochs: int | None,
     metric: str,
     sampler: str,
@@ -63,8 +66,8 @@ def main(
 ) -> None:
     """Run or resume the search that the options name."""
     search, dataset = prepare.prepare_search(
-        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target, size=size,
-        epochs=epochs, settings=settings,
+        space, network=network, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target,
+        size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"

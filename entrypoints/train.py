@@ -4,16 +4,25 @@ import click
 from rich.console import Console
 
 from entrypoints import display, options, program
+from entrypoints.option_types import Settings
+from entrypoints.options import option
 from study.data.dataset import SPLITS, load_dataset
-from study.training.config import FIELDS, TrialConfig
+from study.training.config import FIELDS
 from study.workflows import train_network
 from study.workflows.train_network import Trained
 
+OPTIONS = (
+    *map(options.field, FIELDS),
+    option(
+        "set", "none", "Hyperparameters of another network than mlp, such as filters=16-32.", Settings(), "settings"
+    ),
+)
 
-@options.command(__doc__, *map(options.field, FIELDS))
-def main(**values: object) -> None:
+
+@options.command(__doc__, *OPTIONS)
+def main(*, settings: dict[str, str], **values: object) -> None:
     """Train the network that the options describe."""
-    config = TrialConfig.parse(values)
+    config = train_network.config_of(values, settings)
     dataset = load_dataset(
         config.data.source, config.data.validation, config.data.fold, config.data.target, config.data.size
     )

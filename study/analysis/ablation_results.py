@@ -17,6 +17,7 @@ from study.design.ablation import Ablation, parse_ablation
 from study.tracking import records, store, tags
 from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
 from study.tracking.records import RunRecord
+from study.training.networks.described import know_described
 
 COMPARE = ("baseline", "pairs")
 THIS_ARM, BASELINE, OTHER_ARM = "this arm", "the baseline", "the other arm"  # the sides of a comparison
@@ -337,6 +338,7 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto", *, curv
         other = "`mlflow ui` shows the ablations' run IDs."
         hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not an ablation", where=run_id, hint=hint)
+    know_described(record.tags.get(tags.NETWORKS), run_id)
     metrics = (*CURVES, "val_cross_entropy") if curves else ()
     return AblationResults(
         client=client,

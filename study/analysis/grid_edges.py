@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from study.analysis.search_diagnostics import Edge, edge
 from study.design.dimensions import Choices
-from study.training.config import TrialConfig, Value
+from study.training.config import TrialConfig
 
 
 def grid_edges(
-    factors: Mapping[str, Sequence[object]], settings: Mapping[str, Mapping[str, object]], scores: Mapping[str, float]
+    baseline: TrialConfig,
+    factors: Mapping[str, Sequence[object]],
+    settings: Mapping[str, Mapping[str, object]],
+    scores: Mapping[str, float],
 ) -> tuple[str, list[Edge]]:
     """Return the arm with the highest score, and the fields of the grid in which it lies at an end.
 
@@ -18,13 +21,10 @@ def grid_edges(
     if not scores:
         return "", []
     best = max(scores, key=lambda arm: scores[arm])
-    found = (edge(_dimension(field, values), _typed(field, settings[best][field])) for field, values in factors.items())
+    config = baseline.replace(settings[best])
+    found = (edge(_dimension(config, field, values), config.get(field), config) for field, values in factors.items())
     return best, [each for each in found if each]
 
 
-def _dimension(field: str, values: Sequence[object]) -> Choices:
-    return Choices(field=field, when={}, choices=tuple(_typed(field, value) for value in values))
-
-
-def _typed(field: str, value: object) -> Value:
-    return TrialConfig().replace({field: value}).get(field)
+def _dimension(config: TrialConfig, field: str, values: Sequence[object]) -> Choices:
+    return Choices(field=field, when={}, choices=tuple(config.replace({field: value}).get(field) for value in values))

@@ -34,8 +34,8 @@ class Edge:
         return f"{self.field}={brief(self.value)} is at the {self.end} end of the searched values ({brief(self.bound)})"
 
 
-def edge(dimension: Dimension, value: Value) -> Edge | None:
-    """Return the end of its dimension at which a value lies; None if it lies at neither, or if nothing lies beyond."""
+def edge(dimension: Dimension, value: Value, config: TrialConfig) -> Edge | None:
+    """Return the end of its dimension at which a config's value lies; None at neither, or if nothing lies beyond."""
     ends = _ends(dimension)
     if ends is None:
         return None
@@ -45,9 +45,9 @@ def edge(dimension: Dimension, value: Value) -> Edge | None:
     else:
         position = dimension.position(value)
         at_low, at_high = position <= NEAR and dimension.zero_below is None, position >= 1 - NEAR
-    if at_low and _can_be(dimension.field, low, -1):
+    if at_low and _can_be(config, dimension.field, low, -1):
         return Edge(dimension.field, value, "lower", low)
-    if at_high and _can_be(dimension.field, high, 1):
+    if at_high and _can_be(config, dimension.field, high, 1):
         return Edge(dimension.field, value, "upper", high)
     return None
 
@@ -64,12 +64,12 @@ def _ends(dimension: Dimension) -> tuple[Value, Value] | None:
     return (dimension.choices[-1], dimension.choices[0]) if numbers == sorted(numbers, reverse=True) else None
 
 
-def _can_be(field: str, end: Value, sign: int) -> bool:
+def _can_be(config: TrialConfig, field: str, end: Value, sign: int) -> bool:
     """Return whether the field could have a value a little beyond an end."""
     number = _number(end) or 0.0
     beyond = int(number) + sign if number and number.is_integer() else number + sign * 1e-3 * (abs(number) or 1)
     try:
-        TrialConfig.parse({field: beyond})
+        config.replace({field: beyond})
     except ConfigError:
         return False
     return True

@@ -15,7 +15,8 @@ from study.design.search import TASK, Search, parse_search
 from study.tracking import records, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.records import RunRecord
-from study.training.config import TrialConfig, Value
+from study.training.config import Value
+from study.training.networks.described import know_described
 
 TOP = 10
 FEWEST = 10  # complete trials that importances need
@@ -106,7 +107,7 @@ class SearchResults:
     def _searched(self, trial: RunRecord) -> dict[str, Value]:
         names = {dimension.field: trial.params[dimension.field] for dimension in self.search.space.dimensions
                  if dimension.field in trial.params}  # fmt: skip
-        config = TrialConfig.parse(names)
+        config = self.search.baseline.replace(names)
         settings: dict[str, Value] = {}
         for dimension in self.search.space.dimensions:
             if dimension.field in names and dimension.applies(settings):
@@ -141,7 +142,7 @@ class SearchResults:
         """The fields whose best value lies at an end of the searched values, if there is anything beyond that end."""
         settings = self.settings(self.best) if self.best else {}
         found = (
-            edge(dimension, settings[dimension.field])
+            edge(dimension, settings[dimension.field], self.search.baseline)
             for dimension in self.search.space.dimensions
             if dimension.field in settings
         )
@@ -225,6 +226,7 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
         other = "`mlflow ui` shows the searches' run IDs."
         hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
+    know_described(record.tags.get(tags.NETWORKS), run_id)
     search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
     return SearchResults(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
 

@@ -17,8 +17,9 @@ from study.base.errors import StudyError
 from study.design.ablation import BECAUSE, MARGIN, Ablation, Arm
 from study.tracking import tags
 from study.tracking.records import RunRecord
-from study.training.config import FIELDS, TrialConfig, brief, settings_text, value_text
+from study.training.config import BUILT_IN, MLP, NETWORK, TrialConfig, brief, settings_text, value_text
 from study.training.fingerprint import training_code_version
+from study.training.networks.described import know_described
 
 TASK = "promote"
 NONE, FOLDS = value_text(None), "folds"  # no fold; and any of them
@@ -43,7 +44,8 @@ class Candidate:
     @property
     def settings(self) -> dict[str, object]:
         """The fields in which it differs from the defaults."""
-        return {name: value for name, value in self.config.flat().items() if value != FIELDS[name].default}
+        fields = self.config.fields
+        return {name: value for name, value in self.config.flat().items() if value != fields[name].default}
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,24 @@ def fold_of(trial: RunRecord) -> str:
     return trial.params.get("fold", NONE)
 
 
+def of_network(trials: Sequence[RunRecord], network: str | None) -> list[RunRecord]:
+    """Return the trials of this network; None means those of the project's own. Raises PromotionError without any."""
+    there = {trial.params.get(NETWORK, MLP) for trial in trials}
+    wanted = {network} if network else there & set(BUILT_IN)
+    if chosen := [trial for trial in trials if trial.params.get(NETWORK, MLP) in wanted]:
+        return chosen
+    hint = "A network of your own is known by its file's content: name that file, -P network=FILE.py."
+    raise PromotionError(
+        "there are no trials of this network", expected=network or " or ".join(BUILT_IN), got=", ".join(sorted(there)),
+        hint=hint,
+    )  # fmt: skip
+
+
 def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
     """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
     by_config: dict[TrialConfig, dict[object, RunRecord]] = {}
     for trial in trials:
+        know_described(trial.tags.get(tags.NETWORKS), trial.run_id)
         config = TrialConfig.recorded(trial.params, where=trial.run_id)
         configuration = TrialConfig(network=config.network, training=config.training).canonical()
         # By seed and fold, because the same trial run again in another study says nothing new.

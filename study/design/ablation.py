@@ -14,7 +14,8 @@ from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
 from study.design.origin import NO_ORIGIN, Origin, read_reported
-from study.training.config import AUTO, FIELDS, HYPERPARAMETERS, TrialConfig, settings_text, value_text
+from study.training.config import AUTO, BUILT_IN, DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, settings_text, value_text
+from study.training.networks import own_file
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 # A figure that a report draws for a task beside those that every report has (study/reports/sections).
@@ -24,7 +25,7 @@ Figure = Literal[
 ]  # fmt: skip
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 # Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
-OF_EVERY_ARM = tuple(name for name in FIELDS if name not in HYPERPARAMETERS)
+OF_EVERY_ARM = DATA_AND_SEED
 OWN_PARAMETER = {"seed": "seeds", "fold": "vary"}  # where it has another name
 MOST_SEEDS = 1_000
 Vary = Literal["seed", "split"]  # what differs between the trials of an arm: the seed alone, or the validation rows too
@@ -73,7 +74,7 @@ class Ablation:
     None means the one that equals the baseline, or else the first. `factors` holds a grid's fields with their values,
     in the order in which the arms run through them; it is empty for listed arms. `figures` are those that show best
     what the task is about. Where the split is to `vary`, seed i validates on fold i - 1 in every arm. `origin` is the
-    report that the task follows.
+    report that the task follows. `left_out` are the settings of the task's baseline that its network does not have.
     """
 
     task: str
@@ -89,6 +90,12 @@ class Ablation:
     against: str | None = None
     vary: Vary = "seed"
     origin: Origin = NO_ORIGIN
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def networks(self) -> list[str]:
+        """The names of the arms' networks."""
+        return list(dict.fromkeys(self.baseline.replace(arm.settings).network.name for arm in self.arms))
 
     @property
     def reference(self) -> Arm:
@@ -205,13 +212,14 @@ def catalogue() -> list[str]:
     return yaml_file.names(CATALOGUE)
 
 
-def load_ablation(task: str) -> Ablation:
-    """Return the ablation called `task`: one of the catalogue, or a YAML file of the same form.
+def load_ablation(task: str, network: str | None = None) -> Ablation:
+    """Return the ablation called `task`: one of the catalogue, or a YAML file of the same form, of this `network`.
 
-    Raises AblationError, ConfigError or YamlError with the file, the line and the nearest name that exists.
+    None leaves the network to the task. Raises AblationError, ConfigError or YamlError with the file, the line and the
+    nearest name that exists.
     """
     path = yaml_file.find(task, CATALOGUE, "task", AblationError)
-    return parse_ablation(yaml_file.read(path), path.stem, path)
+    return parse_ablation(yaml_file.read(path), path.stem, path, network=network, own_files=True)
 
 
 def _auto(value: object) -> object:
@@ -241,14 +249,28 @@ class _File(yaml_file.Model):
     vary: Vary = "seed"
 
 
-def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> Ablation:
+def parse_ablation(
+    text: str, task: str, path: object, least_arms: int = 2, *, network: str | None = None, own_files: bool = False
+) -> Ablation:
     """Return the ablation that a YAML file's text describes; errors cite `path`.
 
-    Raises AblationError, ConfigError or YamlError, as `load_ablation` does.
+    With a `network` the settings of the baseline that only the task's own network has are left out. `own_files` lets
+    the text name networks by their files, which are then run. Raises as `load_ablation` does.
     """
     content, at = yaml_file.parse(text, path)
     file = yaml_file.validated(_File, content, at, "an ablation", AblationError)
-    baseline = _checked(TrialConfig(), file.baseline, tuple(OWN_PARAMETER), partial(at, "baseline"))
+    if own_files:
+        folder = Path(str(path)).parent
+        named = {"baseline": _by_name(file.baseline, folder), "arms": _arms_by_name(file.arms, folder)}
+        file = file.model_copy(update=named)
+    start, settings = TrialConfig(), file.baseline
+    if network:
+        if NETWORK in settings:
+            raise AblationError("the file names its network", where=at("baseline", NETWORK), hint="Leave out network=.")
+        start = start.replace({NETWORK: network})
+    left_out = [field for field in settings if field in FIELDS and field not in start.fields] if network else []
+    settings = {field: value for field, value in settings.items() if field not in left_out}
+    baseline = _checked(start, settings, tuple(OWN_PARAMETER), partial(at, "baseline"))
     arms, configs = [], set()
     for arm, where in _arms(file.arms, at):
         arms.append(arm)
@@ -265,8 +287,33 @@ def parse_ablation(text: str, task: str, path: object, least_arms: int = 2) -> A
     origin = Origin(file.source, file.claims, reported, file.departs)
     return Ablation(
         task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
-        tuple(file.figures), file.against, file.vary, origin,
+        tuple(file.figures), file.against, file.vary, origin, tuple(left_out),
     )  # fmt: skip
+
+
+def _by_name(settings: Mapping[str, object], folder: Path) -> dict[str, object]:
+    """Return settings in which a network that is named by its file has its name in configs; the file is run."""
+    if NETWORK not in settings:
+        return dict(settings)
+    found = settings[NETWORK]
+    named = [_own_name(one, folder) for one in found] if isinstance(found, list) else _own_name(found, folder)
+    return {**settings, NETWORK: named}
+
+
+def _own_name(value: object, folder: Path) -> object:
+    return value if value in BUILT_IN or not isinstance(value, str) else own_file.named(str(folder / value))
+
+
+def _arms_by_name(content: object, folder: Path) -> object:
+    """Return the arms of a file, with the names of networks in place of their files."""
+    if not isinstance(content, dict):
+        return content
+    found = dict(content)
+    if isinstance(found.get("grid"), dict):
+        found["grid"] = _by_name(found["grid"], folder)
+    if isinstance(found.get("list"), list):
+        found["list"] = [_by_name(arm, folder) if isinstance(arm, dict) else arm for arm in found["list"]]
+    return found
 
 
 def _checked(

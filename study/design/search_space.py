@@ -12,11 +12,11 @@ from pydantic import Field
 from study.base import yaml_file
 from study.base.errors import ConfigError, StudyError, nearest, shown
 from study.design.dimensions import MOST_POINTS, Choices, Dimension, Range, Suggests
-from study.training.config import FIELDS, HYPERPARAMETERS, UNLESS, WITHOUT_EFFECT, TrialConfig, Value, value_text
+from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, Value, value_text
 
 SPACES = Path(__file__).parent / "spaces"
-# A search varies hyperparameters only. Epochs, data, split and seed have parameters of their own.
-SEARCHED = tuple(name for name in HYPERPARAMETERS if name != "epochs")
+# A search varies hyperparameters of one network. Network, epochs, data, split and seed have parameters of their own.
+FIXED = (*DATA_AND_SEED, NETWORK, "epochs")
 
 
 class SpaceError(StudyError):
@@ -86,7 +86,7 @@ class SearchSpace:
     def with_baseline(self, settings: Mapping[str, object], *, where: str | None = None) -> "SearchSpace":
         """Return the space around another baseline; raises ConfigError or SpaceError if it is not in the space."""
         for name in settings:
-            if name in FIELDS and name not in SEARCHED and where == "set":
+            if name in FIXED and where == "set":
                 raise ConfigError(f"{name} is not changed here", where=where, hint=_own_place(name))
         changed = SearchSpace(self.name, self.baseline.replace(settings, where=where), self.dimensions)
         changed.check_baseline(lambda name: where or "baseline")
@@ -128,13 +128,14 @@ def _own_place(name: str) -> str:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def load_space(name: str) -> SearchSpace:
-    """Return the space called `name`: one of the project's, or a YAML file of the same form.
+def load_space(name: str, network: str | None = None) -> SearchSpace:
+    """Return the space called `name`: one of the project's, or a YAML file of the same form, of this `network`.
 
-    Raises SpaceError, ConfigError or YamlError with the file, the line and the nearest name that exists.
+    None leaves the network to the file. Raises SpaceError, ConfigError or YamlError with the file, the line and the
+    nearest name that exists.
     """
     path = yaml_file.find(name, SPACES, "space", SpaceError)
-    space = parse_space(yaml_file.read(path), path.stem, path)
+    space = parse_space(yaml_file.read(path), path.stem, path, network)
     if space.baseline.seed != FIELDS["seed"].default:
         raise SpaceError("a space has no seed", where=path, hint="Use the parameter seed.")
     return space
@@ -160,14 +161,19 @@ class _Entry(yaml_file.Model):
 At = Callable[..., str]  # turns a path of keys below a field's entry into file and line
 
 
-def parse_space(text: str, name: str, path: object) -> SearchSpace:
+def parse_space(text: str, name: str, path: object, network: str | None = None) -> SearchSpace:
     """Return the space that a YAML file's text describes; errors cite `path`.
 
     Raises SpaceError, ConfigError or YamlError, as `load_space` does.
     """
     content, at = yaml_file.parse(text, path)
     file = yaml_file.validated(_File, content, at, "a search space", SpaceError)
-    baseline = TrialConfig().replace_each(file.baseline, lambda name: at("baseline", name))
+    start = TrialConfig()
+    if network:
+        if NETWORK in file.baseline:
+            raise SpaceError("the file names its network", where=at("baseline", NETWORK), hint="Leave out network=.")
+        start = start.replace({NETWORK: network})
+    baseline = start.replace_each(file.baseline, lambda name: at("baseline", name))
     dimensions: list[Dimension] = []
     for key, content in file.fields.items():
         dimensions.append(_dimension(key, content, baseline, dimensions, _below(at, "fields", key)))
@@ -181,12 +187,12 @@ def _below(at: At, *prefix: object) -> At:
 
 
 def _dimension(name: str, content: object, baseline: TrialConfig, before: list[Dimension], at: At) -> Dimension:
-    if name not in FIELDS:
-        raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, FIELDS))
-    if name not in SEARCHED:
+    if name not in baseline.fields:
+        raise SpaceError(f"no hyperparameter is called {name}", where=at(), hint=nearest(name, baseline.fields))
+    if name in FIXED:
         raise SpaceError(f"{name} is not searched", where=at(), hint=_own_place(name))
     entry = yaml_file.validated(_Entry, content, at, "a field's entry", SpaceError)
-    when = _conditions(entry.when, before, _below(at, "when"))
+    when = _conditions(entry.when, baseline, before, _below(at, "when"))
 
     def checked(key: str, values: Sequence[object]) -> list[Value]:
         return [baseline.replace({name: value}, where=at(key, n)).get(name) for n, value in enumerate(values)]
@@ -214,9 +220,9 @@ def _where_used(dimensions: list[Dimension], baseline: TrialConfig, where: Calla
 
     found = []
     for dimension in dimensions:
-        unless = UNLESS.get(dimension.field, {})
+        unless = baseline.unless.get(dimension.field, {})
         always = any(set(possible(other)) & set(values) for other, values in unless.items())
-        for other, without in WITHOUT_EFFECT.get(dimension.field, {}).items():
+        for other, without in baseline.without_effect.get(dimension.field, {}).items():
             if always or other in ranges:  # a range is hardly ever at the one value that takes the effect away
                 continue
             allowed = dimension.when.get(other) or possible(other)
@@ -296,7 +302,9 @@ def _check_kind(entry: _Entry, fitting: str, at: At) -> None:
         raise SpaceError(f"kind {entry.kind} does not fit", where=at("kind"), expected=fitting)
 
 
-def _conditions(content: Mapping[str, list[object]], before: list[Dimension], at: At) -> dict[str, tuple[Value, ...]]:
+def _conditions(
+    content: Mapping[str, list[object]], baseline: TrialConfig, before: list[Dimension], at: At
+) -> dict[str, tuple[Value, ...]]:
     dimensions = {dimension.field: dimension for dimension in before}
     conditions = {}
     for name, values in content.items():
@@ -304,7 +312,7 @@ def _conditions(content: Mapping[str, list[object]], before: list[Dimension], at
             hint = nearest(name, dimensions) if dimensions else "Put it below a field."
             raise SpaceError(f"no field above is called {name}", where=at(name), hint=hint)
         dimension = dimensions[name]
-        typed = tuple(TrialConfig.parse({name: value}, where=at(name)).get(name) for value in values)
+        typed = tuple(baseline.replace({name: value}, where=at(name)).get(name) for value in values)
         for value in typed:
             if not dimension.contains(value):
                 raise SpaceError(f"{name} is never {value_text(value)}", where=at(name), expected=dimension.words)

@@ -7,8 +7,8 @@ it. Every trial is handed out once, in the order of the slots; if its worker die
 import contextlib
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import optuna
@@ -35,7 +35,8 @@ class Assignment:
     """Tells a worker what the trials themselves do not: where to record them, on which data, and for which study.
 
     With `open_test` false the trials have no test rows; with `reuse` a trial that the store already has is carried over
-    instead of trained. `search` is the text of a search, from which the trials' configs come.
+    instead of trained. `search` is the text of a search, from which the trials' configs come. `networks` has, by name,
+    the text of the file of each network of one's own.
     """
 
     tracking_uri: str
@@ -48,6 +49,7 @@ class Assignment:
     reuse: bool = True
     training_code: str = ""
     search: str | None = None
+    networks: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
     size: str | None = None
 

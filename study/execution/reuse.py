@@ -60,7 +60,7 @@ def _network(content: bytes, run_id: str, config: TrialConfig, dataset: Dataset)
     from study.base.backend import from_bytes
     from study.training import network  # imports TensorFlow
 
-    own = network.build(config, dataset.row_shape, dataset.classes)
+    own = network.build(config, network.Rows.of(dataset))
     try:
         own.set_weights(from_bytes(content, run_id).get_weights())
     except ValueError as failure:

@@ -8,7 +8,7 @@ from study.data.dataset import SPLITS, Dataset
 from study.reports.plots import style, trial
 from study.tracking import runs
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
-from study.training import diagnostics, loop, network
+from study.training import diagnostics, loop, network, program
 from study.training.config import TrialConfig
 from study.training.loop import Epoch, TrialResult
 from study.training.metrics import Evaluation, evaluate
@@ -35,7 +35,7 @@ def run_trial(
     if result.state != "diverged":
         metrics |= best_epoch_metrics(result.best_epoch, _epoch_metrics(result.epochs[result.best_epoch - 1]))
     if result.state == "complete":
-        model = network.build(config, dataset.row_shape, dataset.classes)
+        model = network.build(config, network.Rows.of(dataset))
         model.set_weights(result.weights)
         scored_files, scores = score(model, config, dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
@@ -49,13 +49,13 @@ def run_trial(
 def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
     """Score a trained model on the splits that have rows; return confusion and prediction files, and metrics."""
     splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a search or a race has no test rows
-    outputs = {split: loop.logits(model, getattr(dataset, split).inputs) for split in splits}
+    outputs = {split: program.logits(model, getattr(dataset, split).inputs) for split in splits}
     scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
     files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
     if "test" in outputs:
         smallest = np.min_scalar_type(dataset.classes - 1)
         files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
-    return files, _score_metrics(scores, loop.l2_penalty(model, config.network.l2))
+    return files, _score_metrics(scores, program.penalty_of(model))
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:

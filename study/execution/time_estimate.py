@@ -1,12 +1,14 @@
 """Estimates how long trials will take: roughly beforehand, and better while they run."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.training.config import TrialConfig
+from study.training.fields import width_list
 
 # Measured in November 2026 on one core of a cloud machine, 784-128-10 on 55,000 rows at batch 8, 32 and 128
 # (docs/lab-log.md): what an epoch costs for each weight and row, for each weight and step, and for each step.
@@ -16,17 +18,34 @@ SECONDS_A_STEP = 8e-6
 SECONDS_TO_RECORD = 0.7
 SECONDS_TO_COMPILE = 2.0
 SECONDS_TO_START = 10.0
+USUAL_WIDTH = 128
 
 
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
     """Estimate the seconds that a trial takes on one core if it trains all its epochs."""
-    height, width = dataset.row_shape
-    sizes = (height * width, *config.network.widths, dataset.classes)
-    weights = sum(before * after for before, after in itertools.pairwise(sizes))
+    weights = weights_used(config, dataset)
     rows = len(dataset.train)
     steps = -(-rows // config.training.batch_size)
     epoch = weights * (rows * SECONDS_A_WEIGHT_AND_ROW + steps * SECONDS_A_WEIGHT_AND_STEP) + steps * SECONDS_A_STEP
     return SECONDS_TO_RECORD + config.training.epochs * epoch
+
+
+def weights_used(config: TrialConfig, dataset: Dataset) -> int:
+    """Return about how many multiplications a network makes for a row."""
+    inputs = math.prod(dataset.row_shape)
+    own = dict(config.network.settings)
+    match config.network.name:
+        case "mlp":
+            sizes = (inputs, *width_list(str(own["hidden"])), dataset.classes)
+            return sum(before * after for before, after in itertools.pairwise(sizes))
+        case "cnn":
+            side, channels, total = math.prod(dataset.row_shape[:2]), (*dataset.row_shape, 1)[2], 0
+            for width in width_list(str(own["filters"])):
+                total += side * channels * width * int(str(own["kernel"])) ** 2
+                side, channels = side // 4 if own["pool"] != "none" else side, width
+            sizes = (side * channels, *width_list(str(own["dense"])), dataset.classes)
+            return total + sum(before * after for before, after in itertools.pairwise(sizes))
+    return USUAL_WIDTH * (inputs + dataset.classes)  # nobody knows: as if it were the usual mlp
 
 
 def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:

@@ -27,6 +27,7 @@ from study.execution.queue import Assignment, Queue, load_queue
 from study.execution.worker_server import REPLACE_ME, WORDS_VARIABLE
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
+from study.training.networks import own_file
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
 MOST_FAULTS = 3  # of the store, in a row, before a worker ends
@@ -51,6 +52,8 @@ def work(
     """
     queue = load_queue(storage, name)
     assignment = queue.assignment
+    for own, source in assignment.networks.items():
+        own_file.admit(*own_file.parts(own), source, own)
     search = parse_search(assignment.search, name) if assignment.search else None
     if search:
         queue.sampler, queue.pruner = sampling.sampler(search), pruning.pruner(search)

@@ -10,7 +10,7 @@ from study.base import keras_file
 from study.base.backend import from_bytes, keras
 from study.base.errors import TrackingError
 from study.tracking import records
-from study.training import loop
+from study.training import program
 
 REFERENCE = "reference.npz"  # as study.inference.serving stores it
 
@@ -25,7 +25,7 @@ class Reader:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the class probabilities (n, classes) of pixels 0–255 (n, height, width)."""
-        return softmax(loop.logits(self.network, images.astype(np.uint8)), axis=1)
+        return softmax(program.logits(self.network, images.astype(np.uint8)), axis=1)
 
     @property
     def image_shape(self) -> tuple[int, int]:

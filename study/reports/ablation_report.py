@@ -16,7 +16,7 @@ from study.reports.sections import predictions, registry
 from study.reports.table import Table
 from study.tracking import tags as names
 from study.tracking.artifacts import CURVES
-from study.training.config import HYPERPARAMETERS, value_text
+from study.training.config import DATA_AND_SEED, value_text
 
 TINTS = {
     Kind.HELPS: style.COLOURS[2], Kind.HURTS: style.COLOURS[1], Kind.NO_EFFECT: style.COLOURS[0],
@@ -129,7 +129,7 @@ def _plan(document: Document, study: AblationResults) -> None:
         "baseline and changes only what it names (bold: not the default):"
     )
     changed = ablation.baseline.changes()
-    baseline = {name: text for name, text in ablation.baseline.as_text().items() if name in HYPERPARAMETERS}
+    baseline = {name: text for name, text in ablation.baseline.as_text().items() if name not in DATA_AND_SEED}
     settings = {name: f"{plain(name)}={plain(text)}" for name, text in baseline.items()}
     document.text(", ".join(f"**{text}**" if name in changed else text for name, text in settings.items()) + ".")
     if not ablation.factors:  # whose arms are named after what they change

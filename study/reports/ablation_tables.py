@@ -76,7 +76,7 @@ def edge_note(study: AblationResults) -> str | None:
     scores = {arm.name: sign * value.mean for arm in study.arms if (value := arm.values[study.decides.metric])}
     settings = {arm.name: arm.settings for arm in study.ablation.arms}
     stable = {arm: score for arm, score in scores.items() if arm not in study.unstable}
-    best, edges = grid_edges(study.ablation.factors, settings, stable)
+    best, edges = grid_edges(study.ablation.baseline, study.ablation.factors, settings, stable)
     if not edges:
         return None
     ends = " and ".join(f"at the {each.end} end of the values of {each.field}" for each in edges)

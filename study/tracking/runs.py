@@ -127,7 +127,7 @@ class Run:
                 run_id=self.run_id,
                 model=model,
                 signature=ModelSignature(
-                    inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, *image_shape))]),
+                    inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *image_shape))]),
                     outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
                 ),
                 pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],

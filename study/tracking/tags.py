@@ -40,6 +40,7 @@ VALIDATION_SPLIT = "validation_split"  # how the validation rows were chosen: "l
 UNTRAINED_CLASSES = "untrained_classes"  # that validation or test rows have and no training row has
 GIT_COMMIT, GIT_DIRTY = "git_commit", "git_dirty"
 TRAINING_CODE, LIBRARIES = "training_code", "libraries"
+NETWORKS = "networks"  # the parameters of networks of one's own, as `networks.described` writes them
 HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
 # --- tags: of a few runs only -------------------------------------------------------------------------

@@ -1,83 +1,32 @@
 """TrialConfig: everything that decides the outcome of a trial, in four parts: data, network, training and seed.
 
-Each field is written once, here. Where a config meets text it is flat: the names in FIELDS are the parameters of an
-MLflow run, the keys of a YAML file, the options of ``train`` and the names that ``set=field=value`` takes.
+Each field is written once: here, or as a parameter of the network's function. Where a config meets text it is flat: the
+names of its fields are the parameters of an MLflow run, the keys of a YAML file, the options of ``train`` and the names
+that ``set=field=value`` takes.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from operator import attrgetter
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from study.base.errors import ConfigError, nearest, shown
+from study.training import fields
+from study.training.fields import AUTO, Part, Value, brief, checked, value_text
+from study.training.networks import cnn, mlp
+from study.training.networks.network import Effects, Network, find, know, network_of
 
-NO_LAYERS = "none"
-AUTO: Literal["auto"] = "auto"
+__all__ = ["AUTO", "Value", "brief", "value_text"]
+
 ADAMW_DECAY = 0.004  # Keras's default
-# The loop draws dropout in steps of 1/65,536. Nearer to 1 the rate is no more what was asked for, or 1 itself.
-MOST_DROPOUT = 0.999
-MOST_SIDE = 4_096  # pixels of a picture
-Value = str | int | float | None  # of a field
+MLP = "mlp"
+NETWORK = "network"  # the field that names it
 
 
-def _none(value: object) -> object:
-    return None if value == "none" else value
-
-
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, (int, float)) else value
-
-
-def _widths(value: str) -> str:
-    if value == NO_LAYERS:
-        return value
-    widths = value.split("-")
-    if not all(width.isascii() and width.isdigit() and 1 <= int(width) <= 65_536 for width in widths):
-        raise ValueError(f"expected widths between 1 and 65536 such as 128 or 20-7-5, or {NO_LAYERS}")
-    return "-".join(str(int(width)) for width in widths)
-
-
-def _validation(value: str) -> str:
-    if value == "auto":
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not (0 < number < 1 or (1 <= number < 2**31 and number == int(number))):
-        raise ValueError("expected auto, a fraction such as 0.2, or a count such as 5000")
-    return repr(number) if number < 1 else str(int(number))
-
-
-def _size(value: str | None) -> str | None:
-    if value is None:
-        return None
-    sides = value.split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 1 <= int(side) <= MOST_SIDE for side in sides):
-        raise ValueError(f"expected a height and a width of 1 to {MOST_SIDE:,} pixels, such as 28x28")
-    return "x".join(str(int(side)) for side in sides)
-
-
-def _decay(value: object) -> object:
-    if value == AUTO:
-        return value
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise ValueError(f"expected {AUTO}, or a number of at least 0")
-    return number
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DataConfig(_Part):
+class DataConfig(Part):
     """The dataset, and which of its training rows are kept for validation."""
 
     source: str = Field(
@@ -86,17 +35,17 @@ class DataConfig(_Part):
         description="auto, mnist, fashion_mnist, cifar10, digits, iris, wine, breast_cancer, synthetic, or the path of "
         "an .npz, .csv or .parquet file or of a folder of pictures",
     )
-    target: Annotated[str | None, BeforeValidator(_none), BeforeValidator(_text)] = Field(
+    target: Annotated[str | None, BeforeValidator(fields.none), BeforeValidator(fields.text)] = Field(
         default=None, min_length=1, description="of a table: the column that has the labels"
     )
-    size: Annotated[str | None, BeforeValidator(_none), AfterValidator(_size)] = Field(
+    size: Annotated[str | None, BeforeValidator(fields.none), AfterValidator(fields.size)] = Field(
         default=None, description="of a folder of pictures: height and width that they are scaled to, such as 28x28"
     )
-    validation: Annotated[str, BeforeValidator(_text), AfterValidator(_validation)] = Field(
+    validation: Annotated[str, BeforeValidator(fields.text), AfterValidator(fields.validation_rows)] = Field(
         default="auto",
         description="training rows kept for validation: a count or a fraction (auto: 5000, but at most 15 %)",
     )
-    fold: Annotated[int | None, BeforeValidator(_none)] = Field(
+    fold: Annotated[int | None, BeforeValidator(fields.none)] = Field(
         default=None,
         ge=0,
         lt=2**31,
@@ -105,43 +54,17 @@ class DataConfig(_Part):
     )
 
 
-class NetworkConfig(_Part):
-    """The network and its regularization: what `network.build` reads beside the seed."""
+class NetworkConfig(Part):
+    """The network, and its own hyperparameters: the value of each, in the order of the function's parameters."""
 
+    name: str = Field(default=MLP, description="mlp, cnn, or a file of your own, such as my_net.py or my_net.py:NAME")
     pixels: Literal["scaled", "raw"] = Field(
         default="scaled", description="what the first layer gets: pixels divided by 255, or as they are, 0 to 255"
     )
-    hidden: Annotated[str, BeforeValidator(_text), AfterValidator(_widths)] = Field(
-        default="128", description="widths of the hidden layers, such as 128 or 20-7-5, or none"
-    )
-    activation: Literal["relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu"] = Field(
-        default="relu", description="activation of the hidden layers"
-    )
-    batch_norm: Literal["none", "before", "after"] = Field(
-        default="none", description="batch normalization before or after the activation, or none"
-    )
-    dropout: float = Field(
-        default=0.0, ge=0, le=MOST_DROPOUT, description="share of the hidden units that are dropped during training"
-    )
-    initializer: Literal[
-        "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
-        "random_normal", "random_uniform", "small_normal", "he_fan_out", "zeros",
-    ] = Field(
-        default="glorot_uniform", description="initializer of the kernels (small_normal: sd 0.01; he_fan_out: normal, "
-        "sd √(2 / units), not inputs); biases start at 0"
-    )  # fmt: skip
-    l2: float = Field(default=0.0, ge=0, description="λ of the penalty λ Σ w² on the kernels that l2_on names")
-    l2_on: Literal["hidden", "all"] = Field(
-        default="hidden", description="kernels with a penalty: the hidden layers', or all with the output layer's"
-    )
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The hidden layers' widths, in order; empty for a linear classifier."""
-        return () if self.hidden == NO_LAYERS else tuple(int(width) for width in self.hidden.split("-"))
+    settings: tuple[tuple[str, Any], ...] = ()
 
 
-class TrainingConfig(_Part):
+class TrainingConfig(Part):
     """The optimizer, the batches, and when training stops."""
 
     optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = Field(
@@ -149,25 +72,29 @@ class TrainingConfig(_Part):
     )
     learning_rate: float = Field(default=1e-3, gt=0, description="step size")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="used by the optimizers momentum and nesterov only")
-    decay: Annotated[float | Literal["auto"], BeforeValidator(_decay)] = Field(
+    decay: Annotated[float | Literal["auto"], BeforeValidator(fields.decay)] = Field(
         default=AUTO,
         description="decoupled weight decay, 0 or more, as in Keras's optimizers; "
         f"auto: {ADAMW_DECAY} for adamw, 0 for the others",
     )
     batch_size: int = Field(default=32, ge=1, description="rows per step")
+    class_weight: Literal["none", "balanced"] = Field(
+        default="none",
+        description="balanced: in training every class counts the same in the loss, however many rows it has",
+    )
     epochs: int = Field(default=5, ge=1, le=100_000, description="maximum number of passes over the training rows")
-    patience: Annotated[int | None, BeforeValidator(_none)] = Field(
+    patience: Annotated[int | None, BeforeValidator(fields.none)] = Field(
         default=None,
         ge=0,
         description="epochs without a lower val_loss before training stops and restores the best weights; none: never",
     )
     min_delta: float = Field(default=0.0, ge=0, description="val_loss counts as lower if it falls by more than this")
-    validate_every: Annotated[int | None, BeforeValidator(_none)] = Field(
+    validate_every: Annotated[int | None, BeforeValidator(fields.none)] = Field(
         default=None,
         ge=1,
         description="steps between measurements of val_loss within an epoch; none: only at its end",
     )
-    patience_steps: Annotated[int | None, BeforeValidator(_none)] = Field(
+    patience_steps: Annotated[int | None, BeforeValidator(fields.none)] = Field(
         default=None,
         ge=1,
         description="steps without a lower val_loss, where it is measured, before training stops; none: never",
@@ -181,11 +108,11 @@ class TrainingConfig(_Part):
         return ADAMW_DECAY if self.optimizer == "adamw" else 0.0
 
 
-class TrialConfig(_Part):
+class TrialConfig(Part):
     """Data, network, training and seed of one trial; immutable, and checked when made."""
 
     data: DataConfig = DataConfig()
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = Field(default_factory=lambda: _network({}, None))
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(
         default=1, ge=0, lt=2**31, description="sets the initial weights, the order of the rows and the dropout"
@@ -197,23 +124,17 @@ class TrialConfig(_Part):
 
         Raises ConfigError, which names the field, what it takes and what it got.
         """
-        nested: dict[str, dict[str, object]] = {"data": {}, "network": {}, "training": {}}
-        top: dict[str, object] = {}
+        network = _network(values, where)
+        own = find(network.name).parameters
+        nested: dict[str, dict[str, object]] = {"data": {}, "training": {}}
+        top: dict[str, object] = {"network": network}
         for name, value in values.items():
-            _check_name(name, where)
-            if isinstance(value, bool):  # would pass for the numbers 0 and 1
-                raise ConfigError(f"{name} cannot be {value}", where=where, expected="a number or a word")
+            if name in own or name in _OF_NETWORK:
+                continue
+            check_name(name, fields_of(network.name), where)
             *part, attribute = _PATHS[name]
-            (nested[part[0]] if part else top)[attribute] = value
-        try:
-            return cls.model_validate({**nested, **top})
-        except ValidationError as failure:
-            first = failure.errors()[0]
-            name = next(name for name, path in _PATHS.items() if path == first["loc"])
-            message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            raise ConfigError(
-                f"{name} cannot be {shown(first['input'])}", where=where, expected=message.removeprefix("expected ")
-            ) from None
+            (nested[part[0]] if part else top)[attribute] = _checked(name, value, where)
+        return cls.model_validate({**nested, **top})
 
     @classmethod
     def recorded(cls, params: Mapping[str, str], *, where: object = None) -> "TrialConfig":
@@ -221,17 +142,31 @@ class TrialConfig(_Part):
 
         A run from before a field existed did what it did: until `l2_on`, the penalty was on every kernel.
         """
-        before = {"l2_on": "all"} if "l2" in params else {}
-        return cls.parse({**before, **{name: params[name] for name in FIELDS if name in params}}, where=where)
+        before = {"l2_on": "all"} if "l2" in params and NETWORK not in params else {}
+        known = fields_of(params.get(NETWORK, MLP), where)
+        return cls.parse({**before, **{name: params[name] for name in known if name in params}}, where=where)
+
+    @property
+    def of_network(self) -> dict[str, Value]:
+        """The fields that make a configuration: network and training, whatever data and seed it is tried with."""
+        return {name: value for name, value in self.flat().items() if name not in DATA_AND_SEED}
+
+    @property
+    def fields(self) -> Mapping[str, FieldInfo]:
+        """Every field by its flat name, in the order of every table; which ones there are depends on the network."""
+        return fields_of(self.network.name)
 
     def get(self, name: str) -> Value:
         """Return the value of the field with this flat name."""
-        value: Value = attrgetter(".".join(_PATHS[name]))(self)
-        return value
+        if name in _PATHS:
+            value: Value = attrgetter(".".join(_PATHS[name]))(self)
+            return value
+        found: Value = dict(self.network.settings)[name]
+        return found
 
     def flat(self) -> dict[str, Value]:
         """Return the value of every field, by its flat name."""
-        return {name: self.get(name) for name in FIELDS}
+        return {name: self.get(name) for name in self.fields}
 
     def effective(self, name: str) -> Value:
         """Return the value with which the trial is trained: that of `get`, or what ``auto`` stands for."""
@@ -239,7 +174,7 @@ class TrialConfig(_Part):
 
     def canonical(self) -> "TrialConfig":
         """Return the config with every field that has no effect at its default: equal ones train the same network."""
-        values = {name: FIELDS[name].default for name in FIELDS if not self.uses(name)}
+        values = {name: info.default for name, info in self.fields.items() if not self.uses(name)}
         if self.training.weight_decay == self.replace({"weight_decay": AUTO}).training.weight_decay:
             values["weight_decay"] = AUTO
         return self.replace(values)
@@ -250,19 +185,35 @@ class TrialConfig(_Part):
             return self.training.patience is not None or self.training.patience_steps is not None
         if name == "validation":  # a fold has as many rows as it has
             return self.data.fold is None
-        if any(self.get(other) in values for other, values in UNLESS.get(name, {}).items()):
+        if any(self.get(other) in values for other, values in self.unless.get(name, {}).items()):
             return True
-        return not any(self.get(other) in values for other, values in WITHOUT_EFFECT.get(name, {}).items())
+        return not any(self.get(other) in values for other, values in self.without_effect.get(name, {}).items())
+
+    @property
+    def without_effect(self) -> Effects:
+        """The fields that have no effect beside certain values of others, by field and other field."""
+        return {**WITHOUT_EFFECT, **find(self.network.name).without_effect}
+
+    @property
+    def unless(self) -> Effects:
+        """The values of others beside which a field has an effect all the same."""
+        return find(self.network.name).unless
 
     def replace(self, values: Mapping[str, object], *, where: object = None) -> "TrialConfig":
-        """Return a config that differs from this one in `values` only, checked like a new one."""
-        return self.parse({**self.flat(), **values}, where=where)
+        """Return a config that differs from this one in `values` only, checked like a new one.
+
+        Another network begins with its own defaults: what a parameter means is its own affair.
+        """
+        kept: Mapping[str, object] = self.flat()
+        if values.get(NETWORK, self.network.name) != self.network.name:
+            kept = {name: value for name, value in kept.items() if name in _PATHS}
+        return self.parse({**kept, **values}, where=where)
 
     def replace_each(self, values: Mapping[str, object], where: Callable[[str], object]) -> "TrialConfig":
         """Return the same as `replace`, but check each value by itself: an error says `where` its field is."""
         config = self
-        for name, value in values.items():
-            config = config.replace({name: value}, where=where(name))
+        for name in sorted(values, key=lambda name: name != NETWORK):  # the network first: it brings its fields
+            config = config.replace({name: values[name]}, where=where(name))
         return config
 
     def as_text(self) -> dict[str, str]:
@@ -271,62 +222,98 @@ class TrialConfig(_Part):
 
     def changes(self) -> dict[str, str]:
         """Return the fields that are not at their defaults, as text."""
-        return {name: text for name, text in self.as_text().items() if text != value_text(FIELDS[name].default)}
+        texts = self.as_text()
+        return {name: text for name, text in texts.items() if text != value_text(self.fields[name].default)}
 
 
 # --- flat names -------------------------------------------------------------------------------------
 
+_OF_NETWORK = {NETWORK: "name", "pixels": "pixels"}
+_FLAT_NAMES = {("data", "source"): "data", ("training", "decay"): "weight_decay", ("network", "name"): NETWORK}
+_PARTS: tuple[tuple[str, type[Part]], ...] = (
+    ("data", DataConfig), ("network", NetworkConfig), ("training", TrainingConfig)
+)  # fmt: skip
+_INFOS = {
+    (part, attribute): info
+    for part, model in _PARTS
+    for attribute, info in model.model_fields.items()
+    if attribute != "settings"
+}
+# The path of attributes to each field that is there whatever the network.
+_PATHS: Mapping[str, tuple[str, ...]] = {_FLAT_NAMES.get(path, path[-1]): path for path in _INFOS} | {"seed": ("seed",)}
+# What these fields take.
+GENERAL: Mapping[str, FieldInfo] = {
+    name: _INFOS[path[0], path[1]] if path != ("seed",) else TrialConfig.model_fields["seed"]
+    for name, path in _PATHS.items()
+}
+# The fields that say on which data a configuration is tried, and with which seed; all others are hyperparameters.
+DATA_AND_SEED = tuple(name for name, path in _PATHS.items() if path[0] in ("data", "seed"))
 
-def _flat_fields() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
-    """Yield each field's flat name, its path of attributes and its definition, in the order of every table."""
-    for attribute, info in DataConfig.model_fields.items():
-        yield "data" if attribute == "source" else attribute, ("data", attribute), info
-    network = {name: (name, ("network", name), info) for name, info in NetworkConfig.model_fields.items()}
-    penalty = [network.pop(name) for name in ("l2", "l2_on")]
-    yield from network.values()
-    for name, info in TrainingConfig.model_fields.items():
-        yield "weight_decay" if name == "decay" else name, ("training", name), info
-        if name == "decay":
-            yield from penalty  # the two penalties belong side by side in every table
-    yield "seed", ("seed",), TrialConfig.model_fields["seed"]
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    info = GENERAL[name]
+    annotation: Any = Annotated[info.annotation, info]
+    return TypeAdapter(annotation, config={"allow_inf_nan": False})
 
 
-_PATHS = {name: path for name, path, _ in _flat_fields()}
-# Every field by its flat name, with its default, its description and what it takes.
-FIELDS: Mapping[str, FieldInfo] = {name: info for name, _, info in _flat_fields()}
-# The fields that make a configuration, whatever data and seed it is tried with.
-HYPERPARAMETERS = tuple(name for name, path in _PATHS.items() if path[0] in ("network", "training"))
+def _checked(name: str, value: object, where: object) -> Value:
+    if isinstance(value, bool):  # would pass for the numbers 0 and 1
+        raise ConfigError(f"{name} cannot be {value}", where=where, expected="a number or a word")
+    return checked(_adapter(name), name, value, where)
+
+
+def _network(values: Mapping[str, object], where: object) -> NetworkConfig:
+    """Return the network's part of a config from its flat `values`."""
+    network = find(values.get(NETWORK, MLP), where)
+    for name in network.parameters:
+        if isinstance(values.get(name), bool) and not isinstance(network.parameters[name].info.default, bool):
+            raise ConfigError(f"{name} cannot be {values[name]}", where=where, expected="a number or a word")
+    pixels: Any = _checked("pixels", values.get("pixels", GENERAL["pixels"].default), where)
+    settings = network.complete({name: values[name] for name in network.parameters if name in values}, where)
+    return NetworkConfig(name=network.name, pixels=pixels, settings=settings)
+
+
+@cache
+def _fields_of(name: str) -> Mapping[str, FieldInfo]:
+    own = {field: parameter.info for field, parameter in find(name).parameters.items()}
+    first = [field for field, path in _PATHS.items() if path[0] in ("data", "network")]
+    return (
+        {field: GENERAL[field] for field in first}
+        | own
+        | {field: info for field, info in GENERAL.items() if field not in first}
+    )
+
+
+def fields_of(network: str, where: object = None) -> Mapping[str, FieldInfo]:
+    """Return the fields of a config with this network, by flat name; raises ConfigError if it is not known."""
+    find(network, where)
+    return _fields_of(network)
 
 
 OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
-# The fields that have no effect beside certain values of others, by field and other field.
-WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[Value, ...]]] = {
-    "momentum": {"optimizer": tuple(name for name in OPTIMIZERS if name not in ("momentum", "nesterov"))},
-    **{name: {"hidden": (NO_LAYERS,)} for name in ("activation", "batch_norm", "dropout", "l2")},
-    "l2_on": {"l2": (0.0,)},
+WITHOUT_EFFECT: Effects = {
+    "momentum": {"optimizer": tuple(name for name in OPTIMIZERS if name not in ("momentum", "nesterov"))}
 }
-# The values of others beside which a field has an effect all the same: the output layer is there without hidden ones.
-UNLESS: Mapping[str, Mapping[str, tuple[Value, ...]]] = {"l2": {"l2_on": ("all",)}}
+know(network_of(MLP, mlp.mlp, GENERAL, None, without_effect=mlp.WITHOUT_EFFECT, unless=mlp.UNLESS))
+know(network_of("cnn", cnn.cnn, GENERAL, None, check=cnn.check))
+BUILT_IN = (MLP, "cnn")
+# The fields of a config with the default network.
+FIELDS = fields_of(MLP)
 
 
-def _check_name(name: str, where: object) -> None:
-    if name not in FIELDS:
-        raise ConfigError(f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), FIELDS))
+def network_of_config(config: TrialConfig) -> Network:
+    """Return the network that a config names."""
+    return find(config.network.name)
+
+
+def check_name(name: str, known: Mapping[str, object], where: object) -> None:
+    """Raise ConfigError, with the nearest name, if no field is called this."""
+    if name not in known:
+        raise ConfigError(f"no hyperparameter is called {name}", where=where, hint=nearest(str(name), known))
 
 
 # --- text -------------------------------------------------------------------------------------------
-
-
-def value_text(value: object) -> str:
-    """Return one field's value as a person would write it: ``none``, ``0.001``, ``1e-05``, ``20-7-5``."""
-    if value is None:
-        return "none"
-    return f"{value!r}" if isinstance(value, float) else str(value)
-
-
-def brief(value: object) -> str:
-    """Return one field's value for display: a float with three significant digits at most."""
-    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
 
 def settings_text(settings: Mapping[str, object], text: Callable[[object], str] = value_text) -> str:
@@ -335,18 +322,17 @@ def settings_text(settings: Mapping[str, object], text: Callable[[object], str] 
 
 
 def parse_settings(text: str, *, where: object = "set") -> dict[str, str]:
-    """Return ``field=value,field=value``, or ``none``, as a mapping; the values are still text.
+    """Return ``field=value,field=value``, or ``none``, as a mapping; neither names nor values are checked.
 
-    Raises ConfigError if a part has no ``=``, or if a field is given twice or does not exist.
+    Raises ConfigError if a part has no ``=``, or if a field is given twice.
     """
     settings: dict[str, str] = {}
-    if text.strip() == "none":
+    if text.strip() == fields.NONE:
         return settings
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
             raise ConfigError("not a setting", where=where, expected="field=value,field=value", got=shown(part))
-        _check_name(name, where)
         if name in settings:
             raise ConfigError(f"{name} is given twice", where=where, hint="Keep one of them.")
         settings[name] = value

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from study.base.backend import keras, tf
+from study.training.program import rows_at_once
 
 FLAT = 0.05  # of the activation's steepest slope: below that a unit hardly passes a gradient on
 IMAGES = 2_000  # enough to know a share to one percent
@@ -39,11 +40,12 @@ class Activity:
 def weights(model: keras.Sequential) -> list[Weights]:
     """Return the statistics of the model's kernels, from the input to the output."""
     found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            values = layer.kernel.numpy().astype(np.float64)
+    for variable in model.trainable_variables:
+        if len(variable.shape) > 1:
+            values = variable.numpy().astype(np.float64)
             numbers = (values.mean(), values.std(), values.min(), values.max(), np.sqrt(np.square(values).sum()))
-            found.append(Weights(layer.name, values.shape, *map(float, numbers)))
+            layer = variable.path.removeprefix(f"{model.name}/").removesuffix("/kernel")
+            found.append(Weights(layer, values.shape, *map(float, numbers)))
     return found
 
 
@@ -53,8 +55,11 @@ def parameters(model: keras.Sequential) -> int:
 
 
 def activity(model: keras.Sequential, images: np.ndarray) -> list[Activity]:
-    """Return how the hidden layers respond to the first 2,000 of `images`."""
-    found, values = [], tf.constant(images[:IMAGES])
+    """Return how the hidden layers respond to the first 2,000 of `images`, fewer where a layer's output is large.
+
+    Layers are those of a Sequential that are an Activation of their own.
+    """
+    found, values = [], tf.constant(images[: min(IMAGES, rows_at_once(model))])
     for layer in model.layers[:-1]:  # the last is the softmax
         if isinstance(layer, keras.layers.Activation):
             flat = np.abs(_slopes(layer, values)) < FLAT * np.abs(_slopes(layer, tf.linspace(-10.0, 10.0, 2_001))).max()

@@ -1,61 +1,159 @@
 """From a TrialConfig to an ordinary Keras model and its optimizer."""
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import numpy as np
 
 from study.base.backend import keras
-from study.training.config import TrialConfig
+from study.base.errors import ConfigError, StudyError
+from study.data.dataset import Dataset
+from study.training.config import TrialConfig, network_of_config
+from study.training.networks import own_file
+from study.training.networks.network import Network
 
-SMALL_NORMAL_SD = 0.01
+PROBE_ROWS = 4
+SUM_TOLERANCE = 1e-3  # of a row's probabilities around 1
 
 
-def build(config: TrialConfig, image_shape: tuple[int, int] = (28, 28), classes: int = 10) -> keras.Sequential:
-    """Return the config's network: pixels 0–255 (n, height, width) in, class probabilities (n, classes) out.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a network gets and gives: the `shape` of a row of the data, and the number of `classes`.
 
-    Stock layers only: Rescaling, Flatten, then for each hidden width Dense, Activation, and where asked for
-    BatchNormalization and Dropout; last Dense ``logits`` and their softmax. With ``pixels=raw`` the Rescaling is by 1:
-    pixels go in as 0–255 all the same. The initial weights depend on the config's seed alone.
+    Rows of pixels, of uint8, have no `mean`. Features have the `mean` and the `variance` of their training rows,
+    arrays of a row's shape.
     """
-    parts = config.network
+
+    shape: tuple[int, ...] = (28, 28)
+    classes: int = 10
+    mean: np.ndarray | None = None
+    variance: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Rows":
+        """Return what a network of this dataset gets; features are scaled by the training rows alone."""
+        if dataset.kind == "pixels":
+            return cls(dataset.row_shape, dataset.classes)
+        inputs = dataset.train.inputs
+        return cls(
+            dataset.row_shape, dataset.classes, inputs.mean(axis=0, dtype=np.float64), inputs.var(0, dtype=np.float64)
+        )
+
+    @property
+    def sd(self) -> np.ndarray:
+        """The standard deviations by which features are divided; 1 for one that is constant."""
+        sd = np.sqrt(np.zeros(self.shape) if self.variance is None else self.variance)
+        return np.where(sd > keras.config.epsilon(), sd, 1.0)
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """The shape of a row as the network's function gets it: pictures have three sides, the last of channels."""
+        return (*self.shape, 1) if self.mean is None and len(self.shape) == 2 else self.shape
+
+    def scaled(self, inputs: np.ndarray) -> np.ndarray:
+        """Return features (n, …) as the network's own layers get them; pixels stay as they are."""
+        if self.mean is None:
+            return inputs
+        scaled: np.ndarray = ((inputs - self.mean) / self.sd).astype(np.float32)
+        return scaled
+
+
+def build(config: TrialConfig, rows: Rows | None = None, *, front: bool = True) -> keras.Sequential:
+    """Return the config's network: rows of the data in, class probabilities (n, classes) out.
+
+    In front of the layers of the network's function stand those that scale its inputs: Rescaling for pixels 0–255 (with
+    ``pixels=raw`` by 1), Normalization for features, with the mean and variance of the training rows. The `front` of
+    features can be left out, for rows that are scaled. The layers of a Sequential are taken over one by one, any other
+    model is one layer. The initial weights depend on the config's seed alone. Raises ConfigError if the function fails
+    or returns something else.
+    """
+    rows, network = rows or Rows(), network_of_config(config)
+    with _seeded(config.seed):
+        own = _own_layers(network, config, rows)
+        model = keras.Sequential([*_front(config, rows, front), *own], name="network")
+    _check(model, network, rows)
+    return model
+
+
+def own_layers(model: keras.Sequential, rows: Rows, front: bool = True) -> list[keras.layers.Layer]:
+    """Return the layers of a model that `build` made which the network's function has made."""
+    layers: list[keras.layers.Layer] = model.layers
+    before = int(front) if rows.mean is not None else 2 if rows.network_shape != rows.shape else 1
+    return layers[before:]
+
+
+def _front(config: TrialConfig, rows: Rows, front: bool) -> list[keras.layers.Layer]:
+    if rows.mean is not None:
+        entry = keras.Input(rows.shape, dtype="float32", name="features")
+        if not front:
+            return [entry]
+        sides = tuple(range(1, 1 + len(rows.shape)))
+        mean, variance = (values.reshape(1, *rows.shape).tolist() for values in (rows.mean, rows.sd**2))
+        return [entry, keras.layers.Normalization(sides, mean=mean, variance=variance, name="scaled_features")]
+    scale = 1 / 255 if config.network.pixels == "scaled" else 1.0
     layers = [
-        keras.Input(image_shape, dtype="uint8", name="image"),
-        keras.layers.Rescaling(1 / 255 if parts.pixels == "scaled" else 1.0, name="rescaling"),  # or uint8 to float
-        keras.layers.Flatten(name="flatten"),
+        keras.Input(rows.shape, dtype="uint8", name="image"),
+        keras.layers.Rescaling(scale, name="scaled_pixels"),  # or uint8 to float
     ]
-    for number, width in enumerate(parts.widths, start=1):
-        layers.append(_dense(config, width, number, f"hidden_{number}"))
-        if parts.batch_norm == "before":
-            layers.append(keras.layers.BatchNormalization(name=f"batch_norm_{number}"))
-        layers.append(keras.layers.Activation(parts.activation, name=f"activation_{number}"))
-        if parts.batch_norm == "after":
-            layers.append(keras.layers.BatchNormalization(name=f"batch_norm_{number}"))
-        if parts.dropout > 0:
-            layers.append(keras.layers.Dropout(parts.dropout, name=f"dropout_{number}"))
-    layers.append(_dense(config, classes, 0, "logits"))
-    layers.append(keras.layers.Activation("softmax", name="probabilities"))
-    return keras.Sequential(layers, name="network")
+    if rows.network_shape != rows.shape:
+        layers.append(keras.layers.Reshape(rows.network_shape, name="picture"))
+    return layers
 
 
-def _dense(config: TrialConfig, width: int, number: int, name: str) -> keras.layers.Dense:
-    parts = config.network
-    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]) % 2**31
-    if parts.initializer == "small_normal":
-        initializer = keras.initializers.RandomNormal(stddev=SMALL_NORMAL_SD, seed=seed)
-    elif parts.initializer == "he_fan_out":  # what He's formula becomes in code that mixes up a layer's two sides
-        initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seed)
-    else:
-        initializer = keras.initializers.get(parts.initializer)
-        if "seed" in (settings := initializer.get_config()):
-            initializer = type(initializer).from_config(settings | {"seed": seed})
-    regularized = parts.l2 > 0 and (number > 0 or parts.l2_on == "all")
-    return keras.layers.Dense(
-        width,
-        kernel_initializer=initializer,
-        kernel_regularizer=keras.regularizers.L2(parts.l2) if regularized else None,
-        # Batch normalization subtracts what a bias before it adds. The gradient of such a bias is rounding noise, which
-        # Adam would scale up to full steps.
-        use_bias=parts.batch_norm != "before" or number == 0,
-        name=name,
-    )
+def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras.layers.Layer]:
+    if network.function is None:
+        raise ConfigError(f"the code of {network.name} is not known here", hint="Name its file: network=FILE.py.")
+    settings = dict(config.network.settings) | ({"seed": config.seed} if network.takes_seed else {})
+    try:
+        model = network.function(rows.network_shape, rows.classes, **settings)
+    except StudyError:
+        raise
+    except Exception as failure:
+        raise own_file.failure(network, failure) from failure
+    if not isinstance(model, keras.Model):
+        raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
+    if type(model) is keras.Sequential:
+        return list(model.layers)
+    return [model]
+
+
+def _check(model: keras.Sequential, network: Network, rows: Rows) -> None:
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or tuple(shape) != (None, rows.classes):
+        raise own_file.wrong(network, "has the wrong output", f"(n, {rows.classes}) probabilities", shape)
+
+
+def check_outputs(config: TrialConfig, rows: Rows) -> None:
+    """Raise ConfigError unless the config's network can be built, and gives probabilities that add up to 1."""
+    model, rng = build(config, rows), np.random.default_rng(0)
+    shape = (PROBE_ROWS, *rows.shape)
+    values = rng.integers(0, 256, shape).astype(np.uint8) if rows.mean is None else rng.normal(size=shape)
+    network = network_of_config(config)
+    try:
+        answers = np.asarray(model(values.astype(model.inputs[0].dtype), training=False))
+    except Exception as failure:
+        raise own_file.failure(network, failure) from failure
+    sums = answers.sum(axis=1)
+    if not (np.isfinite(sums).all() and (answers >= 0).all() and (np.abs(sums - 1) < SUM_TOLERANCE).all()):
+        got = "logits, it seems" if np.isfinite(sums).all() else "numbers that are not finite"
+        raise own_file.wrong(
+            network, "does not return probabilities", "numbers from 0 to 1 that add up to 1", got,
+            hint="Let its last layer have activation='softmax'.",
+        )  # fmt: skip
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what Keras draws from, as `keras.utils.set_random_seed` does; Python and numpy go on as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def optimizer(config: TrialConfig) -> keras.optimizers.Optimizer:

@@ -19,6 +19,7 @@ from study.execution.worker_pool import POLL_SECONDS, WorkerPool
 from study.tracking import arm_runs, runs, store, tags
 from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
+from study.training.networks import described, own_file
 
 RESUME = "Run the same command again to resume: finished trials are not trained again"
 
@@ -85,8 +86,16 @@ def _end(run: Run, status: str, reason: str) -> None:
 # --- trials -----------------------------------------------------------------------------------------
 
 
-def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, search: str | None = None) -> Assignment:
-    """Return the assignment for the workers of a study on this dataset."""
+def assignment(
+    dataset: Dataset,
+    run_id: str,
+    networks: Sequence[str],
+    *,
+    open_test: bool,
+    reuse: bool,
+    search: str | None = None,
+) -> Assignment:
+    """Return the assignment for the workers of a study of these networks on this dataset."""
     return Assignment(
         tracking_uri=store.shown_uri(),
         run_id=run_id,
@@ -100,13 +109,21 @@ def assignment(dataset: Dataset, run_id: str, *, open_test: bool, reuse: bool, s
         reuse=reuse,
         training_code=training_code_version(),
         search=search,
+        networks=described.sources(networks),
     )
 
 
-def study_tags(dataset: Dataset) -> dict[str, object]:
-    """Return the tags of a study's data and code, which each of its trials repeats."""
+def study_tags(dataset: Dataset, networks: Sequence[str]) -> dict[str, object]:
+    """Return the tags of a study's data, networks and code, which each of its trials repeats."""
     code = {tags.TRAINING_CODE: training_code_version()[:16], tags.LIBRARIES: training_libraries()}
+    if own := described.description(networks):
+        code[tags.NETWORKS] = own
     return runs.data_tags(dataset) | code | runs.code_tags()
+
+
+def network_files(networks: Sequence[str]) -> dict[str, bytes | str]:
+    """Return the files of one's own networks as artifacts, by path."""
+    return {f"network/{own_file.parts(name)[0]}": text for name, text in described.sources(networks).items()}
 
 
 def stocked(trials: Sequence[Progress]) -> int:

@@ -25,7 +25,7 @@ from study.reports.markdown import plain
 from study.tracking import limits, records, registry, runs, store, tags
 from study.tracking.registry import Version
 from study.tracking.runs import Run
-from study.training.config import HYPERPARAMETERS, settings_text
+from study.training.config import DATA_AND_SEED, settings_text
 from study.training.metrics import Evaluation, evaluate
 
 CARD = "model_card.md"
@@ -69,7 +69,7 @@ def _any_model(client: store.MlflowClient, entrants: Sequence[Candidate], datase
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
-        network.build(entrants[0].config, dataset.row_shape, dataset.classes).save(path)
+        network.build(entrants[0].config, network.Rows.of(dataset)).save(path)
         return path.read_bytes()
 
 
@@ -154,7 +154,7 @@ def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> di
     own = {
         f"{tags.VERSION_CONFIG}{name}": text
         for name, text in winner.config.as_text().items()
-        if name in HYPERPARAMETERS
+        if name not in DATA_AND_SEED
     }
     data = {tags.VERSION_DATA_SHA256: dataset.sha256, tags.DATASET: dataset.name, tags.DATASET_TITLE: dataset.title}
     if dataset.substitute_for:
@@ -188,6 +188,6 @@ def _evaluation(content: bytes, split: Split) -> Evaluation:
 
 def _logits(content: bytes, images: np.ndarray) -> np.ndarray:
     from study.base.backend import from_bytes
-    from study.training import loop  # imports TensorFlow
+    from study.training import program  # imports TensorFlow
 
-    return loop.logits(from_bytes(content), images)
+    return program.logits(from_bytes(content), images)

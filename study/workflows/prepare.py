@@ -1,17 +1,19 @@
 """Turns a command's options into an ablation or a search around its baseline, and the dataset to run it on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import BECAUSE_NATS, MARGIN_NATS, Ablation, Vary, load_ablation
+from study.design.auto_space import AUTO_SPACE, space_of, usual_space
 from study.design.dimensions import MOST_POINTS
 from study.design.search import Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
-from study.training.config import TrialConfig
+from study.training.config import MLP, TrialConfig
+from study.training.networks.network import find
 
 DEFAULT_TRIALS = 50
 
@@ -19,6 +21,7 @@ DEFAULT_TRIALS = 50
 def prepare_ablation(
     task: str,
     *,
+    network: str | None = None,
     data: str | None = None,
     target: str | None = None,
     size: str | None = None,
@@ -36,7 +39,7 @@ def prepare_ablation(
 
     Raises AblationError, ConfigError, DataError.
     """
-    ablation = load_ablation(task)
+    ablation = load_ablation(task, network)
     settings = settings or {}
     if "epochs" in settings and epochs is not None:
         raise ConfigError("epochs is given twice", where="set", hint="Keep it here or in the parameter epochs.")
@@ -53,6 +56,7 @@ def prepare_ablation(
         dataset = _load(data, target, size, ablation.baseline.replace({"fold": 0})).in_folds()
     else:
         dataset = _load(data, target, size, ablation.baseline)
+    check_networks([ablation.baseline.replace(arm.settings) for arm in ablation.arms], dataset)
     images = len(dataset.validation)
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
@@ -66,8 +70,9 @@ def prepare_ablation(
 
 
 def prepare_search(
-    space: str,
+    space: str | None = None,
     *,
+    network: str | None = None,
     metric: str,
     sampler: str,
     pruner: str,
@@ -84,14 +89,18 @@ def prepare_search(
 
     Raises SpaceError, ConfigError, DataError.
     """
-    found = load_space(space).with_baseline(settings or {}, where="set")
+    space = space or usual_space(network)
+    found = space_of(network or MLP)[0] if space == AUTO_SPACE else load_space(space, network)
+    found = found.with_baseline(settings or {}, where="set")
     if sampler == "grid":
         _check_grid(found)
     dataset = _load(data, target, size, found.baseline)
     fixed = {**dataset.settings, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
-    return Search(found.with_baseline(fixed), metric, sampler, pruner), dataset
+    search = Search(found.with_baseline(fixed), metric, sampler, pruner)
+    check_networks([search.baseline], dataset)
+    return search, dataset
 
 
 def search_budget(search: Search, trials: int | None, minutes: float | None) -> Budget:
@@ -121,6 +130,22 @@ def _load(spec: str | None, target: str | None, size: str | None, baseline: Tria
     if spec is None:  # the target and the size belong to the data that they are written beside
         spec, target, size = own.source, target or own.target, size or own.size
     return load_dataset(spec, own.validation, own.fold, target, size)
+
+
+def check_networks(configs: Sequence[TrialConfig], dataset: Dataset) -> None:
+    """Raise ConfigError, before anything is trained, for a network that cannot be built for these data as configured.
+
+    One's own are built for it, and asked about a few rows.
+    """
+    shape = (*dataset.row_shape, 1) if dataset.kind == "pixels" and len(dataset.row_shape) == 2 else dataset.row_shape
+    for part in dict.fromkeys(config.network for config in configs):
+        network = find(part.name)
+        if network.check:
+            network.check(shape, **dict(part.settings))
+        if network.source is not None:
+            from study.training.network import Rows, check_outputs  # imports TensorFlow
+
+            check_outputs(TrialConfig(network=part), Rows.of(dataset))
 
 
 def _check_grid(space: SearchSpace) -> None:

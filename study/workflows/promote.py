@@ -1,7 +1,7 @@
 """Promotes a champion: gathers the best configurations, races them on fresh seeds, tests and registers the winner."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from study.analysis import selection
@@ -78,12 +78,14 @@ def prepare(
     vary: Vary = "seed",
     target: str | None = None,
     size: str | None = None,
+    network: str | None = None,
 ) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
     `seeds` is how many each gets; None means a few, and more for those that are hard to tell from the champion. `name`
     is the registered model (None: it is named after the data), `source` a study's run (None: the whole
-    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used). With `vary` split each
+    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used), `network` the
+    candidates' network (None: any of the project's). With `vary` split each
     seed of the race validates on another fold. Raises PromotionError, TrackingError, DataError.
     """
     if name is not None:
@@ -93,7 +95,7 @@ def prepare(
         trial for trial in records.find_trials(client, source, query) if trial.tags.get(tags.TASK) != selection.TASK
     ]
     wanted = load_dataset(spec, target=target, size=size).sha256 if spec else None
-    chosen = selection.one_dataset(trials, wanted)
+    chosen = selection.of_network(selection.one_dataset(trials, wanted), network)
     last = chosen[-1]
     rows = selection.validation_of(last)
     used = TrialConfig.recorded(last.params).data
@@ -116,8 +118,8 @@ def prepare(
         dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
     if vary == "split":
         dataset = dataset.in_folds()
-    name = name or usual_name(dataset)
     candidates = selection.rank(chosen, top)
+    name = name or usual_name(dataset, [one.config.network.name for one in candidates])
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256:
         defending = TrialConfig.recorded(_settings(incumbent)).canonical()
@@ -147,9 +149,10 @@ def prepare(
     )
 
 
-def usual_name(dataset: Dataset) -> str:
-    """Return the name of the registered model for these data: ``mnist-mlp``, ``digits-mlp``."""
-    return f"{re.sub(FORBIDDEN, '-', dataset.name)[: MODEL_NAME - 4]}-mlp"
+def usual_name(dataset: Dataset, networks: Sequence[str]) -> str:
+    """Return the name of the registered model of these networks for these data: ``mnist-mlp``, ``wine-my_net``."""
+    titles = sorted({network.partition("@")[0].replace(".py", "") for network in networks}, reverse=True)
+    return re.sub(FORBIDDEN, "-", "-".join([dataset.name, *titles]))[:MODEL_NAME]
 
 
 def _check_name(name: str) -> None:

@@ -19,7 +19,7 @@ from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
 from study.tracking.runs import Run
-from study.workflows.common import Outcome, assignment, open_run, outcome_of, run_trials, study_tags
+from study.workflows.common import Outcome, assignment, network_files, open_run, outcome_of, run_trials, study_tags
 from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
 
 PLAN = "plan.csv"
@@ -86,7 +86,7 @@ def run_specs(
     describe(ablation, specs, dataset, run, name, open_test)
     arm_runs.open_arm_runs(run, arm_params(specs))
     queue, _ = create_queue(storage, name)
-    queue.assign(assignment(dataset, run.run_id, open_test=open_test, reuse=reuse))
+    queue.assign(assignment(dataset, run.run_id, ablation.networks, open_test=open_test, reuse=reuse))
     announce(name)
     supply = SeedSupply(run, queue, ablation, dataset, specs, rule, on_look)
     trials = run_trials(
@@ -108,12 +108,15 @@ def describe(
     open_test: bool,
 ) -> None:
     """Write the study's tags, dataset, plan and description into its run."""
-    run.set_tags({tags.KIND: tags.STUDY_KIND, tags.TASK: ablation.task, tags.STUDY: name} | study_tags(dataset))
+    run.set_tags(
+        {tags.KIND: tags.STUDY_KIND, tags.TASK: ablation.task, tags.STUDY: name}
+        | study_tags(dataset, ablation.networks)
+    )
     run.log_dataset(dataset)
     files: dict[str, bytes | str] = {PLAN: plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:
         files[TEST_SET] = _test_set(dataset)
-    run.log_files(files)
+    run.log_files(files | network_files(ablation.networks))
     runs.describe(run, f"**{plain(ablation.question)}**\n\n{plain(ablation.known)}")
 
 
@@ -127,10 +130,15 @@ def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
 
 def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
     """Return every trial with its full config and estimated time, as a CSV file's text."""
-    fields = list(specs[0].config.as_text())
+    texts = [spec.config.as_text() for spec in specs]
+    fields = list(dict.fromkeys(name for text in texts for name in text))  # networks differ in theirs
     rows = (
-        (spec.name, f"{time_estimate.trial_seconds(spec.config, dataset):.1f}", *spec.config.as_text().values())
-        for spec in specs
+        (
+            spec.name,
+            f"{time_estimate.trial_seconds(spec.config, dataset):.1f}",
+            *(text.get(name, "") for name in fields),
+        )
+        for spec, text in zip(specs, texts, strict=True)
     )
     return csv_text(("trial", "about seconds", *fields), rows)
 

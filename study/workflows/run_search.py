@@ -11,7 +11,7 @@ from study.base import processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
-from study.design.search_space import SEARCHED
+from study.design.search_space import FIXED
 from study.execution import attributes, recovery, sampling
 from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
 from study.execution.storage import DEFAULT_STORAGE
@@ -21,8 +21,18 @@ from study.reports.markdown import plain
 from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
-from study.training.config import FIELDS
-from study.workflows.common import RESUME, Outcome, assignment, ended, outcome_of, run_trials, stocked, study_tags
+from study.training.config import NETWORK
+from study.workflows.common import (
+    RESUME,
+    Outcome,
+    assignment,
+    ended,
+    network_files,
+    outcome_of,
+    run_trials,
+    stocked,
+    study_tags,
+)
 
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
 
@@ -108,12 +118,13 @@ def open_search(client: store.MlflowClient, name: str) -> Run:
 def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapping[str, str], reuse: bool) -> None:
     """Describe a new search in its run, and write its workers' assignment."""
     run.log_params(params)
+    networks = [search.baseline.network.name]
     own = {tags.KIND: tags.STUDY_KIND, tags.TASK: TASK, tags.STUDY: queue.study_name}
-    run.set_tags(own | study_tags(dataset) | processes.this_process())
+    run.set_tags(own | study_tags(dataset, networks) | processes.this_process())
     run.log_dataset(dataset)
-    run.log_files({SEARCH: search.as_yaml()})
+    run.log_files({SEARCH: search.as_yaml()} | network_files(networks))
     runs.describe(run, f"**{plain(search.words)}**")
-    queue.assign(assignment(dataset, run.run_id, open_test=False, reuse=reuse, search=search.as_yaml()))
+    queue.assign(assignment(dataset, run.run_id, networks, open_test=False, reuse=reuse, search=search.as_yaml()))
 
 
 def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowClient, reuse: bool = True) -> Run:
@@ -147,7 +158,14 @@ def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> None:
     before = queue.assignment
     if before.search is None:
         raise ConfigError(f"{queue.study_name} is an ablation's queue", where="study", hint="Give another name.")
-    now = assignment(dataset, before.run_id, open_test=False, reuse=before.reuse, search=search.as_yaml())
+    now = assignment(
+        dataset,
+        before.run_id,
+        [search.baseline.network.name],
+        open_test=False,
+        reuse=before.reuse,
+        search=search.as_yaml(),
+    )
     for what, then, here in _settings(before, now):
         if then != here:
             raise ConfigError(
@@ -158,13 +176,16 @@ def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> None:
 
 def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]:
     """Return each setting that is fixed in a search: its name, the search's value, and the value asked for now."""
+    if before.networks != now.networks:
+        first, second = (", ".join(one.networks) or "one of the project's" for one in (before, now))
+        return [("network", first, second)]
     then, here = (parse_search(each.search or "", "search") for each in (before, now))
     pairs: list[tuple[str, str, str]] = [
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
     ]
-    for field in FIELDS:
+    for field in here.baseline.fields if then.baseline.network.name == here.baseline.network.name else [NETWORK]:
         if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them
-            name = f"baseline: {field}" if field in SEARCHED else field
+            name = field if field in FIXED else f"baseline: {field}"
             pairs.append((name, then.baseline.as_text()[field], here.baseline.as_text()[field]))
     names = [dimension.field for dimension in (*then.space.dimensions, *here.space.dimensions)]
     for name in dict.fromkeys(names):

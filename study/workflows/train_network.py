@@ -1,15 +1,17 @@
 """Trains one network by hand, recorded in the program's own run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from study.base.errors import ConfigError
 from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.tracking import records, tags
-from study.training.config import HYPERPARAMETERS, TrialConfig
+from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of
 from study.training.fingerprint import fingerprint
-from study.workflows.common import open_run, study_tags
+from study.workflows.common import network_files, open_run, study_tags
+from study.workflows.prepare import check_networks
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch, TrialResult
@@ -31,12 +33,13 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     TrackingError, and Interrupted if Ctrl-C or the end of `mlflow run` stops it.
     """
     dataset = dataset.with_fold(config.data.fold)
+    check_networks([config], dataset)
     config = config.replace({**dataset.settings, "validation": len(dataset.validation)})
     marks = {
         tags.TASK: "train",
         tags.SEED: config.seed,
         tags.FINGERPRINT: fingerprint(config, dataset.sha256, len(dataset.validation)),
-    } | study_tags(dataset)
+    } | study_tags(dataset, [config.network.name])
     parent = ParentWatch()
 
     def watch_parent_and_pass_on(epoch: "Epoch") -> None:
@@ -44,6 +47,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         parent.check()
 
     with open_run(name_of(config), params=config.as_text(), marks=marks) as run:
+        run.log_files(network_files([config.network.name]))
         from study.execution import run_trial  # imports TensorFlow: ten seconds, so only after the checks above
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)
@@ -52,8 +56,22 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     return Trained(result, records.read_run(run.client, run.run_id), model_uri)
 
 
+def config_of(values: Mapping[str, object], settings: Mapping[str, object]) -> TrialConfig:
+    """Return the config of the options' `values`, which are those of the default network, and of other `settings`.
+
+    Raises ConfigError for an option that the network has not, or that is given twice.
+    """
+    known = fields_of(str(values[NETWORK]))
+    given = {name: value for name, value in values.items() if value != FIELDS[name].default}
+    for name in given:
+        check_name(name, known, str(values[NETWORK]))
+        if name in settings:
+            raise ConfigError(f"{name} is given twice", where="set", hint="Keep one of them.")
+    return TrialConfig.parse(given).replace(settings, where="set")
+
+
 def name_of(config: TrialConfig) -> str:
     """Return the name of a training's run: ``train hidden=300 learning_rate=0.003 · seed 1``."""
-    own = {name: text for name, text in config.changes().items() if name in HYPERPARAMETERS}
+    own = {name: text for name, text in config.changes().items() if name not in DATA_AND_SEED}
     changed = (f"{name}={text}" for name, text in own.items())
     return f"{' '.join(('train', *changed))} · seed {config.seed}"

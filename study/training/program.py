@@ -1,0 +1,368 @@
+"""A network, its optimizer, and one compiled program that takes both through an epoch.
+
+The stock model is called as `model.fit` calls it. Two things are done in Keras's place, whose way would cost many times
+the epoch in a compiled loop: Dropout draws from Philox, and L1 and L2 penalties are added up in strips.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from study.base.backend import keras, tf
+from study.training import network
+from study.training.config import TrialConfig
+from study.training.network import Rows
+
+MOMENTUM = ("momentum", "nesterov")  # the optimizers that use one
+MOST_BYTES_AT_ONCE = 64 * 2**20  # of the largest layer's output, when rows are passed through a network
+MOST_ROWS_AT_ONCE = 10_000
+FIRST_ROWS = 1_000  # where no layer's size is known
+XLA, GRAPH = "xla", "graph"
+_PENALTIES = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
+
+class Program:
+    """A network of some structure, its optimizer, and the compiled epoch.
+
+    Learning rate, momentum, weight decay, dropout rates and the strengths of L1 and L2 penalties are variables of it:
+    only whether there is any of them shapes it, so that many trials share one program.
+    """
+
+    def __init__(self, config: TrialConfig, model: keras.Sequential, rows: Rows):
+        self.batch_size = config.training.batch_size
+        self.model = model
+        own = network.own_layers(model, rows, front=False)
+        self._set_optimizer(config)
+        self.loss = keras.losses.SparseCategoricalCrossentropy()
+        self.class_weights = tf.Variable(np.ones(rows.classes, np.float32))
+        self.weighted = config.training.class_weight != "none"
+        self.dropouts = dropouts(own)
+        self.rates = tf.Variable(np.zeros(max(1, len(self.dropouts)), np.float32))
+        self.seed = tf.Variable(0, dtype=tf.int64)
+        for index, (place, layer) in enumerate(self.dropouts):
+            layer.call = partial(self._drop, layer, index, place)
+        self.penalized = penalized(model)
+        self._strengths: list[tuple[float, float]] = []
+        self.strengths = tf.Variable(np.zeros((max(1, len(self.penalized)), 2), np.float32))
+        self.compiler = GRAPH if _is_better_as_graph(model) else XLA
+        self._compiled = {kind: tf.function(self._epoch, jit_compile=kind == XLA) for kind in (XLA, GRAPH)}
+
+    def _set_optimizer(self, config: TrialConfig) -> None:
+        self.optimizer = network.optimizer(config)
+        self.optimizer.build(self.model.trainable_variables)
+        self.momentum, self.weight_decay = tf.Variable(0.0), tf.Variable(0.0)
+        self.decays, self.optimizer.weight_decay = self.optimizer.weight_decay is not None, None  # `step` does it
+        if config.training.optimizer in MOMENTUM and config.training.momentum:
+            self.optimizer.momentum = _Nonzero(self.momentum)
+        self._fresh_optimizer = [variable.numpy() for variable in self.optimizer.variables]
+
+    def compile(self, inputs: tf.Tensor, labels: tf.Tensor) -> None:
+        """Compile the epoch for data of this size, by an epoch of no steps.
+
+        What XLA cannot compile is left as a plain graph.
+        """
+        nothing = inputs, labels, *map(tf.constant, (np.zeros(len(labels), np.int32), 0, 0))
+        try:
+            self.epoch(*nothing)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            if self.compiler == GRAPH:
+                raise
+            self.compiler = GRAPH
+            self.epoch(*nothing)
+
+    def start(self, config: TrialConfig, model: keras.Sequential, class_weights: np.ndarray) -> None:
+        """Prepare for a trial: set its initial weights, those of a fresh model, and all else that is a variable."""
+        for variable, fresh in zip(self.model.variables, model.variables, strict=True):
+            variable.assign(fresh)
+        for variable, value in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
+            variable.assign(value)
+        self.optimizer.learning_rate.assign(config.training.learning_rate)
+        self.momentum.assign(config.training.momentum)
+        self.weight_decay.assign(config.training.weight_decay)
+        self.class_weights.assign(class_weights)
+        self.seed.assign(config.seed)
+        if found := dropouts(model.layers):
+            self.rates.assign(np.array([layer.rate for _, layer in found], np.float32))
+        self._strengths = [strengths(kernel) for kernel in penalized(model)]
+        if self._strengths:
+            self.strengths.assign(np.array(self._strengths, np.float32))
+
+    def penalty(self) -> float:
+        """Return the L1 and L2 penalties that Keras adds to every loss: Σ λ₁ |w| + λ₂ w²."""
+        return penalty(self.penalized, self._strengths)
+
+    def epoch(self, *arguments: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
+        not taken) and the hits among the rows. The arguments are inputs, labels, order, first and last.
+        """
+        found: tuple[tf.Tensor, tf.Tensor] = self._compiled[self.compiler](*arguments)
+        return found
+
+    def _epoch(
+        self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        # The rows that do not fill a batch are one more, shorter step. `first` and `last` are given at run time, so
+        # that the program can be compiled without training, and an epoch taken in stretches.
+        full, rest = divmod(len(order), self.batch_size)
+        losses = tf.TensorArray(tf.float32, full + (rest > 0), element_shape=())
+        step, hits = first, 0
+        # Not `for step in tf.range(first, last)`: that would make the number of steps part of the program.
+        while full and step < tf.minimum(last, full):
+            rows = tf.slice(order, [step * self.batch_size], [self.batch_size])
+            loss, hit = self.step(tf.gather(inputs, rows), tf.gather(labels, rows))
+            losses, hits, step = losses.write(step, loss), hits + hit, step + 1
+        if rest and last > full:
+            rows = order[full * self.batch_size :]
+            loss, hit = self.step(tf.gather(inputs, rows), tf.gather(labels, rows))
+            losses, hits = losses.write(full, loss), hits + hit
+        return losses.stack(), hits
+
+    def step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take one optimizer step on a batch; return its loss before the step and the hits in it."""
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            probabilities = self.model(inputs, training=True)
+            loss = self.loss(labels, probabilities, tf.gather(self.class_weights, labels) if self.weighted else None)
+            # What layers add themselves: penalties on their outputs, or of a kind that is not known here.
+            loss += sum(other_losses(self.model), tf.constant(0.0))
+        gradients = tape.gradient(loss, variables)
+        if self.penalized:
+            loss, gradients = self._penalize(loss, gradients, variables)
+        if self.decays:
+            # As Keras's optimizers do it. There the decay is a constant, and XLA multiplies it with the learning rate
+            # first; with a variable it would not, and the last bits would differ.
+            decay = self.weight_decay * self.optimizer.learning_rate
+            for variable in variables:
+                variable.assign_sub(variable * decay)
+        self.optimizer.apply(gradients, variables)
+        predicted = tf.argmax(logits_of(probabilities), axis=-1, output_type=tf.int32)
+        return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
+
+    def _penalize(
+        self, loss: tf.Tensor, gradients: list[tf.Tensor], variables: list[keras.Variable]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        places = {id(kernel): place for place, kernel in enumerate(self.penalized)}
+        found = []
+        for gradient, variable in zip(gradients, variables, strict=True):
+            place = places.get(id(variable))
+            if place is not None:
+                l1, l2 = self.strengths[place, 0], self.strengths[place, 1]
+                uses_l1, uses_l2 = (strength > 0 for strength in strengths(variable))
+                # The gradients, written out: derived from the sum in strips they would cost as much again.
+                if uses_l1:
+                    loss += l1 * _in_strips(tf.abs(variable))
+                    gradient += l1 * tf.sign(variable)
+                if uses_l2:
+                    loss += l2 * _in_strips(tf.square(variable))
+                    gradient += 2 * l2 * variable
+            found.append(gradient)
+        return loss, found
+
+    def _drop(
+        self, layer: keras.layers.Dropout, index: int, place: int, values: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        # Keras's SeedGenerator inside a compiled loop is 8 times slower than no dropout at all. Philox keyed by the
+        # seed, the layer and the step needs no state, and the program does not depend on the rate. 16 bits a unit cost
+        # half as much as 32; the rate is then a multiple of 1/65536, and the scale is that of this very rate.
+        if not training:
+            return values
+        sides = _sides_drawn(layer, values)
+        units = int(np.prod(sides))
+        key = tf.stack([self.seed + (place << 32), tf.cast(self.optimizer.iterations, tf.int64)])
+        words = tf.random.stateless_uniform([-(-units // 2)], key, None, None, tf.uint32, alg="philox")
+        bits = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:units], sides)
+        dropped = tf.round(self.rates[index] * 65_536)
+        return tf.where(bits >= tf.cast(dropped, tf.uint16), values / (1 - dropped / 65_536), 0.0)
+
+
+class _Nonzero:
+    """A variable that Keras's SGD, which asks whether its momentum is 0, takes for a number that is not."""
+
+    def __init__(self, variable: tf.Variable):
+        self.variable = variable
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+tf.register_tensor_conversion_function(
+    _Nonzero, lambda value, dtype=None, name=None, as_ref=False: tf.convert_to_tensor(value.variable, dtype, name=name)
+)
+
+
+# --- what a model consists of -----------------------------------------------------------------------
+
+
+def layers_within(layers: list[keras.layers.Layer]) -> Iterator[tuple[int, keras.layers.Layer]]:
+    """Yield every layer, and those within it, with its place among all of them, counted from 1."""
+    place = 0
+    for layer in layers:
+        for one in layer._flatten_layers():  # Keras has no public way to those within
+            place += 1
+            yield place, one
+
+
+def dropouts(layers: list[keras.layers.Layer]) -> list[tuple[int, keras.layers.Dropout]]:
+    """Return the layers that drop units at all, with their places."""
+    found = ((place, layer) for place, layer in layers_within(layers) if isinstance(layer, keras.layers.Dropout))
+    return [(place, layer) for place, layer in found if layer.rate > 0]
+
+
+def penalized(model: keras.Model) -> list[keras.Variable]:
+    """Return the variables that have an L1 or L2 penalty of any strength."""
+    return [variable for variable in model.trainable_variables if any(strengths(variable))]
+
+
+def strengths(variable: keras.Variable) -> tuple[float, float]:
+    """Return the strengths of the L1 and L2 penalties on a variable."""
+    penalty = variable.regularizer
+    if not isinstance(penalty, _PENALTIES):
+        return 0.0, 0.0
+    return float(getattr(penalty, "l1", 0.0)), float(getattr(penalty, "l2", 0.0))
+
+
+def penalty(kernels: list[keras.Variable], both: Sequence[tuple[float, float]]) -> float:
+    """Return Σ λ₁ |w| + λ₂ w² over kernels, of which each has `both` strengths."""
+    total = 0.0
+    for kernel, (l1, l2) in zip(kernels, both, strict=True):
+        values = kernel.numpy().astype(np.float64)
+        total += l1 * float(np.abs(values).sum()) + l2 * float(np.square(values).sum())
+    return total
+
+
+def penalty_of(model: keras.Model) -> float:
+    """Return the L1 and L2 penalties that Keras adds to every loss of a model."""
+    kernels = penalized(model)
+    return penalty(kernels, [strengths(kernel) for kernel in kernels])
+
+
+def other_losses(model: keras.Model) -> list[tf.Tensor]:
+    """Return what a model that was just called adds to its loss, without the L1 and L2 penalties on its weights."""
+    # Keras puts the losses of the weights last, one for each variable that has any regularizer.
+    weighted = [variable for variable in model.trainable_variables if variable.regularizer is not None]
+    losses = model.losses
+    own = losses[: len(losses) - len(weighted)]
+    unknown = [one for one in weighted if not isinstance(one.regularizer, _PENALTIES)]
+    return [*own, *(variable.regularizer(variable) for variable in unknown)]
+
+
+def _is_better_as_graph(model: keras.Model) -> bool:
+    # XLA has no fast convolution on a CPU. A plain graph, which has oneDNN's, is 10 to 60 times faster.
+    kinds = (kind.__name__ for _, layer in layers_within([model]) for kind in type(layer).__mro__)
+    return any("Conv" in kind for kind in kinds)
+
+
+def _sides_drawn(layer: keras.layers.Dropout, values: tf.Tensor) -> tuple[int, ...]:
+    """Return the shape in which a layer draws what it drops; a side of 1 is dropped as a whole."""
+    sides = layer.noise_shape
+    if hasattr(layer, "_get_noise_shape"):  # SpatialDropout
+        sides = layer._get_noise_shape(values)
+    if sides is None:
+        return tuple(values.shape)
+    return tuple(int(whole if side is None else side) for side, whole in zip(sides, values.shape, strict=True))
+
+
+def _in_strips(values: tf.Tensor, strips: int = 64) -> tf.Tensor:
+    # XLA adds up on a CPU one number after the other. Adding strips to one another first uses the vector units:
+    # at batch 8 the penalty's value costs a third of the epoch this way, instead of as much as the epoch.
+    values = tf.reshape(values, [-1])
+    even = values.shape[0] // strips * strips
+    total = tf.reduce_sum(values[even:])
+    if even:
+        total += tf.reduce_sum(tf.add_n(tf.unstack(tf.reshape(values[:even], [strips, -1]))))
+    return total
+
+
+# --- which trials share a program -------------------------------------------------------------------
+
+_ANY = "any"
+LEFT_OUT = ("name", "seed", "build_config")  # of a part of a model's configuration
+DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+
+
+def structure(config: TrialConfig, model: keras.Sequential, rows: Rows) -> str:
+    """Return a text that is equal for trials that can share a program.
+
+    It is the model's own configuration, without what is a variable of the program, or only decides how it starts. A
+    model with layers of one's own may read a hyperparameter wherever it likes: then all of them belong to the text.
+    """
+    parts: list[object] = [config.network.name, config.network.pixels, rows.shape, rows.classes]
+    training = config.training
+    decays = training.optimizer == "adamw" or bool(training.weight_decay)  # AdamW always decays, if only by 0
+    moves = training.optimizer in MOMENTUM and bool(training.momentum)
+    parts += [training.optimizer, decays, moves, training.batch_size, training.class_weight != "none"]
+    layers = [layer for _, layer in layers_within([model])]
+    if all(_is_stock(layer) for layer in layers):
+        names = {layer.name: f"layer {place}" for place, layer in enumerate(layers)}
+        parts.append(_masked(model.get_config(), names))
+    else:
+        parts.append(config.network.settings)
+    return json.dumps(parts, default=str)
+
+
+def _is_stock(layer: keras.layers.Layer) -> bool:
+    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
+
+
+def _masked(part: object, names: dict[str, str]) -> object:
+    """Return a part of a model's configuration without names, initial values, rates and strengths."""
+    if isinstance(part, str):
+        return names.get(part, part)
+    if isinstance(part, (list, tuple)):
+        return [_masked(one, names) for one in part]
+    if not isinstance(part, dict):
+        return part
+    found = {
+        key: _value(key, value, names) for key, value in part.items() if key not in ("name", "seed", "build_config")
+    }
+    if part.get("class_name") in DROPOUTS and isinstance(found["config"], dict):
+        found["config"]["rate"] = bool(found["config"]["rate"])
+    return found
+
+
+def _value(key: str, value: object, names: dict[str, str]) -> object:
+    if key.endswith("_initializer") and isinstance(value, dict):
+        return _ANY
+    if key.endswith("_regularizer") and key != "activity_regularizer" and isinstance(value, dict):
+        strength = value.get("config", {})
+        if value.get("class_name") in ("L1", "L2", "L1L2"):
+            return [bool(strength.get("l1")), bool(strength.get("l2"))]
+    return _masked(value, names)
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+
+def logits_of(probabilities: tf.Tensor) -> tf.Tensor:
+    """Return what the softmax got that gave these probabilities; without one their logarithm, as Keras takes it."""
+    found = getattr(probabilities, "_keras_logits", None)
+    if found is not None:
+        return found
+    epsilon = keras.config.epsilon()
+    return tf.math.log(tf.clip_by_value(probabilities, epsilon, 1 - epsilon))
+
+
+def logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    """Return what the model computes for `inputs` before its softmax: (n, classes)."""
+    return in_parts(lambda part: logits_of(model(part, training=False)), inputs, rows_at_once(model))
+
+
+def in_parts(function: Callable[[tf.Tensor], tf.Tensor], inputs: np.ndarray, rows: int) -> np.ndarray:
+    """Return a function's results for so many rows at a time, together."""
+    firsts = range(0, max(1, len(inputs)), rows)
+    return np.concatenate([function(tf.constant(inputs[first : first + rows])).numpy() for first in firsts])
+
+
+def rows_at_once(model: keras.Model) -> int:
+    """Return how many rows may be passed through a model together, so that no layer's output is too large."""
+    sizes = []
+    for _, layer in layers_within([model]):
+        try:
+            sizes.append(4 * int(np.prod([side or 1 for side in layer.output.shape])))
+        except AttributeError:  # the layer has more outputs, or was never called by itself
+            continue
+    if not sizes:
+        return FIRST_ROWS
+    return int(np.clip(MOST_BYTES_AT_ONCE // max(sizes), 1, MOST_ROWS_AT_ONCE))
