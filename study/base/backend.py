@@ -5,7 +5,9 @@ process sometimes run one after the other. And one thread adds floating-point nu
 makes a trial's result the same bits each time.
 """
 
+import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from study.base import keras_file
@@ -32,16 +34,34 @@ keras.config.set_image_data_format("channels_last")
 __all__ = ["from_bytes", "keras", "tf"]
 
 
-def from_bytes(content: bytes, where: object = "model.keras") -> keras.Model:
+def from_bytes(
+    content: bytes, where: object = "model.keras", custom_objects: Mapping[str, type] | None = None
+) -> keras.Model:
     """Return the model of a ``.keras`` file; raises TrackingError unless it is whole and safe to open.
 
-    This is the only place that lets Keras open one.
+    `custom_objects` are the classes of layers that do not belong to Keras, by name. This is the only place that lets
+    Keras open a file.
     """
-    keras_file.check(content, where)
+    own = dict(custom_objects or {})
+    left = keras_file.check(content, where, own)
+
+    class Counted(keras.initializers.Initializer):  # type: ignore[misc]
+        """Makes the weights of a layer that the file may hold, as zeros, and refuses a layer of more."""
+
+        def __call__(self, shape: tuple[int, ...], dtype: object = None) -> tf.Tensor:
+            nonlocal left
+            left -= math.prod(shape)
+            if left < 0:
+                raise TrackingError("a model file that is not opened: a layer larger than its weights", where=where)
+            return tf.zeros(shape, dtype)
+
     with tempfile.TemporaryDirectory() as folder:  # Keras reads from paths only
         path = Path(folder, "model.keras")
-        path.write_bytes(content)
+        path.write_bytes(keras_file.counted(content))
         try:
-            return keras.models.load_model(path, custom_objects=None, compile=False, safe_mode=True)
+            objects = own | {keras_file.COUNTED: Counted}
+            return keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=True)
+        except TrackingError:
+            raise
         except Exception as failure:  # Keras raises whatever its parts raise
             raise TrackingError(f"no model that Keras can open ({first_line(failure)})", where=where) from failure

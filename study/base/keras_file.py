@@ -2,17 +2,15 @@
 
 Whoever can write to the artifacts chose its bytes. HDF5 can name other files as the place of its numbers, a zip and
 HDF5 can declare more than they hold, and Keras makes whatever layers the configuration names. So a file may hold
-what this project's networks consist of, and nothing else.
+stock layers of Keras, and those of a network of one's own that the user has named, and nothing else.
 """
 
 import io
 import json
-import math
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -23,17 +21,38 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MOST_BYTES = 2 * 2**30  # of a file; the largest network that anybody trains here has 0.1 GB
 MOST_TEXT_BYTES = 4 * 2**20  # of its configuration
 MOST_OBJECTS = 10_000  # groups and datasets of HDF5
+COUNTED = "study>Counted"
 # Stock parts that neither run code of the file nor read other files, as Lambda, TFSMLayer and StringLookup would.
+LAYERS = """
+    InputLayer Dense EinsumDense Embedding Activation Identity Masking ReLU LeakyReLU PReLU ELU Softmax Conv1D
+    Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D DepthwiseConv2D SeparableConv1D
+    SeparableConv2D MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
+    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalAveragePooling3D LSTM LSTMCell GRU GRUCell SimpleRNN SimpleRNNCell RNN Bidirectional TimeDistributed
+    ConvLSTM1D ConvLSTM2D ConvLSTM3D BatchNormalization LayerNormalization GroupNormalization UnitNormalization
+    RMSNormalization Normalization Rescaling Resizing CenterCrop CategoryEncoding Dropout SpatialDropout1D
+    SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization
+    MultiHeadAttention GroupQueryAttention Attention AdditiveAttention Reshape Flatten RepeatVector Permute
+    Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D
+    ZeroPadding3D Concatenate Average Maximum Minimum Add Subtract Multiply Dot RandomFlip RandomRotation
+    RandomTranslation RandomZoom RandomContrast RandomBrightness RandomCrop
+"""
 PARTS = {
     "keras": {"Sequential", "DTypePolicy"},
-    "keras.layers": {"InputLayer", "Rescaling", "Flatten", "Dense", "Activation", "BatchNormalization", "Dropout"},
+    "keras.models": {"Functional"},
+    "keras.src.models.functional": {"Functional"},
+    "keras.layers": set(LAYERS.split()),
     "keras.initializers": {
         "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal", "RandomNormal",
-        "RandomUniform", "Zeros", "Ones", "VarianceScaling",
+        "RandomUniform", "TruncatedNormal", "Orthogonal", "Zeros", "Ones", "VarianceScaling",
     },
-    "keras.regularizers": {"L2"},
+    "keras.regularizers": {"L1", "L2", "L1L2", "OrthogonalRegularizer"},
+    "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
+    "None": {"__keras_tensor__"},  # how a layer of a Functional names the output of another
 }  # fmt: skip
-SHAPES = {"batch_shape", "input_shape", "batch_input_shape", "input_dim"}  # by which a layer can name its own input
+FUNCTIONAL = "Functional"
+MOST_LAYERS = 2_000
+MOST_NUMBER = 2**20  # in the configuration of a layer; what it makes of it is counted when it is made
 
 
 def read(path: Path) -> bytes:
@@ -43,12 +62,17 @@ def read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def check(content: bytes, where: object = "model.keras") -> None:
-    """Raise TrackingError unless these are the bytes of a ``.keras`` file that is whole and safe to open."""
+def check(content: bytes, where: object = "model.keras", own: Collection[str] = ()) -> int:
+    """Raise TrackingError unless these are the bytes of a ``.keras`` file that is whole and safe to open.
+
+    `own` are the names of layers that do not belong to Keras, whose code is at hand. Return how many numbers the file
+    holds: Keras makes layers before it reads their weights, and must not be let make larger ones.
+    """
     weights, config = _members(content, where)
     with _opened(weights, where) as file:
-        numbers = sum(dataset.size for dataset in _datasets(file, where))
-    _check_config(config, numbers, where)
+        numbers = sum(int(dataset.size) for dataset in _datasets(file, where))
+    _check_config(config, where, own)
+    return numbers
 
 
 def kernels(content: bytes, where: object = "model.keras") -> list[np.ndarray]:
@@ -143,16 +167,21 @@ def _check_dataset(found: object, where: object) -> None:
 # --- the configuration ------------------------------------------------------------------------------
 
 
-def _check_config(config: bytes, numbers: int, where: object) -> None:
-    """Raise TrackingError for layers other than those in PARTS, or larger than the `numbers` that the file holds."""
+def _check_config(config: bytes, where: object, own: Collection[str]) -> None:
+    """Raise TrackingError for layers other than those in PARTS and one's own, and for numbers that no layer needs."""
     try:
         content = json.loads(config)
         content.pop("compile_config", None)  # nobody here reads it
-        for part in _parts(content):
-            module, name = part.get("module"), part["class_name"]
-            if name not in PARTS.get(str(module), ()) or part.get("registered_name") is not None:
+        parts = list(_parts(content))
+        for part in parts:
+            module, name, registered = part.get("module"), part["class_name"], part.get("registered_name")
+            stock = name in PARTS.get(str(module), ()) and registered in (None, FUNCTIONAL)
+            if not (stock or name in own):
                 raise _refused("not a stock part of a network", where, None, shown(f"{module}.{name}"))
-        _check_widths(content["config"]["layers"], numbers, where)
+        if len(parts) > MOST_LAYERS:
+            raise _refused("too many layers", where, f"at most {MOST_LAYERS:,}", f"{len(parts):,}")
+        if (most := max(map(abs, _numbers(content)), default=0)) > MOST_NUMBER:
+            raise _refused("a layer larger than its weights", where, f"numbers up to {MOST_NUMBER:,}", most)
     except TrackingError:
         raise
     except Exception as failure:
@@ -161,35 +190,40 @@ def _check_config(config: bytes, numbers: int, where: object) -> None:
 
 def _parts(content: object) -> Iterator[dict[str, object]]:
     """Yield every part of a configuration that Keras would make an object of."""
+    return (item for item in _items(content) if isinstance(item, dict) and "class_name" in item)
+
+
+def _numbers(content: object) -> Iterator[int]:
+    """Yield every whole number of a configuration that could be a size."""
+    return (item for item in _items(content) if isinstance(item, int))
+
+
+def _items(content: object) -> Iterator[object]:
     waiting = [content]
     while waiting:
         item = waiting.pop()
+        yield item
         if isinstance(item, dict):
-            if "class_name" in item:
-                yield item
-            waiting += item.values()
+            waiting += [value for key, value in item.items() if key not in ("seed", "shared_object_id")]
         elif isinstance(item, list):
             waiting += item
 
 
-def _check_widths(layers: list[dict[str, Any]], numbers: int, where: object) -> None:
-    """Raise TrackingError for layers of more weights than the file holds, because Keras makes them before it reads.
-
-    Keras takes a layer's inputs from the layer before it, from its build_config, and from its own configuration.
-    """
-    width, weights = math.prod(layers[0]["config"]["batch_shape"][1:]), 0
-    for place, layer in enumerate(layers):
-        kind, config = layer["class_name"], layer["config"]
-        chained = kind != "Sequential" and (kind == "InputLayer") == (place == 0)
-        if not chained or (place and SHAPES & config.keys()):
-            raise _refused("not a chain of layers behind one input", where, None, shown(config.get("name")))
-        inputs = max(width, *(side or 0 for side in (layer.get("build_config") or {}).get("input_shape", [0])))
-        if kind == "Dense":
-            weights, width = weights + inputs * config["units"], config["units"]
-        if kind == "BatchNormalization":
-            weights += inputs
-        if weights > numbers:
-            raise _refused("a layer larger than its weights", where, None, shown(config.get("name")))
+def counted(content: bytes) -> bytes:
+    """Return a checked ``.keras`` file with COUNTED as the initializer of all weights: they are read from it anyway."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        members = {member.filename: file.read(member) for member in file.infolist()}
+    config = json.loads(members[CONFIG])
+    for part in _items(config):
+        if isinstance(part, dict):
+            for key in part:
+                if key.endswith("_initializer") and part[key] is not None:
+                    part[key] = {"module": None, "class_name": COUNTED, "config": {}, "registered_name": COUNTED}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
+        for name, member in (members | {CONFIG: json.dumps(config).encode()}).items():
+            packed.writestr(name, member)
+    return buffer.getvalue()
 
 
 def _refused(what: str, where: object, expected: object, got: object) -> TrackingError:

@@ -1,9 +1,10 @@
 """From a TrialConfig to an ordinary Keras model and its optimizer."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from study.base.backend import keras
 from study.base.errors import ConfigError, StudyError
 from study.data.dataset import Dataset
 from study.training.config import TrialConfig, network_of_config
+from study.training.fields import Value
 from study.training.networks import own_file
-from study.training.networks.network import Network
+from study.training.networks.network import Network, find
 
 PROBE_ROWS = 4
 SUM_TOLERANCE = 1e-3  # of a row's probabilities around 1
@@ -102,21 +104,77 @@ def _front(config: TrialConfig, rows: Rows, front: bool) -> list[keras.layers.La
     return layers
 
 
-def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras.layers.Layer]:
+def known_function(network: Network) -> Callable[..., keras.Model]:
+    """Return the function of a network; raises ConfigError if this process knows it from the record only."""
     if network.function is None:
         raise ConfigError(f"the code of {network.name} is not known here", hint="Name its file: network=FILE.py.")
+    return network.function
+
+
+def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras.layers.Layer]:
+    function = known_function(network)
     settings = dict(config.network.settings) | ({"seed": config.seed} if network.takes_seed else {})
     try:
-        model = network.function(rows.network_shape, rows.classes, **settings)
+        model = function(rows.network_shape, rows.classes, **settings)
     except StudyError:
         raise
     except Exception as failure:
         raise own_file.failure(network, failure) from failure
     if not isinstance(model, keras.Model):
         raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
-    if type(model) is keras.Sequential:
-        return list(model.layers)
-    return [model]
+    if not all(is_stock(layer) for _, layer in layers_within([model])):
+        return [OwnModel(model, config.network.name, rows, settings)]
+    return list(model.layers) if type(model) is keras.Sequential else [model]
+
+
+@keras.saving.register_keras_serializable("study")
+class OwnModel(keras.layers.Layer):  # type: ignore[misc]
+    """A model with layers that are not Keras's, or of a class of its own, as one layer that can be saved.
+
+    What is saved of it are its weights, the name of its network, and how the network's function was called. To open it
+    again, this process has to know the network: its code is not in the file.
+    """
+
+    def __init__(self, model: keras.Model, network: str, rows: "Rows", settings: Mapping[str, Value], **keywords: Any):
+        super().__init__(name="own_model", **keywords)
+        self.model = model
+        model(np.zeros((1, *rows.network_shape), np.float32), training=False)  # so that all its weights are there
+        self._call = {
+            "network": network, "shape": rows.network_shape, "classes": rows.classes, "settings": dict(settings)
+        }  # fmt: skip
+
+    def build(self, shape: object) -> None:
+        """Do nothing: the model has its weights."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return what the model gives for a batch."""
+        return self.model(inputs, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return how the model was made."""
+        return dict(self._call)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "OwnModel":
+        """Return the model that the network's function makes; raises ConfigError if this process does not know it."""
+        function = known_function(find(config["network"], "network"))
+        shape, classes = tuple(config["shape"]), config["classes"]
+        model = function(shape, classes, **config["settings"])
+        return cls(model, config["network"], Rows(shape, classes), config["settings"])
+
+
+def layers_within(layers: Sequence[keras.layers.Layer]) -> Iterator[tuple[int, keras.layers.Layer]]:
+    """Yield every layer, and those within it, with its place among all of them, counted from 1."""
+    place = 0
+    for layer in layers:
+        for one in layer._flatten_layers():  # Keras has no public way to those within
+            place += 1
+            yield place, one
+
+
+def is_stock(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is Keras's own, and no function of somebody's."""
+    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
 
 
 def _check(model: keras.Sequential, network: Network, rows: Rows) -> None:

@@ -5,7 +5,7 @@ the epoch in a compiled loop: Dropout draws from Philox, and L1 and L2 penalties
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from study.base.backend import keras, tf
 from study.training import network
 from study.training.config import TrialConfig
-from study.training.network import Rows
+from study.training.network import Rows, is_stock, layers_within
 
 MOMENTUM = ("momentum", "nesterov")  # the optimizers that use one
 MOST_BYTES_AT_ONCE = 64 * 2**20  # of the largest layer's output, when rows are passed through a network
@@ -195,15 +195,6 @@ tf.register_tensor_conversion_function(
 # --- what a model consists of -----------------------------------------------------------------------
 
 
-def layers_within(layers: list[keras.layers.Layer]) -> Iterator[tuple[int, keras.layers.Layer]]:
-    """Yield every layer, and those within it, with its place among all of them, counted from 1."""
-    place = 0
-    for layer in layers:
-        for one in layer._flatten_layers():  # Keras has no public way to those within
-            place += 1
-            yield place, one
-
-
 def dropouts(layers: list[keras.layers.Layer]) -> list[tuple[int, keras.layers.Dropout]]:
     """Return the layers that drop units at all, with their places."""
     found = ((place, layer) for place, layer in layers_within(layers) if isinstance(layer, keras.layers.Dropout))
@@ -294,16 +285,12 @@ def structure(config: TrialConfig, model: keras.Sequential, rows: Rows) -> str:
     moves = training.optimizer in MOMENTUM and bool(training.momentum)
     parts += [training.optimizer, decays, moves, training.batch_size, training.class_weight != "none"]
     layers = [layer for _, layer in layers_within([model])]
-    if all(_is_stock(layer) for layer in layers):
+    if all(is_stock(layer) for layer in layers):
         names = {layer.name: f"layer {place}" for place, layer in enumerate(layers)}
         parts.append(_masked(model.get_config(), names))
     else:
         parts.append(config.network.settings)
     return json.dumps(parts, default=str)
-
-
-def _is_stock(layer: keras.layers.Layer) -> bool:
-    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
 
 
 def _masked(part: object, names: dict[str, str]) -> object:
