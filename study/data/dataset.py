@@ -14,6 +14,7 @@ from study.data.sources import open_source
 from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
+LEAST_SIDE = 8  # pixels; what is smaller is no picture, and being near says nothing
 Kind = Literal["pixels", "features"]
 
 
@@ -115,9 +116,24 @@ class Dataset:
         return split.fold_rows(len(self.pool), number)
 
     @property
+    def dtype(self) -> str:
+        """The type of the inputs: uint8 for pixels, float32 for features."""
+        return "uint8" if self.kind == "pixels" else "float32"
+
+    @property
+    def is_pictures(self) -> bool:
+        """Whether the rows are images that are worth a look: grey or in colour, and not tiny."""
+        return self.kind == "pixels" and is_picture(self.row_shape)
+
+    @property
     def row_shape(self) -> tuple[int, ...]:
         """The shape of a row: height and width of an image in pixels, and its channels in colour; or of features."""
         return self.train.inputs.shape[1:]
+
+
+def is_picture(shape: tuple[int, ...]) -> bool:
+    """Return whether pixels of this shape can be shown: (h, w), or (h, w, c) with 1, 3 or 4 channels, not tiny."""
+    return len(shape) in (2, 3) and min(shape[:2]) >= LEAST_SIDE and shape[2:] in ((), (1,), (3,), (4,))
 
 
 def load_dataset(

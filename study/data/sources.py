@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from study.base.errors import DataError
 from study.base.paths import find_file
-from study.data import builtin, cifar10, mnist, table
+from study.data import builtin, cifar10, mnist, tabular
 from study.data.content import Content
 from study.data.folder import read_folder
 from study.data.npz import read_npz
@@ -16,6 +16,8 @@ NAMED: Mapping[str, Callable[[], Content]] = {
     "cifar10": cifar10.cifar10,
     **builtin.BUILTIN,
 }
+# Where those that are fetched come from.
+ADDRESSES = {"mnist": mnist.MNIST_URL, "fashion_mnist": mnist.FASHION_URL, "cifar10": cifar10.CIFAR10_URL}
 WANTED = (
     f"data= takes auto, {', '.join(NAMED)}, or the path of an .npz, .csv or .parquet file or of a folder of pictures."
 )
@@ -45,9 +47,9 @@ def open_source(spec: str, target: str | None, size: str | None) -> Source:
             hint = "Say how large its pictures are to be: -P size=28x28."
             raise DataError("this is a folder", where=path, expected="a file, or size=", hint=hint)
         return Source(path.resolve().name, str(path.resolve()), read_folder(path, size))
-    if path.suffix in table.SUFFIXES:
+    if path.suffix in tabular.SUFFIXES:
         _refuse(spec, "a table", size=size)
-        content = table.read_table(path, target)
+        content = tabular.read_table(path, target)
     else:
         _refuse(spec, "an .npz file", target=target, size=size)
         content = read_npz(path)

@@ -1,6 +1,7 @@
 """Estimates how long trials will take: roughly beforehand, and better while they run."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 from study.data.dataset import Dataset
@@ -20,8 +21,7 @@ SECONDS_TO_START = 10.0
 
 def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
     """Estimate the seconds that a trial takes on one core if it trains all its epochs."""
-    height, width = dataset.row_shape
-    sizes = (height * width, *config.network.widths, dataset.classes)
+    sizes = (math.prod(dataset.row_shape), *config.network.widths, dataset.classes)
     weights = sum(before * after for before, after in itertools.pairwise(sizes))
     rows = len(dataset.train)
     steps = -(-rows // config.training.batch_size)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from study.base.errors import DataError
-from study.data import memory, table
+from study.data import memory, tabular
 from study.data.dataset import load_dataset
 from study.data.features import Column, Features
 from study.data.split import BY_CLASS, TEST_BY_CLASS
@@ -39,7 +39,7 @@ def message(*arguments, **settings) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("suffix", table.SUFFIXES)
+@pytest.mark.parametrize("suffix", tabular.SUFFIXES)
 def test_a_table_becomes_numbers_classes_and_three_splits(tmp_path, suffix):
     dataset = load_dataset(saved(tmp_path / f"pets{suffix}", frame()), target="species")
     assert (dataset.name, dataset.kind, dataset.target) == ("pets", "features", "species")
@@ -62,7 +62,7 @@ def test_a_table_becomes_numbers_classes_and_three_splits(tmp_path, suffix):
 
 
 def test_both_kinds_of_files_are_the_same_data_and_a_renamed_column_or_class_is_not(tmp_path):
-    files = [saved(tmp_path / f"pets{suffix}", frame()) for suffix in table.SUFFIXES]
+    files = [saved(tmp_path / f"pets{suffix}", frame()) for suffix in tabular.SUFFIXES]
     one, other = (load_dataset(file, target="species").sha256 for file in files)
     assert one == other
     renamed = saved(tmp_path / "renamed.csv", frame().rename(columns={"height": "width"}))
@@ -142,14 +142,14 @@ PLACE = "{0}: "
      "names that categories and missing values get. Rename a column."),
     ({"": np.arange(ROWS)}, "column 5 has no name. Write the table without its index: index=False."),
 ])  # fmt: skip
-@pytest.mark.parametrize("suffix", table.SUFFIXES)
+@pytest.mark.parametrize("suffix", tabular.SUFFIXES)
 def test_columns_that_cannot_be_learned_from_are_refused(tmp_path, suffix, changed, text):
     path = saved(tmp_path / f"pets{suffix}", frame(**changed))
     assert message(path, target="species").startswith(f"{path}: {text}")
 
 
 def test_names_and_keys_are_no_categories(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "MOST_CATEGORIES", 39)
+    monkeypatch.setattr(tabular, "MOST_CATEGORIES", 39)
     path = saved(tmp_path / "pets.csv", frame(name=[f"pet {row:02}" for row in range(ROWS)]))
     assert message(path, target="species") == (
         f"{path}: name: too many categories; expected at most 39, got 40 different texts, such as 'pet 00'. "
@@ -201,12 +201,12 @@ def test_the_target_is_a_column_and_only_tables_have_one(tmp_path):
     assert message(path, target="species", size="8x8") == f"{path}: size=8x8 has no effect with a table."
 
 
-@pytest.mark.parametrize("suffix", table.SUFFIXES)
+@pytest.mark.parametrize("suffix", tabular.SUFFIXES)
 def test_a_table_larger_than_the_memory_is_refused_before_it_is_read(tmp_path, suffix, monkeypatch):
     path = saved(tmp_path / f"zeros{suffix}", pd.DataFrame(np.zeros((50_000, 4)), columns=list("abcd")))
     monkeypatch.setattr(memory, "memory_available", lambda: 10**6)
-    monkeypatch.setattr(table, "_csv_frame", None)
-    monkeypatch.setattr(table, "_parquet_frame", None)
+    monkeypatch.setattr(tabular, "_csv_frame", None)
+    monkeypatch.setattr(tabular, "_parquet_frame", None)
     said = message(path, target="a")
     assert re.search(
         r"50,00\d rows of 4 columns need more memory than is free; expected at most 0.00 GB, got 0.0", said
