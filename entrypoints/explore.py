@@ -1,11 +1,11 @@
-"""Look at a dataset before you train on it: its classes, its pixels and its duplicate images."""
+"""Look at a dataset before you train on it: its classes, its pixels or columns, and its duplicates."""
 
 from rich.console import Console
 
 from entrypoints import display, options, program
 from study.data import profile
-from study.data.dataset import load_dataset
-from study.data.profile import Profile
+from study.data.dataset import Dataset, load_dataset
+from study.data.profile import FeatureProfile, Profile
 from study.reports import dataset_report, dataset_tables
 from study.tracking import runs, tags
 from study.training.config import value_text
@@ -32,20 +32,24 @@ def main(*, data: str, target: str | None, size: str | None, validation: str, se
     marks = runs.data_tags(dataset) | {tags.TASK: "explore"}
     with open_run(f"explore {dataset.name}", params=params, marks=marks) as run:
         found = profile.profile(dataset, seed, dataset_report.SAMPLES)
-        _print(console, found)
+        _print(console, found, dataset)
         page = dataset_report.log(run, found, dataset, seed)
     program.say(f"Page: {page}")
     program.print_link(run.run_id)
 
 
-def _print(console: Console, found: Profile) -> None:
-    """Print the tables of classes and of duplicates, each with its note, and the summary."""
+def _print(console: Console, found: Profile, dataset: Dataset) -> None:
+    """Print the tables of classes, columns and duplicates, each with its note, and the summary."""
     console.print()
     display.print_table(console, dataset_tables.class_table(found))
-    display.write(console, dataset_tables.CLASS_NOTE, style="dim")
+    display.write(console, dataset_tables.class_note(dataset), style="dim")
+    if isinstance(found, FeatureProfile):
+        console.print()
+        display.print_table(console, dataset_tables.column_table(found))
+        display.write(console, dataset_tables.COLUMN_NOTE, style="dim")
     console.print()
     display.print_table(console, dataset_tables.overlap_table(found))
-    display.write(console, dataset_tables.OVERLAP_NOTE, style="dim")
+    display.write(console, dataset_tables.overlap_note(found), style="dim")
     console.print()
     display.write(console, dataset_tables.in_short(found))
 

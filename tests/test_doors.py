@@ -20,7 +20,7 @@ DOORS = {
     "psutil": {"study.base.processes"},
     "yaml": {"study.base.yaml_file"},
     "h5py": {"study.base.keras_file"},
-    "PIL": {"study.inference.preprocessing", "study.inference.playground"},
+    "PIL": {"study.data.pictures", "study.inference.preprocessing", "study.inference.playground"},
     "fastapi": {"study.inference.playground"},
     "uvicorn": {"study.inference.playground"},
     "tensorflow": {"study.base.backend"},

@@ -279,12 +279,22 @@ class AblationResults:
 
     @cached_property
     def test_set(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The test labels (n,) and images (n, height, width) or (0,); None if the study's run lacks them."""
+        """The test labels (n,) and images (n, height, width, …) or (0,); None if the study's run lacks them."""
+        there = self._test_file
+        return (there["labels"], there["images"]) if there else None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; empty if the study's run lacks them."""
+        return tuple(map(str, self._test_file.get("class_names", ())))
+
+    @cached_property
+    def _test_file(self) -> dict[str, np.ndarray]:
         content = records.read_file(self.client, self.record.run_id, TEST_SET)
         if content is None:
-            return None
+            return {}
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return arrays["labels"], arrays["images"]
+            return dict(arrays)
 
     @cached_property
     def predictions(self) -> dict[str, dict[int, np.ndarray]]:

@@ -6,13 +6,15 @@ from typing import Literal
 import numpy as np
 
 from study.base.errors import DataError
-from study.data import builtin, split
+from study.data import split
+from study.data.content import Content
 from study.data.features import Features
 from study.data.mnist import mnist_file
-from study.data.npz import arrays_sha256, own_path, read_arrays
+from study.data.sources import open_source
 from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
+LEAST_SIDE = 8  # pixels; what is smaller is no picture, and being near says nothing
 Kind = Literal["pixels", "features"]
 
 
@@ -114,9 +116,24 @@ class Dataset:
         return split.fold_rows(len(self.pool), number)
 
     @property
+    def dtype(self) -> str:
+        """The type of the inputs: uint8 for pixels, float32 for features."""
+        return "uint8" if self.kind == "pixels" else "float32"
+
+    @property
+    def is_pictures(self) -> bool:
+        """Whether the rows are images that are worth a look: grey or in colour, and not tiny."""
+        return self.kind == "pixels" and is_picture(self.row_shape)
+
+    @property
     def row_shape(self) -> tuple[int, ...]:
         """The shape of a row: height and width of an image in pixels, and its channels in colour; or of features."""
         return self.train.inputs.shape[1:]
+
+
+def is_picture(shape: tuple[int, ...]) -> bool:
+    """Return whether pixels of this shape can be shown: (h, w), or (h, w, c) with 1, 3 or 4 channels, not tiny."""
+    return len(shape) in (2, 3) and min(shape[:2]) >= LEAST_SIDE and shape[2:] in ((), (1,), (3,), (4,))
 
 
 def load_dataset(
@@ -128,49 +145,68 @@ def load_dataset(
 ) -> Dataset:
     """Return the dataset that `spec` names, `validation` of its training rows split off, or a `fold` in their place.
 
-    `spec` is ``mnist``, ``digits``, ``synthetic``, the path of an ``.npz`` file with x_train, y_train, x_test and
-    y_test, or ``auto``: MNIST, or the digits where MNIST can be neither found nor fetched. `validation` is a count, a
-    fraction of the training rows, or ``auto``: 5,000 rows, but at most 15 %. They are the last ones; of a file in which
-    these are no fair sample of the classes, the same share of every class.
+    `spec` is one of `sources.NAMED`, the path of a file or of a folder of pictures, or ``auto``: MNIST, or the digits
+    where MNIST can be neither found nor fetched. `target` is the column of a table that has the labels, `size` such as
+    28x28 what the pictures of a folder are scaled to. `validation` is a count, a fraction of the training rows, or
+    ``auto``: the source's own validation rows, or 5,000 rows, but at most 15 %. They are the last ones; of a source
+    whose last ones are no fair sample of the classes, or that has no test rows, the same share of every class.
 
     Raises DataError, which says what is wrong with the data, and where.
     """
     substitute_for = None
     if spec == "auto":
         try:
-            spec, path = "mnist", mnist_file()
+            mnist_file()
+            spec = "mnist"
         except DataError as failure:
             spec, substitute_for = "digits", f"MNIST, which could not be fetched ({str(failure).rstrip('.')})"
-    elif spec == "mnist":
-        path = mnist_file()
-    elif spec not in builtin.BUILTIN:
-        path = own_path(spec)
-
-    if spec in builtin.BUILTIN:
-        name, arrays = spec, builtin.BUILTIN[spec]()
-    else:
-        name, arrays = ("mnist" if spec == "mnist" else path.stem), read_arrays(path)
-
-    rows = len(arrays["y_train"])
-    wanted = _validation_rows("auto" if fold is not None else validation, rows, where=spec)
-    pool = Split(np.ascontiguousarray(arrays["x_train"]), arrays["y_train"].astype(np.int32))
-    kept, how = split.validation_rows(pool.labels, wanted)
-    train, kept_rows = _parts(pool, kept)
+    source = open_source(spec, target, size)
+    content = source.content.with_test_rows(source.spec)
+    pool, train, kept_rows, how = _trained_and_kept(content, "auto" if fold is not None else validation, source.spec)
     dataset = Dataset(
-        name=name,
-        spec=spec if spec == "mnist" or spec in builtin.BUILTIN else str(path.resolve()),
-        sha256=arrays_sha256(arrays),
-        classes=int(pool.labels.max()) + 1,
+        name=source.name,
+        spec=source.spec,
+        sha256=content.sha256(),
+        classes=content.classes,
         train=train,
         validation=kept_rows,
-        test=Split(arrays["x_test"], arrays["y_test"].astype(np.int32)),
+        test=_rows(content, "test"),
         pool=pool,
         substitute_for=substitute_for,
         split=how,
+        kind="pixels" if content.is_pixels else "features",
+        class_names=content.class_names,
+        features=content.features,
         target=target,
         size=size,
+        test_split=content.test_split,
     )
     return dataset.with_fold(fold)
+
+
+def _rows(content: Content, part: str) -> Split:
+    labels = content.arrays[f"y_{part}"].astype(np.int32)
+    return Split(np.ascontiguousarray(content.arrays[f"x_{part}"]), labels)
+
+
+def _trained_and_kept(content: Content, validation: str, where: str) -> tuple[Split, Split, Split, str]:
+    """Return all rows that are not for the test, those to train on, those kept for validation, and how they were."""
+    pool = _rows(content, "train")
+    if "x_validation" in content.arrays:
+        kept_rows = _rows(content, "validation")
+        if validation not in ("auto", str(len(kept_rows))):
+            expected = f"auto or {len(kept_rows)}"
+            raise DataError("the file has its own validation rows", where=where, expected=f"validation={expected}",
+                            got=f"validation={validation}")  # fmt: skip
+        rows = len(pool)
+        inputs, labels = (
+            np.concatenate([getattr(part, name) for part in (pool, kept_rows)]) for name in ("inputs", "labels")
+        )
+        pool = Split(inputs, labels)
+        return pool, pool.take(slice(rows)), pool.take(slice(rows, None)), split.GIVEN
+    wanted = _validation_rows(validation, len(pool), where=where)
+    kept, how = split.validation_rows(pool.labels, wanted, mixed=content.test_split is None)
+    return pool, *_parts(pool, kept), how
 
 
 def _parts(pool: Split, kept: np.ndarray) -> tuple[Split, Split]:

@@ -53,7 +53,7 @@ class Column:
             with np.errstate(over="ignore"):
                 matrix[:, 0] = np.where(missing, self.fill, numbers)
             if len(wrong := np.flatnonzero(~np.isfinite(matrix[:, 0]))):
-                what = f"{numbers[wrong[0]]:g} in row {wrong[0]}"
+                what = f"{numbers[wrong[0]]:g} in row {wrong[0] + 1}"
                 raise DataError("a number out of range", where=place, expected="at most 3.4e38", got=what)
         else:
             place_of = {value: number for number, value in enumerate(self.values)}
@@ -62,13 +62,13 @@ class Column:
                 value = _category(values[row])
                 if value not in place_of:
                     expected = f"{', '.join(self.values[:10])}{', …' if len(self.values) > 10 else ''}"
-                    got = f"{shown(values[row])} in row {row}"
+                    got = f"{shown(values[row])} in row {row + 1}"
                     raise DataError("an unknown category", where=place, expected=expected, got=got)
                 matrix[row, place_of[value]] = 1
         if self.optional:
             matrix[:, -1] = missing
         elif missing.any():
-            what, hint = f"a missing value in row {missing.argmax()}", "No training value was missing."
+            what, hint = f"a missing value in row {missing.argmax() + 1}", "No training value was missing."
             raise DataError(what, where=place, hint=hint)
         return matrix
 
@@ -98,7 +98,7 @@ class Features:
         for number, row in enumerate(rows):
             for name in row:
                 if name not in known:
-                    got = f"{shown(name)} in row {number}"
+                    got = f"{shown(name)} in row {number + 1}"
                     raise DataError("an unknown column", got=got, hint=nearest(str(name), sorted(known)))
         if not self.columns:
             return np.zeros((len(rows), 0), np.float32)
@@ -156,5 +156,5 @@ def _numbers(values: Sequence[Any] | np.ndarray, place: str) -> np.ndarray:
             except OverflowError:
                 numbers[row] = np.inf
         else:
-            raise DataError("not a number", where=place, expected="a number", got=f"{shown(value)} in row {row}")
+            raise DataError("not a number", where=place, expected="a number", got=f"{shown(value)} in row {row + 1}")
     return numbers

@@ -1,10 +1,9 @@
-"""Your own data: an ``.npz`` file with images and labels, checked before anything is trained on them.
+"""Your own data in an ``.npz`` file: images or features with labels, checked before anything is trained on them.
 
 Types, shapes and sizes are taken from the arrays' headers, before an array is unpacked: a file of some megabytes can
 hold more than the memory does.
 """
 
-import hashlib
 import math
 import zipfile
 import zlib
@@ -17,12 +16,17 @@ import numpy as np
 from numpy.lib import format as npy
 
 from study.base.errors import DataError, first_line
-from study.base.paths import find_file
-from study.base.processes import memory_available
+from study.data.content import KEYS, Content, is_pixels
+from study.data.features import Column, Features, numbered
+from study.data.labels import classified
+from study.data.memory import check_fits
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-WANTED = "data= takes auto, mnist, digits, synthetic, or the path of an .npz file."
-EXPECTED = f"an .npz file with {', '.join(ARRAYS)}"
+NEEDED = ("x_train", "y_train")
+NAMES = ("class_names", "feature_names")
+OTHER_KEYS = {"x_val": "x_validation", "y_val": "y_validation"}
+EXPECTED = "an .npz file with x_train and y_train"
+MOST_NAMES = 10_000_000  # bytes of an array of names
+MOST_CHANNELS = 4
 # What numpy writes. Other compressions may take gigabytes for a file of a few bytes.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 AGAIN = "Fetch or write the file again."
@@ -41,28 +45,17 @@ class Header:
         """How many bytes the array takes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-
-def file_sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a dataset's arrays: the same however a file packs them, and for all types of labels."""
-    digest = hashlib.sha256()
-    for key in ARRAYS:
-        values = np.ascontiguousarray(arrays[key], dtype=np.uint8 if key.startswith("x") else "<i4")
-        digest.update(f"{key} {values.shape}".encode())
-        digest.update(values.data)
-    return digest.hexdigest()
+    @property
+    def is_pixels(self) -> bool:
+        """Whether the array has images."""
+        return is_pixels(self.shape, self.dtype)
 
 
-def own_path(spec: str) -> Path:
-    return find_file(spec, DataError, WANTED)
+def read_npz(path: Path) -> Content:
+    """Return the arrays of an ``.npz`` file, checked: x_train and y_train, and what it has beside them.
 
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the four arrays of an .npz file, checked; raises DataError."""
+    That is x_test with y_test, x_validation with y_validation, class_names and feature_names. Raises DataError.
+    """
     try:
         with open(path, "rb") as opened:
             if opened.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX:
@@ -70,30 +63,45 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             with zipfile.ZipFile(opened) as file:
                 arrays = _read_arrays(path, file)
     except FileNotFoundError:
-        raise DataError("no such file", where=path, hint=WANTED) from None
-    except IsADirectoryError:
-        raise DataError("this is a folder", where=path, expected="an .npz file") from None
+        raise DataError("no such file", where=path) from None
     except OSError as failure:
         raise DataError(f"cannot be read ({failure.strerror or failure})", where=path) from None
     except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         raise DataError("not an .npz file, or an incomplete one", where=path, expected=EXPECTED) from None
-    _check_labels(path, arrays)
-    return arrays
+    return _content(path, arrays)
 
 
 def _read_arrays(path: Path, file: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    there = {name.removesuffix(".npy"): file.getinfo(name) for name in file.namelist()}
-    if missing := [key for key in ARRAYS if key not in there]:
-        raise DataError(
-            f"{', '.join(missing)} missing", where=path, expected=", ".join(ARRAYS), got=", ".join(there) or "nothing"
-        )
-    headers = {key: _header(f"{path}: {key}", file, there[key]) for key in ARRAYS}
-    _check(path, headers)
-    needed, available = sum(header.size for header in headers.values()), memory_available()
-    if needed > available:
-        expected, got = (f"{size / 1e9:.2f} GB" for size in (available, needed))
-        raise DataError("the arrays need more memory than is free", where=path, expected=f"at most {expected}", got=got)
-    return {key: _array(f"{path}: {key}", file, there[key]) for key in ARRAYS}
+    there: dict[str, zipfile.ZipInfo] = {}
+    for info in file.infolist():
+        name = info.filename.removesuffix(".npy")
+        key = OTHER_KEYS.get(name, name)
+        if key in there:
+            raise DataError(f"{key} is there twice", where=path)
+        there[key] = info
+    if missing := [key for key in NEEDED if key not in there]:
+        got = ", ".join(there) or "nothing"
+        raise DataError(f"{', '.join(missing)} missing", where=path, expected=", ".join(NEEDED), got=got)
+    for key in KEYS:
+        other = ("y" if key.startswith("x") else "x") + key[1:]
+        if key in there and other not in there:
+            raise DataError(f"{other} missing", where=path, expected=f"{other} beside {key}")
+    headers = {key: _header(f"{path}: {key}", file, there[key]) for key in (*KEYS, *NAMES) if key in there}
+    _check(path, {key: header for key, header in headers.items() if key in KEYS})
+    for key in NAMES:
+        if key in headers and (headers[key].dtype.kind != "U" or len(headers[key].shape) != 1):
+            expected, got = "(n,) of text", f"{headers[key].shape} of {headers[key].dtype}"
+            raise DataError("wrong type", where=f"{path}: {key}", expected=expected, got=got)
+        if key in headers and headers[key].size > MOST_NAMES:
+            raise DataError("too long names", where=f"{path}: {key}")
+    check_fits(sum(map(_memory, headers.values())), path, what="the arrays need")
+    return {key: _array(f"{path}: {key}", file, there[key]) for key in headers}
+
+
+def _memory(header: Header) -> int:
+    """Return how many bytes an array takes, and with it the one of float32 that features become."""
+    copied = len(header.shape) > 1 and not header.is_pixels and header.dtype != np.float32
+    return header.size + (4 * math.prod(header.shape) if copied else 0)
 
 
 def _header(where: str, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
@@ -137,43 +145,93 @@ def _array(where: str, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarr
     return array
 
 
+# --- what the arrays have to be ---------------------------------------------------------------------
+
+
 def _check(path: Path, headers: Mapping[str, Header]) -> None:
-    for images, labels in (("x_train", "y_train"), ("x_test", "y_test")):
-        x, y = headers[images], headers[labels]
-        if len(x.shape) != 3:
-            raise DataError("wrong shape", where=f"{path}: {images}", expected="(n, height, width)", got=x.shape)
-        if x.dtype != np.uint8:
-            raise DataError(
-                "wrong type", where=f"{path}: {images}", expected="uint8 pixels from 0 to 255", got=x.dtype,
-                hint="Multiply values from 0 to 1 by 255 first.",
-            )  # fmt: skip
-        if y.shape != x.shape[:1]:
-            raise DataError(
-                "wrong shape", where=f"{path}: {labels}", expected=f"({x.shape[0]},), one label an image", got=y.shape
-            )
-        if y.dtype.kind not in "iu":
-            raise DataError("wrong type", where=f"{path}: {labels}", expected="whole numbers", got=y.dtype)
-        if 0 in x.shape:
-            raise DataError("empty", where=f"{path}: {images}", expected="at least one image", got=x.shape)
-    train, test = headers["x_train"].shape, headers["x_test"].shape
-    if train[0] < 2:
-        raise DataError("too few rows", where=f"{path}: x_train", expected="at least 2", got=train[0])
-    if train[1:] != test[1:]:
-        raise DataError(
-            "images of another size than in x_train", where=f"{path}: x_test", expected=train[1:], got=test[1:]
-        )
+    train = headers["x_train"]
+    for key in KEYS[::2]:
+        if key in headers:
+            _check_inputs(f"{path}: {key}", headers[key], train)
+            _check_labels(f"{path}: y{key[1:]}", headers[f"y{key[1:]}"], headers[key].shape[0])
+    if train.shape[0] < 2:
+        raise DataError("too few rows", where=f"{path}: x_train", expected="at least 2", got=train.shape[0])
 
 
-def _check_labels(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    for key in ("y_train", "y_test"):
-        low, high = int(arrays[key].min()), int(arrays[key].max())
-        if not 0 <= low <= high < 1000:
-            raise DataError("labels out of range", where=f"{path}: {key}", expected="0 to 999", got=f"{low} to {high}")
-    classes = int(arrays["y_train"].max()) + 1
-    if classes < 2:
-        raise DataError("there is only one class", where=f"{path}: y_train", expected="labels 0 and 1 at least")
-    if int(arrays["y_test"].max()) >= classes:
+def _check_inputs(where: str, x: Header, train: Header) -> None:
+    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+        expected = "uint8 pixels, or features of floats or whole numbers"
+        raise DataError("wrong type", where=where, expected=expected, got=x.dtype)
+    if len(x.shape) < 2:
+        expected = "(n, height, width), (n, height, width, channels) or features (n, …)"
+        raise DataError("wrong shape", where=where, expected=expected, got=x.shape)
+    if 0 in x.shape:
+        raise DataError("empty", where=where, expected="at least one row of at least one number", got=x.shape)
+    if x.is_pixels != train.is_pixels:
+        expected, got = ("pixels of uint8" if each.is_pixels else f"features of {each.dtype}" for each in (train, x))
+        raise DataError("another kind of data than in x_train", where=where, expected=expected, got=got)
+    if x.is_pixels and len(x.shape) == 4 and x.shape[3] > MOST_CHANNELS:
+        expected = f"(n, height, width, channels) with 1 to {MOST_CHANNELS} channels"
+        hint = "Channels go last: np.moveaxis(x, 1, -1). What is no image can be features: x.astype(np.float32)."
+        raise DataError("wrong shape", where=where, expected=expected, got=x.shape, hint=hint)
+    if x.shape[1:] != train.shape[1:]:
+        what = f"{'images' if x.is_pixels else 'rows'} of another size than in x_train"
+        raise DataError(what, where=where, expected=train.shape[1:], got=x.shape[1:])
+
+
+def _check_labels(where: str, y: Header, rows: int) -> None:
+    if y.shape not in ((rows,), (rows, 1)):
+        hint = "Of one-hot rows: y.argmax(axis=1)." if len(y.shape) == 2 and y.shape[0] == rows else None
+        raise DataError("wrong shape", where=where, expected=f"({rows},), one label a row", got=y.shape, hint=hint)
+    if y.dtype.kind not in "biuU" or (y.dtype.kind == "U" and y.dtype.itemsize > 4_000):
+        raise DataError("wrong type", where=where, expected="whole numbers or text", got=y.dtype)
+
+
+def _content(path: Path, arrays: Mapping[str, np.ndarray]) -> Content:
+    labels = {key.removeprefix("y_"): _plain(arrays[key]) for key in KEYS[1::2] if key in arrays}
+    if len({values.dtype.kind == "U" for values in labels.values()}) > 1:
+        got = ", ".join(f"y_{split} of {values.dtype}" for split, values in labels.items())
+        raise DataError("labels of two types", where=path, expected="numbers or text in all of them", got=got)
+    names = [str(name) for name in arrays["class_names"]] if "class_names" in arrays else None
+    classes, class_names = classified(labels, names, path)
+    inputs = {key: _inputs(f"{path}: {key}", arrays[key]) for key in KEYS[::2] if key in arrays}
+    columns = _columns(path, inputs["x_train"], arrays.get("feature_names"))
+    return Content(inputs | {f"y_{split}": values for split, values in classes.items()}, class_names, columns)
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    labels = labels.reshape(len(labels))
+    if labels.dtype.kind == "b":
+        return labels.astype(str)
+    return labels.astype(np.int64) if labels.dtype == np.uint64 and labels.max() < 2**63 else labels
+
+
+def _inputs(where: str, values: np.ndarray) -> np.ndarray:
+    """Return pixels as they are, and features as float32; raises DataError for what is no finite number."""
+    if is_pixels(values.shape, values.dtype):
+        return values
+    with np.errstate(over="ignore"):
+        features = np.ascontiguousarray(values, np.float32)
+    finite = np.asarray(np.isfinite(features).reshape(len(features), -1).all(axis=1))
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
         raise DataError(
-            "a label that the training rows never show", where=f"{path}: y_test",
-            expected=f"0 to {classes - 1}", got=arrays["y_test"].max(),
+            "numbers that are missing, infinite or above 3.4e38", where=where, expected="finite numbers",
+            got=f"others in {(~finite).sum():,} of {len(finite):,} rows, the first in row {row + 1}",
+            hint="Fill them in first. In a .csv file they may be missing.",
         )  # fmt: skip
+    return features
+
+
+def _columns(path: Path, inputs: np.ndarray, names: np.ndarray | None) -> Features | None:
+    if is_pixels(inputs.shape, inputs.dtype) or inputs.ndim > 2:
+        if names is not None:
+            raise DataError("feature_names names the columns of features (n, columns)", where=path, got=inputs.shape)
+        return None
+    if names is None:
+        return numbered(inputs.shape[1])
+    known = [str(name) for name in names]
+    if len(known) != inputs.shape[1] or len(set(known)) < len(known) or not all(known):
+        expected = f"{inputs.shape[1]} different names"
+        raise DataError("not one name a column", where=f"{path}: feature_names", expected=expected, got=len(known))
+    return Features(tuple(map(Column, known)))

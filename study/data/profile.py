@@ -1,50 +1,23 @@
 """What a dataset holds, before anything is trained on it: pure functions on numpy arrays.
 
-Counts, portraits of the classes, pixels, and duplicate images, within a split or across two: a test image that is also
-among the training rows tests nothing.
+Counts, portraits of the classes, pixels or columns, and duplicate rows, within a split or across two: a test row that
+is also among the training rows tests nothing.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from study.data.column_profile import ColumnProfile, column_profiles
 from study.data.dataset import SPLITS, Dataset, Split
+from study.data.duplicates import Pair, exact_duplicates, nearest_training_images
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-CELLS = 7  # a side
 # Root mean square, in grey levels of 255: more than a little noise changes, and less than lies between MNIST's test or
 # validation images and the training images found for them, which are other strokes: at least 8.9.
 TOLERANCE = 8.0
-LEAST_SIDE = 8  # pixels; what is smaller is no picture, and being near says nothing
-QUERIES = 128  # images that are compared at once: with 60,000 others in 31 MB
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image with an exact or near duplicate in the same split or an earlier one; `row` counts within the split.
-
-    `distance` is the root mean square of the difference of the pixels, in grey levels: 0 where they are the same.
-    """
-
-    split: str
-    row: int
-    label: int
-    of_split: str
-    of_row: int
-    of_label: int
-    distance: float
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether the two have different labels."""
-        return self.label != self.of_label
-
-    @property
-    def exact(self) -> bool:
-        """Whether the two are the same, pixel by pixel."""
-        return self.distance == 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +30,50 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What is known about a dataset.
+    """What is known about a dataset, whatever its rows are.
 
-    `counts` has for each split the images by class (classes,), `pixels` how many pixels of the training images have
-    each value (256,). `ink` has for each class the QUANTILES of the share of ink of its training images (classes, 5),
-    NaN where there are none. `samples` has for each class rows of the training images. `exact` has the images that
-    appear before, once for each split in which they do; `nearest` for each image of validation and test the
-    training image next to it, the closest first, without those that are the same; None where the images are too small.
+    `counts` has for each split the rows by class (classes,). `exact` has the rows that appear before, once for each
+    split in which they do. `class_names` are the classes'.
     """
 
     counts: Mapping[str, np.ndarray]
+    exact: tuple[Pair, ...]
+    class_names: tuple[str, ...]
+    noun: ClassVar[str] = "rows"
+
+    @property
+    def near(self) -> tuple[Pair, ...]:
+        """The near duplicates: those that are looked for and found."""
+        return ()
+
+    @property
+    def nearest(self) -> tuple[Pair, ...] | None:
+        """For each row of validation and test the training row next to it; None where none is looked for."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageProfile(Profile):
+    """What is known about images.
+
+    `pixels` has how many values of the training images, one a pixel and channel, are each of 0 to 255 (256,). `ink`
+    has for each class the QUANTILES of the share of ink of its training images (classes, 5), NaN where there are none.
+    `samples` has for each class rows of the training images. `neighbours` has for each image of validation and test the
+    training image next to it, the closest first, without those that are the same; None where the images are too small.
+    """
+
+    noun: ClassVar[str] = "images"
     pixels: np.ndarray
     never_inked: int
     ink: np.ndarray
     portraits: tuple[Portrait, ...]
     samples: tuple[np.ndarray, ...]
-    exact: tuple[Pair, ...]
-    nearest: tuple[Pair, ...] | None
+    neighbours: tuple[Pair, ...] | None
+
+    @property
+    def nearest(self) -> tuple[Pair, ...] | None:
+        """For each image of validation and test the training image next to it; None where the images are too small."""
+        return self.neighbours
 
     @property
     def near(self) -> tuple[Pair, ...]:
@@ -88,31 +88,43 @@ class Profile:
         return mean, float(np.sqrt((values - mean) ** 2 @ weights))
 
 
-def profile(dataset: Dataset, seed: int, samples_each: int) -> Profile:
-    """Return the profile of a dataset, with `samples_each` samples of each class, drawn by `seed`; MNIST takes 7 s."""
+@dataclass(frozen=True, eq=False)
+class FeatureProfile(Profile):
+    """What is known about features: their `columns`, and the source's columns that were `dropped` as constant.
+
+    `labels` (n,) are those of the training rows, whose values the columns have.
+    """
+
+    columns: tuple[ColumnProfile, ...]
+    dropped: tuple[str, ...]
+    labels: np.ndarray
+
+
+def profile(dataset: Dataset, seed: int, samples_each: int) -> "ImageProfile | FeatureProfile":
+    """Return a dataset's profile, of images with `samples_each` of each class, drawn by `seed`; MNIST takes 7 s."""
     splits = {name: getattr(dataset, name) for name in SPLITS}
     train, classes = dataset.train, dataset.classes
     exact = exact_duplicates(splits)
-    nearest = _nearest(splits, exact) if is_pictures(dataset.row_shape) else None
-    return Profile(
-        counts={name: np.bincount(split.labels, minlength=classes) for name, split in splits.items()},
+    counts = {name: np.bincount(split.labels, minlength=classes) for name, split in splits.items()}
+    if dataset.kind == "features":
+        columns = column_profiles(train, classes, dataset.features)
+        dropped = dataset.features.dropped if dataset.features else ()
+        return FeatureProfile(counts, exact, dataset.class_names, columns, dropped, train.labels)
+    return ImageProfile(
+        counts=counts,
+        class_names=dataset.class_names,
         pixels=np.bincount(train.inputs.ravel(), minlength=256),
         never_inked=int((train.inputs.max(axis=0) == 0).sum()),
         ink=ink_quantiles(train, classes),
         portraits=tuple(portrait(train.inputs[train.labels == label]) for label in range(classes)),
         samples=samples(train.labels, classes, samples_each, seed),
         exact=exact,
-        nearest=nearest,
+        neighbours=nearest_training_images(splits, exact) if dataset.is_pictures else None,
     )
 
 
-def is_pictures(image_shape: tuple[int, ...]) -> bool:
-    """Return whether images of this height and width are large enough to be looked at."""
-    return min(image_shape[:2]) >= LEAST_SIDE
-
-
 def portrait(images: np.ndarray) -> Portrait:
-    """Return the mean and the standard deviation, pixel by pixel, of `images` (n, height, width)."""
+    """Return the mean and the standard deviation, pixel by pixel, of `images` (n, height, width, …)."""
     if not len(images):
         return Portrait(None, None)
     values = images.astype(np.float32)
@@ -121,7 +133,7 @@ def portrait(images: np.ndarray) -> Portrait:
 
 def ink_quantiles(split: Split, classes: int) -> np.ndarray:
     """Return for each class the QUANTILES (classes, 5) of its images' ink: the mean pixel as a share of 255."""
-    ink = split.inputs.mean(axis=(1, 2)) / 255
+    ink = split.inputs.reshape(len(split), -1).mean(axis=1) / 255
     by_class = (ink[split.labels == label] for label in range(classes))
     return np.array(
         [np.quantile(shares, QUANTILES) if len(shares) else np.full(len(QUANTILES), np.nan) for shares in by_class]
@@ -135,82 +147,12 @@ def samples(labels: np.ndarray, classes: int, each: int, seed: int) -> tuple[np.
     return tuple(np.sort(draw.choice(there, min(each, len(there)), replace=False)) for there in rows)
 
 
-# --- what is there twice ----------------------------------------------------------------------------
-
-
-def exact_duplicates(splits: Mapping[str, Split]) -> tuple[Pair, ...]:
-    """Return every image that equals an earlier one, pixel by pixel, in its own split or in one named before it.
-
-    It is paired with the first such image of each split.
-    """
-    first: dict[str, dict[bytes, int]] = {}
-    pairs = []
-    for name, split in splits.items():
-        first[name] = {}
-        for row, image in enumerate(np.ascontiguousarray(split.inputs)):
-            key = hashlib.blake2b(image, digest_size=16).digest()
-            for of_name, rows in first.items():
-                if key in rows:
-                    of_row = rows[key]
-                    of_label = splits[of_name].labels[of_row]
-                    pairs.append(Pair(name, row, int(split.labels[row]), of_name, of_row, int(of_label), 0.0))
-            first[name].setdefault(key, row)
-    return tuple(pairs)
-
-
-def _nearest(splits: Mapping[str, Split], exact: Sequence[Pair]) -> tuple[Pair, ...]:
-    same = {(pair.split, pair.row) for pair in exact if pair.of_split == "train"}
-    pairs = (pair for name in SPLITS[1:] for pair in nearest_pairs(name, splits[name], "train", splits["train"]))
-    return tuple(sorted((pair for pair in pairs if (pair.split, pair.row) not in same), key=lambda pair: pair.distance))
-
-
-def nearest_pairs(name: str, split: Split, of_name: str, of: Split) -> Iterator[Pair]:
-    """Yield for each image of `split` the one of `of` whose cells are next to its own, and how far apart the two are.
-
-    The cells are the means of 7×7 fields; the distance is that of all pixels, which is never less than the cells'.
-    An image whose cells another one has by chance can hide a nearer one; of a near duplicate that is unlikely.
-    """
-    queries, others = cells(split.inputs), cells(of.inputs)
-    # |q - o|² without |q|², which is the same for all o, as one product of matrices: (-2q, 1) · (o, |o|²)
-    queries = np.column_stack([-2 * queries, np.ones(len(queries), np.float32)])
-    others = np.column_stack([others, np.square(others).sum(axis=1)]).T
-    for start in range(0, len(queries), QUERIES):
-        nearest = (queries[start : start + QUERIES] @ others).argmin(axis=1)
-        distances = rms(split.inputs[start : start + QUERIES], of.inputs[nearest])
-        for row, of_row, distance in zip(range(start, len(queries)), nearest, distances, strict=False):
-            label, of_label = int(split.labels[row]), int(of.labels[of_row])
-            yield Pair(name, row, label, of_name, int(of_row), of_label, float(distance))
-
-
-def cells(images: np.ndarray) -> np.ndarray:
-    """Return the means of 7×7 fields of each image, or of as many as it has pixels, as (n, fields) of float32.
-
-    Each is weighted by the root of its share of the image, so that the distance of two rows is the root mean square of
-    the differences of the fields.
-    """
-    sums, sizes = images, []
-    for axis in (1, 2):
-        length = images.shape[axis]
-        edges = np.linspace(0, length, min(CELLS, length) + 1).astype(int)
-        sums = np.add.reduceat(sums, edges[:-1], axis=axis, dtype=np.float32)
-        sizes.append(np.diff(edges))
-    pixels = np.outer(*sizes)
-    means: np.ndarray = sums / np.sqrt(pixels * pixels.sum())
-    return means.reshape(len(images), -1).astype(np.float32)
-
-
-def rms(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the root mean square (n,) of the differences of two arrays of images (n, height, width)."""
-    differences: np.ndarray = np.sqrt(np.square(images.astype(np.float32) - others).mean(axis=(1, 2)))
-    return differences
-
-
 # --- counting pairs ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many images of `split` equal one of `of_split`, exactly or nearly; within a split, one before them.
+    """How many rows of `split` equal one of `of_split`, exactly or nearly; within a split, one before them.
 
     Of both, `…_contradicting` have another label. `near` is None where it is not looked for.
     """

@@ -9,16 +9,28 @@ import numpy as np
 SPLIT_SEED = 1
 LAST_ROWS = "last rows"
 BY_CLASS = f"by class, seed {SPLIT_SEED}"
+GIVEN = "the file's own"
+TEST_SEED = 3
+TEST_BY_CLASS = f"a fifth by class, seed {TEST_SEED}"
+LEAST_ROWS = 5  # of a source without test rows
 FOLDS = 12
 FOLD_SEED = 2  # of the first permutation; each one after it has the next
 IN_FOLDS = f"{FOLDS} folds by class, another one with each seed"
 FAR = 4.0  # standard deviations: in a mixed file a class's number of rows is as far from its mean once in 16,000
 
 
-def validation_rows(labels: np.ndarray, wanted: int) -> tuple[np.ndarray, str]:
-    """Return which rows are for validation, a mask (n,) with `wanted` rows, and how they were chosen, in words."""
+def rows_for_test(labels: np.ndarray) -> np.ndarray:
+    """Return which rows are for the test where the source has none of its own: a fifth of every class, a mask (n,)."""
+    return stratified(labels, max(1, round(len(labels) / 5)), TEST_SEED)
+
+
+def validation_rows(labels: np.ndarray, wanted: int, *, mixed: bool = True) -> tuple[np.ndarray, str]:
+    """Return which rows are for validation, a mask (n,) with `wanted` rows, and how they were chosen, in words.
+
+    Rows that nobody is known to have `mixed` are drawn by class in any case.
+    """
     last = np.arange(len(labels)) >= len(labels) - wanted
-    if is_fair(labels, last):
+    if mixed and is_fair(labels, last):
         return last, LAST_ROWS
     return stratified(labels, wanted), BY_CLASS
 
@@ -38,8 +50,8 @@ def is_fair(labels: np.ndarray, kept: np.ndarray) -> bool:
     return not (far | missing | untrained).any()
 
 
-def stratified(labels: np.ndarray, wanted: int) -> np.ndarray:
-    """Return a mask (n,) of `wanted` rows that have the same share of every class, drawn by SPLIT_SEED.
+def stratified(labels: np.ndarray, wanted: int, seed: int = SPLIT_SEED) -> np.ndarray:
+    """Return a mask (n,) of `wanted` rows that have the same share of every class, drawn by `seed`.
 
     What is left by rounding goes to the classes that it is due to most; as far as possible no class gives all its rows.
     """
@@ -51,7 +63,7 @@ def stratified(labels: np.ndarray, wanted: int) -> np.ndarray:
         left = np.where(take < most, due - take * len(labels), np.iinfo(np.int64).min)
         take[left.argmax()] += 1
     # The raw stream of a bit generator is what numpy promises to keep.
-    order = np.lexsort((np.random.PCG64(SPLIT_SEED).random_raw(len(labels)), labels))
+    order = np.lexsort((np.random.PCG64(seed).random_raw(len(labels)), labels))
     firsts = np.concatenate([[0], np.cumsum(counts)])
     kept = np.zeros(len(labels), bool)
     for first, number in zip(firsts[:-1], take, strict=True):

@@ -86,7 +86,7 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     run.log_summary(metrics)
     run.log_files(files)
-    run.log_model(equal.model, dataset.row_shape, dataset.classes)
+    run.log_model(equal.model, dataset.row_shape, dataset.classes, dataset.dtype)
 
 
 def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:

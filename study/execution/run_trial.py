@@ -40,7 +40,7 @@ def run_trial(
         scored_files, scores = score(model, config, dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
-        record.log_model(model, dataset.row_shape, dataset.classes)
+        record.log_model(model, dataset.row_shape, dataset.classes, dataset.dtype)
     record.log_files(files)
     record.log_summary(metrics)
     return result
@@ -102,6 +102,7 @@ def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, f
         "model_val_cross_entropy_se": validation.loss_error,
         "model_generalization_gap": train.accuracy - validation.accuracy,
         "val_macro_f1": validation.macro_f1,
+        "val_balanced_accuracy": validation.balanced_accuracy,
     }
     if test := scores.get("test"):
         metrics |= {
@@ -109,6 +110,7 @@ def _score_metrics(scores: dict[str, Evaluation], penalty: float) -> dict[str, f
             "test_cross_entropy": test.loss,
             "test_accuracy": test.accuracy,
             "test_macro_f1": test.macro_f1,
+            "test_balanced_accuracy": test.balanced_accuracy,
         }
         recalls = enumerate(test.recall)
         metrics |= {f"test_recall_{label}": float(recall) for label, recall in recalls if np.isfinite(recall)}

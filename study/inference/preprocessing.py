@@ -5,11 +5,8 @@ finds the digit in it. MNIST's form is from LeCun et al. (1998), section III.A: 
 and keeps its aspect ratio, and its centre of mass is in the middle of 28×28.
 """
 
-import contextlib
-import io
 import itertools
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,40 +14,21 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from study.inference.picture_headers import (
-    DRAFT_SIDE,
-    MOST_BYTES,
-    WANTED,
-    Header,
-    ImageError,
-    draft_scale,
-    read_header,
-)  # fmt: skip
+from study.data.picture_headers import MOST_BYTES, WANTED, ImageError
+from study.data.pictures import decoded
 
 SIDE, BOX = 28, 20  # of MNIST's pictures, and of the digit in them
 MIDDLE = 14.0  # MNIST's centre of mass, in pixels counted from 0; every image is within 0.51 of it
 WIDTHS = (2.5, 3.3)  # of MNIST's strokes, in its pixels; half of its test images have 2.0 to 2.8
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
 STRIP = 1_000_000  # pixels whose colours are weighed at a time, which needs sixteen times as many bytes
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
-ORIENTATION = 0x0112  # of EXIF: how the camera was held
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
 
 FINE, COARSE, DETAIL = 1_000, 150, 80  # pixels of the longer side: where strokes are measured, found, and redrawn
 FAINTEST = 0.05  # contrast that may still be ink, where 1 is black on white
 EDGE = 0.45  # of the ink's contrast: where a stroke ends
 SOFT = 3.0  # width of a stroke's edge in pixels of the detail; about as many pixels are saturated as in MNIST
-
-
-# Pillow warns of odd files; all that matters is whether it can read them. This is said once, for all threads: a filter
-# for the time of one picture would have to keep other threads out.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_file(path: str | Path) -> np.ndarray:
@@ -91,31 +69,7 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def _decode(content: bytes, where: object) -> np.ndarray:
-    header = read_header(content, where)
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return _luminance(_upright(_opened(image, header)))
-    except Image.UnidentifiedImageError:
-        raise ImageError("not a picture that can be read", where=where, expected=WANTED) from None
-    except Exception:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error, …
-        raise ImageError("a damaged or incomplete picture", where=where, expected=WANTED) from None
-
-
-def _opened(image: Image.Image, header: Header) -> Image.Image:
-    """Check that Pillow has read the size that was allowed, and let a large JPEG be decoded at a part of it."""
-    if image.size != (header.width, header.height):
-        raise ValueError("Pillow reads another header")
-    if image.format in ("JPEG", "MPO") and draft_scale(*image.size) > 1:
-        image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-    return image
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    orientation = None
-    with contextlib.suppress(Exception):  # damaged EXIF data do not make a picture unreadable
-        orientation = image.getexif().get(ORIENTATION)
-    image.load()
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    return decoded(content, _luminance, where)
 
 
 def _luminance(image: Image.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The profile of a dataset as a page with tables, kept in a run."""
 
+import math
 import shlex
 from collections.abc import Sequence
 
@@ -7,8 +8,9 @@ import numpy as np
 
 from study.analysis.formatting import percent
 from study.data.dataset import Dataset
-from study.data.profile import TOLERANCE, Pair, Profile, is_pictures
-from study.reports import dataset_tables, study_report
+from study.data.duplicates import Pair
+from study.data.profile import TOLERANCE, FeatureProfile, ImageProfile, Profile
+from study.reports import dataset_tables, feature_section, study_report
 from study.reports.dataset_tables import SHOWN_CLASSES, in_short, title
 from study.reports.document import Document
 from study.reports.markdown import plain
@@ -18,6 +20,7 @@ from study.tracking import records, runs
 FOLDER = NAME = "explore"
 SAMPLES = 8  # images of each class
 SHOWN_PAIRS = 9
+LONGEST_NAME = 8  # letters of a class below a sample, eight of which stand side by side
 SHORT = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -32,6 +35,8 @@ def log(run: runs.Run, survey: Profile, dataset: Dataset, seed: int) -> str:
         "class_counts.csv": dataset_tables.counts_table(survey).csv(),
         "duplicates.csv": dataset_tables.duplicates_table(survey).csv(),
     }
+    if isinstance(survey, FeatureProfile):
+        tables["columns.csv"] = dataset_tables.columns_table(survey).csv()
     run.log_files({f"{FOLDER}/{name}": content for name, content in files.items()} | tables)
     run.log_summary(_metrics(survey))
     runs.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(survey))}")
@@ -46,19 +51,25 @@ def write(survey: Profile, dataset: Dataset, seed: int) -> Document:
         document.text(f"> **Not MNIST.** These are the UCI digits, in place of {plain(dataset.substitute_for)}.")
     document.text("**In short.** " + plain(in_short(survey)))
     _classes(document, survey, dataset)
-    if is_pictures(dataset.row_shape):
-        _looks(document, survey, dataset, seed)
-    _pixels(document, survey, dataset)
+    if isinstance(survey, FeatureProfile):
+        feature_section.columns(document, survey)
+    elif isinstance(survey, ImageProfile):
+        if dataset.is_pictures:
+            _looks(document, survey, dataset, seed)
+        _pixels(document, survey, dataset)
     _duplicates(document, survey, dataset)
     _provenance(document, dataset, seed)
     return document
 
 
 def _metrics(survey: Profile) -> dict[str, float]:
-    mean, sd = survey.mean_and_sd
-    return {
-        "pixel_mean": mean,
-        "pixel_sd": sd,
+    of_kind: dict[str, float] = {}
+    if isinstance(survey, ImageProfile):
+        of_kind = dict(zip(("pixel_mean", "pixel_sd"), survey.mean_and_sd, strict=True))
+    elif isinstance(survey, FeatureProfile):
+        missing = sum(int(column.missing.sum()) for column in survey.columns)
+        of_kind = {"features": len(survey.columns), "missing_values": missing}
+    return of_kind | {
         "exact_duplicates": len({(pair.split, pair.row) for pair in survey.exact}),
         "near_duplicates": len(survey.near),
         "contradicting_duplicates": len(
@@ -70,55 +81,61 @@ def _metrics(survey: Profile) -> dict[str, float]:
 def _classes(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Splits and classes")
     document.table(dataset_tables.class_table(survey))
-    document.text(dataset_tables.CLASS_NOTE)
+    document.text(dataset_tables.class_note(dataset))
     shown = min(SHOWN_CLASSES, dataset.classes)
     shares = {split: 100 * counts[:shown] / counts.sum() for split, counts in survey.counts.items() if counts.sum()}
-    places = [str(label) for label in range(shown)]
+    places = dataset.class_names[:shown]
     first = "" if shown == dataset.classes else f", the first {shown} of {dataset.classes}"
-    document.figures(
-        {
-            "shares": panels.bars(shares, places, f"Classes by split{first}", "class", "share of the split (%)"),
-            "ink": panels.boxes(
-                100 * survey.ink[:shown], places, f"Ink of an image by class{first}", "class", "ink (%)"
-            ),
-        }
-    )
-    document.text("Ink: the line goes from the 5th to the 95th percentile, the box from the 25th to the 75th.")
+    drawn = {"shares": panels.bars(shares, places, f"Classes by split{first}", "class", "share of the split (%)")}
+    if isinstance(survey, ImageProfile):
+        words = f"Ink of an image by class{first}"
+        drawn["ink"] = panels.boxes(100 * survey.ink[:shown], places, words, "class", "ink (%)")
+    document.figures(drawn)
+    if isinstance(survey, ImageProfile):
+        document.text("Ink: the line goes from the 5th to the 95th percentile, the box from the 25th to the 75th.")
 
 
-def _looks(document: Document, survey: Profile, dataset: Dataset, seed: int) -> None:
+def _looks(document: Document, survey: ImageProfile, dataset: Dataset, seed: int) -> None:
     document.heading("What the images look like")
     shown = min(SHOWN_CLASSES, dataset.classes)
-    blank = np.zeros(dataset.row_shape, np.uint8)
+    ink, coloured = _is_ink(survey, dataset), dataset.row_shape[2:] in ((3,), (4,))
+    blank = np.full(dataset.row_shape, 0 if ink else 255, np.uint8)
     tiles, captions = [], []
     for label, rows in enumerate(survey.samples[:shown]):
+        name = images.brief(dataset.class_names[label], LONGEST_NAME)
         tiles += [*dataset.train.inputs[rows], *[blank] * (SAMPLES - len(rows))]
-        captions += [*(f"{label} · {row}" for row in rows), *[f"{label} · –"] * (SAMPLES - len(rows))]
+        captions += [*(f"{name} · {row}" for row in rows), *[f"{name} · –"] * (SAMPLES - len(rows))]
     portraits = [(label, each.mean, each.sd) for label, each in enumerate(survey.portraits[:shown])]
-    known = [(str(label), mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None]
+    known = [
+        (dataset.class_names[label], mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None
+    ]
     names = [name for name, _, _ in known]
     words = f"Training images by class (class · row; seed {seed})"
-    document.figures({"samples": images.pictures(tiles, captions, words, SAMPLES)})
+    document.figures({"samples": images.pictures(tiles, captions, words, SAMPLES, ink=ink)})
     document.figures(
         {
-            "means": images.pictures([mean for _, mean, _ in known], names, "Mean of each class", 5),
-            "sds": images.pictures([sd for _, _, sd in known], names, "Spread (sd) within each class", 5),
+            "means": images.pictures([mean for _, mean, _ in known], names, "Mean of each class", 5, ink=ink),
+            "sds": images.pictures([sd for _, _, sd in known], names, "Spread (sd) within each class", 5, ink=ink),
         }
     )
     document.text(
-        "Mean and standard deviation of each pixel over the class's training images, from 0 (white) to 255 (black)."
+        "Mean and standard deviation of each pixel over the class's training images, "
+        f"{'channel by channel' if coloured else 'from 0 (white) to 255 (black)' if ink else 'from 0 to 255'}."
     )
 
 
-def _pixels(document: Document, survey: Profile, dataset: Dataset) -> None:
+def _is_ink(survey: ImageProfile, dataset: Dataset) -> bool:
+    return len(dataset.row_shape) == 2 and bool(survey.pixels[0] > images.INKED * survey.pixels.sum())
+
+
+def _pixels(document: Document, survey: ImageProfile, dataset: Dataset) -> None:
     document.heading("Pixels")
     mean, sd = survey.mean_and_sd
-    height, width = dataset.row_shape
     shares = survey.pixels / survey.pixels.sum()
     document.text(
         f"Of the training images: mean {mean:.2f}, standard deviation {sd:.2f} of 255 grey levels; "
         f"{percent(shares[0])} % are 0 and {percent(shares[255])} % are 255. {survey.never_inked:,} of the "
-        f"{height * width:,} pixels are 0 in every image."
+        f"{math.prod(dataset.row_shape):,} {'values' if dataset.row_shape[2:] else 'pixels'} are 0 in every image."
     )
     # Most pixels of most images are 0: with that value the picture would show nothing else.
     drawn = np.where(shares > 0, 100 * shares, np.nan)[1:]
@@ -130,11 +147,12 @@ def _pixels(document: Document, survey: Profile, dataset: Dataset) -> None:
 
 
 def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
-    document.heading("Duplicate images")
+    document.heading(f"Duplicate {survey.noun}")
     document.table(dataset_tables.overlap_table(survey))
-    document.text(dataset_tables.OVERLAP_NOTE + " `duplicates.csv` lists every pair.")
-    if not is_pictures(dataset.row_shape):
+    document.text(dataset_tables.overlap_note(survey) + " `duplicates.csv` lists every pair.")
+    if not isinstance(survey, ImageProfile) or not dataset.is_pictures:
         return
+    ink = _is_ink(survey, dataset)
     twice = sorted((*survey.exact, *survey.near), key=lambda pair: not pair.contradicts)
     apart = [pair for pair in survey.nearest or () if pair.distance > TOLERANCE]
     other = [pair for pair in survey.nearest or () if pair.contradicts]
@@ -143,7 +161,7 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
         "closest": (apart, "The closest pairs that are no duplicates"),
         "contradicting": (other, "The closest pairs with different labels"),
     }
-    drawn = {name: _gallery(pairs, dataset, words) for name, (pairs, words) in galleries.items() if pairs}
+    drawn = {name: _gallery(pairs, dataset, words, ink) for name, (pairs, words) in galleries.items() if pairs}
     if drawn:
         document.figures(drawn)
         document.text(
@@ -152,20 +170,21 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
         )
 
 
-def _gallery(pairs: Sequence[Pair], dataset: Dataset, words: str) -> style.Figure:
+def _gallery(pairs: Sequence[Pair], dataset: Dataset, words: str, ink: bool) -> style.Figure:
     tiles, captions = [], []
     for pair in pairs[:SHOWN_PAIRS]:
         left = getattr(dataset, pair.split).inputs[pair.row]
         right = getattr(dataset, pair.of_split).inputs[pair.of_row]
-        tiles.append(np.hstack([left, np.full((len(left), 1), 128, np.uint8), right]))
+        tiles.append(np.hstack([left, np.full_like(left[:, :1], 128), right]))
         earlier = "" if pair.of_split == "train" else f"{SHORT[pair.of_split]} "
         captions.append(f"{SHORT[pair.split]} {pair.row}: {pair.label} | {earlier}{pair.of_row}: {pair.of_label}")
-    return images.pictures(tiles, captions, words, 3)
+    return images.pictures(tiles, captions, words, 3, ink=ink)
 
 
 def _provenance(document: Document, dataset: Dataset, seed: int) -> None:
     document.heading("The data, and how to look at them again")
-    settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
+    loaded = {name: value for name, value in dataset.settings.items() if value is not None}
+    settings = {**loaded, "validation": len(dataset.validation), "seed": seed}
     command = (f"-P {name}={shlex.quote(str(value))}" for name, value in settings.items())
     document.text("```sh\n" + " ".join(["mlflow run . -e explore", *command]) + "\n```")
     facts = [

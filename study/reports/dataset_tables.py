@@ -1,51 +1,104 @@
 """The sentences and tables of a dataset's report, which a terminal shows too."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from study.analysis.formatting import percent
+from study.data.column_profile import ColumnProfile
 from study.data.dataset import SPLITS, Dataset
-from study.data.profile import QUANTILES, TOLERANCE, Profile, overlaps
+from study.data.profile import QUANTILES, TOLERANCE, FeatureProfile, ImageProfile, Profile, overlaps
 from study.reports.table import Table
 
 SHOWN_CLASSES = 20
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
-CLASS_NOTE = (
-    "Validation: the last rows of the training file. Ink: the mean pixel as a share of 255, as the median over the "
-    "class's training images."
+INK_NOTE = " Ink: the mean pixel as a share of 255, as the median over the class's training images."
+WITHIN_NOTE = "Within a split, {a_row} is compared with those before it."
+NEAR_NOTE = (
+    f" Nearly equal: the root mean square difference of the pixels is at most {TOLERANCE:g} of 255 grey levels. Each "
+    "image is compared only with the training image whose means over 7×7 fields are closest. –: not looked for."
 )
-OVERLAP_NOTE = (
-    "Within a split, an image is compared with those before it. Nearly equal: the root mean square difference of the "
-    f"pixels is at most {TOLERANCE:g} of 255 grey levels. Each image is compared only with the training image whose "
-    "means over 7×7 fields are closest. –: not looked for."
+COLUMN_NOTE = (
+    "Of the training rows. Missing: in how many rows. Says about the class, from 0 to 1: the correlation ratio η of a "
+    "number (with two classes it is Pearson's |r|), Cramér's V of a category; each column by itself. –: nothing, as it "
+    "is constant."
 )
+MOST_COLUMNS = 40  # of a table of columns on a page and on a terminal
 
 
 def title(dataset: Dataset) -> str:
     """Return the dataset in a line: ``mnist: 70,000 images of 28×28 pixels in 10 classes``."""
-    images = sum(len(getattr(dataset, split)) for split in SPLITS)
-    height, width = dataset.row_shape
-    return f"{dataset.title}: {images:,} images of {height}×{width} pixels in {dataset.classes} classes"
+    rows = sum(len(getattr(dataset, split)) for split in SPLITS)
+    shape = "×".join(map(str, dataset.row_shape[:2] if dataset.kind == "pixels" else dataset.row_shape))
+    if dataset.kind == "features":
+        there = len(dataset.features.columns) if dataset.features else shape
+        what = f"{rows:,} rows of {there} features"
+    else:
+        colour = "colour " if dataset.row_shape[2:] in ((3,), (4,)) else ""
+        what = f"{rows:,} {colour}images of {shape} pixels"
+    return f"{dataset.title}: {what} in {dataset.classes} classes"
+
+
+def class_note(dataset: Dataset) -> str:
+    """Return which rows are for validation and for the test, and what the other columns of the classes' table mean."""
+    note = f"Validation: {dataset.split}."
+    if dataset.test_split:
+        note += f" Test: {dataset.test_split}."
+    return note + (INK_NOTE if dataset.kind == "pixels" else "")
+
+
+def overlap_note(survey: Profile) -> str:
+    """Return how rows are compared with one another."""
+    images = survey.noun == "images"
+    return WITHIN_NOTE.format(a_row="an image" if images else "a row") + (NEAR_NOTE if images else "")
 
 
 def in_short(survey: Profile) -> str:
     """Return in a few sentences what you should know before you train."""
-    counts = survey.counts["train"]
+    counts, names = survey.counts["train"], survey.class_names
     most, least = int(counts.argmax()), int(counts.argmin())
     sentences = []
     if counts[least]:
         ratio = counts[most] / counts[least]
         sentences.append(
-            f"The classes have from {counts[least]:,} (class {least}) to {counts[most]:,} (class {most}) training "
-            f"images, a ratio of {ratio:.2f}."
+            f"The classes have from {counts[least]:,} (class {names[least]}) to {counts[most]:,} (class {names[most]}) "
+            f"training {survey.noun}, a ratio of {ratio:.2f}."
         )
     for split, by_class in survey.counts.items():
         if len(missing := np.flatnonzero(by_class == 0)):
-            sentences.append(f"No {WORDS[split]} images of {_classes_named(missing)}.")
+            sentences.append(f"No {WORDS[split]} {survey.noun} of {_classes_named(missing, names)}.")
+    if isinstance(survey, FeatureProfile):
+        sentences += _columns_in_short(survey)
     return " ".join([*sentences, *_duplicates_in_short(survey)])
 
 
-def _classes_named(labels: np.ndarray) -> str:
-    named = ", ".join(str(label) for label in labels[:5])
+def _columns_in_short(survey: FeatureProfile) -> list[str]:
+    sentences = []
+    if missing := [column for column in survey.columns if column.missing.any()]:
+        values = sum(int(column.missing.sum()) for column in missing)
+        where = _listed([column.name for column in missing])
+        sentences.append(f"{values:,} values are missing, in {where}.")
+    if constant := [column.name for column in survey.columns if column.is_constant]:
+        sentences.append(f"The same in all training rows: {_listed(constant)}.")
+    if survey.dropped:
+        sentences.append(f"Left out, because every row has the same value: {_listed(survey.dropped)}.")
+    if known := [column for column in ranked(survey) if np.isfinite(column.association)]:
+        said = f"By itself {known[0].name} says most about the class ({known[0].association:.2f} of 1)"
+        sentences.append(f"{said}, {known[-1].name} least ({known[-1].association:.2f})." if known[1:] else f"{said}.")
+    return sentences
+
+
+def ranked(survey: FeatureProfile) -> list[ColumnProfile]:
+    """Return the columns, first those that say most about the class by themselves."""
+    return sorted(survey.columns, key=lambda column: -np.nan_to_num(column.association, nan=-1))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])}{f' and {len(names) - 5} more columns' if len(names) > 5 else ''}"
+
+
+def _classes_named(labels: np.ndarray, names: Sequence[str]) -> str:
+    named = ", ".join(names[label] for label in labels[:5])
     return f"class {named}" if len(labels) == 1 else f"classes {named}{', …' if len(labels) > 5 else ''}"
 
 
@@ -53,11 +106,12 @@ def _duplicates_in_short(survey: Profile) -> list[str]:
     equal = {(pair.split, pair.row) for pair in survey.exact}
     across = {(pair.split, pair.row) for pair in survey.exact if pair.split != pair.of_split}
     against = {(pair.split, pair.row) for pair in survey.exact if pair.contradicts}
-    sentences = ["There are no duplicate images."]
+    noun, one = survey.noun, "an image" if survey.noun == "images" else "a row"
+    sentences = [f"There are no duplicate {noun}."]
     if equal:
         sentences = [
-            f"Duplicate images: {len(equal):,}, of which {len(across):,} repeat an image of another split and "
-            f"{len(against):,} have another label than the image they repeat."
+            f"Duplicate {noun}: {len(equal):,}, of which {len(across):,} repeat {one} of another split and "
+            f"{len(against):,} have another label than the {noun[:-1]} they repeat."
         ]
     if survey.near:
         against_near = sum(pair.contradicts for pair in survey.near)
@@ -72,45 +126,103 @@ def _duplicates_in_short(survey: Profile) -> list[str]:
 
 
 def class_table(survey: Profile) -> Table:
-    """Return the images and the ink of the first SHOWN_CLASSES classes, and of all together."""
-    train = survey.counts["train"]
-    columns = ("class", *SPLITS, "train (%)", "ink (%)")
+    """Return the rows of the first SHOWN_CLASSES classes, and of all together; of images with their ink."""
+    train, ink = survey.counts["train"], survey.ink if isinstance(survey, ImageProfile) else None
+    columns = ("class", *SPLITS, "train (%)", *(() if ink is None else ("ink (%)",)))
     rows = [
         (
-            str(label),
+            survey.class_names[label],
             *(int(survey.counts[split][label]) for split in SPLITS),
             percent(train[label] / train.sum(), 2),
-            percent(survey.ink[label, 2]),
+            *(() if ink is None else (percent(ink[label, 2]),)),
         )
         for label in range(min(SHOWN_CLASSES, len(train)))
     ]
     if len(train) > SHOWN_CLASSES:
-        rows.append((f"… {len(train) - SHOWN_CLASSES} more", *["…"] * 5))
-    rows.append(("all", *(int(survey.counts[split].sum()) for split in SPLITS), "100", None))
+        rows.append((f"… {len(train) - SHOWN_CLASSES} more", *["…"] * (len(columns) - 1)))
+    total = ("all", *(int(survey.counts[split].sum()) for split in SPLITS), "100")
+    rows.append(total if ink is None else (*total, None))
     return Table(columns, rows)
 
 
+def column_table(survey: FeatureProfile) -> Table:
+    """Return the columns of the features, at most MOST_COLUMNS of them, first those that say most about the class."""
+    columns = ranked(survey)
+    rows: list[tuple[object, ...]] = [
+        (column.name, _kind(column), *_spread(column), int(column.missing.sum()) or None, _share(column.association))
+        for column in columns[:MOST_COLUMNS]
+    ]
+    if len(columns) > MOST_COLUMNS:
+        rows.append((f"… {len(columns) - MOST_COLUMNS} more", *["…"] * 6))
+    header = ("column", "kind", "lowest", "median", "highest", "missing", "says about the class")
+    return Table(header, rows, words=("column", "kind"))
+
+
+def _kind(column: ColumnProfile) -> str:
+    return "number" if column.categories is None else f"{len(column.categories)} categories"
+
+
+def _spread(column: ColumnProfile) -> tuple[str | None, str | None, str | None]:
+    if column.categories is not None or column.missing.all():
+        return None, None, None
+    low, middle, high = np.nanquantile(column.values, (0, 0.5, 1))
+    return f"{low:.4g}", f"{middle:.4g}", f"{high:.4g}"
+
+
+def _share(association: float) -> str | None:
+    return f"{association:.2f}" if np.isfinite(association) else None
+
+
+def columns_table(survey: FeatureProfile) -> Table:
+    """Return every column of the features in their order, with its quantiles or its categories."""
+    header = ("column", "kind", "categories", "missing", "mean", "sd", *(f"q{q:g}" for q in (0, 25, 50, 75, 100)),
+              "association")  # fmt: skip
+    rows = []
+    for column in survey.columns:
+        numbers = column.values[~column.missing] if column.categories is None else np.empty(0)
+        spread = [numbers.mean(), numbers.std(), *np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1))] if len(numbers) else []
+        told = [f"{value:.6g}" for value in spread] or [""] * 7
+        categories = "|".join(column.categories or ())
+        strength = "" if np.isnan(column.association) else f"{column.association:.6g}"
+        rows.append((column.name, _kind(column), categories, int(column.missing.sum()), *told, strength))
+    return Table(header, rows)
+
+
 def overlap_table(survey: Profile) -> Table:
-    """Return how many images of each split equal one of another, exactly and nearly."""
-    columns = ("images of", "that equal one of", "exactly", "with another label", "nearly", "with another label")
+    """Return how many rows of each split equal one of another, exactly, and of images nearly."""
+    looked_for = 6 if survey.noun == "images" else 4
+    columns = (
+        f"{survey.noun} of",
+        "that equal one of",
+        "exactly",
+        "with another label",
+        "nearly",
+        "with another label",
+    )
     rows = (
-        (row.split, row.of_split, row.exact, row.exact_contradicting, row.near, row.near_contradicting)
+        (row.split, row.of_split, row.exact, row.exact_contradicting, row.near, row.near_contradicting)[:looked_for]
         for row in overlaps(survey)
     )
     return Table(columns, rows, words=("that equal one of",))
 
 
 def counts_table(survey: Profile) -> Table:
-    """Return the images of every class by split, with the quantiles of their ink."""
+    """Return the rows of every class by split, of images with the quantiles of their ink."""
+    inks = survey.ink if isinstance(survey, ImageProfile) else np.empty((len(survey.class_names), 0))
     rows = (
-        (label, *(survey.counts[split][label] for split in SPLITS), *(f"{share:.6g}" for share in ink))
-        for label, ink in enumerate(survey.ink)
+        (
+            survey.class_names[label],
+            *(survey.counts[split][label] for split in SPLITS),
+            *(f"{share:.6g}" for share in ink),
+        )
+        for label, ink in enumerate(inks)
     )
-    return Table(("class", *SPLITS, *(f"ink_q{100 * quantile:02.0f}" for quantile in QUANTILES)), rows)
+    quantiles = [f"ink_q{100 * quantile:02.0f}" for quantile in QUANTILES][: inks.shape[1]]
+    return Table(("class", *SPLITS, *quantiles), rows)
 
 
 def duplicates_table(survey: Profile) -> Table:
-    """Return every pair of equal or nearly equal images; rows count from 0 in their split."""
+    """Return every pair of equal or nearly equal rows; rows count from 0 in their split."""
     columns = ("kind", "split", "row", "label", "of_split", "of_row", "of_label", "distance", "contradicts")
     rows = (
         (

@@ -33,7 +33,7 @@ from mlflow.utils.mlflow_tags import (
 from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE, SQLITE
 from study.data.dataset import Dataset
-from study.data.mnist import MNIST_URL
+from study.data.sources import ADDRESSES
 from study.tracking import limits, places
 from study.tracking import tags as names
 from study.tracking.params import repeated
@@ -85,15 +85,14 @@ class Run:
 
     def log_dataset(self, dataset: Dataset) -> None:
         """Log the dataset as the run's input; its digest is the beginning of its SHA-256."""
-        source = MNIST_URL if dataset.spec == "mnist" else dataset.spec
+        url = ADDRESSES.get(dataset.spec)
+        inputs = _spec(dataset.dtype, dataset.row_shape)
         entity = DatasetEntity(
             name=dataset.name,
             digest=dataset.sha256[:16],
-            source_type="http" if dataset.spec == "mnist" else "local",
-            source=json.dumps({"url" if dataset.spec == "mnist" else "uri": source}),
-            schema=json.dumps(
-                {"mlflow_tensorspec": {"features": _spec("uint8", dataset.row_shape), "targets": _spec("int32", ())}}
-            ),
+            source_type="http" if url else "local",
+            source=json.dumps({"url": url} if url else {"uri": dataset.spec}),
+            schema=json.dumps({"mlflow_tensorspec": {"features": inputs, "targets": _spec("int32", ())}}),
             profile=json.dumps({split: len(getattr(dataset, split)) for split in ("train", "validation", "test")}),
         )
         given = [DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])]
@@ -112,8 +111,8 @@ class Run:
             with said_clearly(self.run_id):
                 self.client.log_artifacts(self.run_id, folder)
 
-    def log_model(self, model, image_shape: tuple[int, ...], classes: int) -> None:
-        """Store the Keras model as the run's ``model``: pixels (n, height, width) of uint8 in, probabilities out.
+    def log_model(self, model, row_shape: tuple[int, ...], classes: int, dtype: str = "uint8") -> None:
+        """Store the Keras model as the run's ``model``: rows (n, …) of pixels or features in, probabilities out.
 
         Signature and requirements are given, not inferred: inferring them takes up to half a minute.
         """
@@ -127,7 +126,7 @@ class Run:
                 run_id=self.run_id,
                 model=model,
                 signature=ModelSignature(
-                    inputs=Schema([TensorSpec(np.dtype(model.inputs[0].dtype), (-1, *image_shape))]),
+                    inputs=Schema([TensorSpec(np.dtype(dtype), (-1, *row_shape))]),
                     outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
                 ),
                 pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
@@ -264,6 +263,8 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
         names.DATASET_SHA256: dataset.sha256,
         names.TEST_ROWS: len(dataset.test),
     } | split_tags(dataset)
+    if dataset.test_split:
+        tags[names.TEST_SPLIT] = dataset.test_split
     if dataset.substitute_for:
         tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return tags

@@ -35,6 +35,11 @@ class Evaluation:
         hits = np.diag(self.confusion)
         return float(np.nanmean(_ratio(2 * hits, self.confusion.sum(axis=0) + self.confusion.sum(axis=1))))
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have rows, which all count alike however few rows they have."""
+        return float(np.nanmean(self.recall))
+
     def confused_pairs(self) -> list[tuple[int, int, int]]:
         """Return (true class, predicted class, images) for every confusion that occurred, the most frequent first."""
         pairs = [(int(i), int(j), int(self.confusion[i, j])) for i, j in np.argwhere(self.confusion) if i != j]

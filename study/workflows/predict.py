@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.analysis.explanations import Explanation, Reading, scores
+from study.base.errors import DataError
 from study.base.paths import find_file
 from study.base.text import readable
 from study.data.dataset import Dataset
@@ -62,6 +63,9 @@ class Question:
     ) -> Dataset:
         """Return the dataset (default: the one that the network was trained on) and check that it has these images."""
         dataset = predict.load_data(self.client, self.model, self.version, data, target, size)
+        if dataset.kind != "pixels" or len(dataset.row_shape) != 2:
+            what = "only grey images can be explained"
+            raise DataError(what, where=dataset.spec, got="rows of shape " + "×".join(map(str, dataset.row_shape)))
         predict.check_indices(indices, dataset)
         return dataset
 

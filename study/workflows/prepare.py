@@ -57,14 +57,14 @@ def prepare_ablation(
     else:
         dataset = _load(data, target, size, ablation.baseline)
     check_networks([ablation.baseline.replace(arm.settings) for arm in ablation.arms], dataset)
-    images = len(dataset.validation)
+    rows, what = len(dataset.validation), "images" if dataset.kind == "pixels" else "rows"
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
     elif decide != "val_accuracy":
         ablation = replace(ablation, margin=MARGIN_NATS, because=BECAUSE_NATS)
-    elif ablation.margin < 100 / images and ablation.vary == "seed":  # in folds all images count
-        of_one = math.ceil(1000 / images) / 10
-        because = f"Of {images} validation images one is {100 / images:.2g} points: less cannot be seen."
+    elif ablation.margin < 100 / rows and ablation.vary == "seed":  # in folds all rows count
+        of_one = math.ceil(1000 / rows) / 10
+        because = f"Of {rows} validation {what} one is {100 / rows:.2g} points: less cannot be seen."
         ablation = replace(ablation, margin=of_one, because=because)
     return ablation, dataset
 

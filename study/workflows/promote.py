@@ -111,7 +111,7 @@ def prepare(
     if dataset.row_shape != (SIDE, SIDE):
         raise selection.PromotionError(
             "a champion of these data could not be served", where=dataset.spec, expected=f"images of {SIDE}×{SIDE}",
-            got="{}×{}".format(*dataset.row_shape), hint="If there are trials on others, name the data: -P data=….",
+            got="×".join(map(str, dataset.row_shape)), hint="If there are trials on others, name the data: -P data=….",
         )  # fmt: skip
     if spec is None:  # and so nobody has asked for the substitute by its name
         marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)

@@ -144,8 +144,11 @@ def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
 
 
 def _test_set(dataset: Dataset) -> bytes:
-    """Return the test labels, and the images unless they are too large, as the bytes of an ``.npz`` file."""
-    images = dataset.test.inputs if dataset.test.inputs.nbytes <= MOST_IMAGE_BYTES else np.empty(0, np.uint8)
+    """Return the test labels, and the images if there are any, not too many, as the bytes of an ``.npz`` file."""
+    kept = dataset.kind == "pixels" and dataset.test.inputs.nbytes <= MOST_IMAGE_BYTES
+    images = dataset.test.inputs if kept else np.empty(0, np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, labels=dataset.test.labels, images=images)
+    np.savez_compressed(
+        buffer, labels=dataset.test.labels, images=images, class_names=np.array(dataset.class_names, str)
+    )
     return buffer.getvalue()

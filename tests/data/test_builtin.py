@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from scipy.ndimage import zoom
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 from study.data import builtin
+from study.data.dataset import load_dataset
 
 
 def test_digits_have_mnists_form(digits):
@@ -31,7 +33,7 @@ def test_digits_are_scikit_learns_drawn_out(digits):
 
 
 def test_synthetic_points_lie_in_quarters_with_three_labels_in_a_hundred_turned_over():
-    sets = builtin.synthetic()
+    sets = builtin.synthetic().arrays
     points = np.concatenate([sets["x_train"], sets["x_test"]])[:, 0]
     labels = np.concatenate([sets["y_train"], sets["y_test"]])
     assert (points.shape, points.dtype, labels.dtype) == ((1_800, 2), np.uint8, np.uint8)
@@ -39,3 +41,21 @@ def test_synthetic_points_lie_in_quarters_with_three_labels_in_a_hundred_turned_
     turned = labels != ((points[:, 0] >= 128) == (points[:, 1] >= 128))
     assert abs(turned.mean() - 0.03) < 4 * np.sqrt(0.03 * 0.97 / 1_800)
     assert abs(points.mean() - 127.5) < 4 * 256 / np.sqrt(12 * points.size)
+
+
+@pytest.mark.parametrize("name, classes, columns, rows, sha256", [
+    ("iris", ("setosa", "versicolor", "virginica"), 4, (102, 18, 30), "08ead680"),
+    ("wine", ("class_0", "class_1", "class_2"), 13, (122, 22, 34), "b0b565b0"),
+    ("breast_cancer", ("malignant", "benign"), 30, (388, 68, 113), "7c4f164d"),
+])  # fmt: skip
+def test_the_small_tables_are_scikit_learns_and_the_same_bytes_everywhere(name, classes, columns, rows, sha256):
+    dataset = load_dataset(name)
+    source = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer}[name]()
+    assert (dataset.kind, dataset.class_names, dataset.row_shape) == ("features", classes, (columns,))
+    assert dataset.features.names == tuple(source.feature_names)
+    assert tuple(len(split) for split in (dataset.train, dataset.validation, dataset.test)) == rows
+    together = np.concatenate([dataset.pool.inputs, dataset.test.inputs])
+    assert (np.sort(together, axis=0) == np.sort(source.data.astype(np.float32), axis=0)).all()
+    shares = np.bincount(dataset.test.labels) / np.bincount(source.target)
+    assert (np.abs(shares - 0.2) < 0.02).all() and not dataset.untrained
+    assert dataset.sha256.startswith(sha256)

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import socket
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from study.base.errors import DataError
-from study.data import mnist, npz
+from study.data import mnist
 from study.data.dataset import load_dataset
-from study.data.mnist import download
+from study.data.download import download
+from study.data.split import BY_CLASS, GIVEN, TEST_BY_CLASS
 
 DIGITS_SHA256 = "b8de01bd495ac8bfab826f58501f3b4a20f081b562220bf5856011ae96d2d618"
 SYNTHETIC_SHA256 = "66b009753861452616d2d4d141619270809d0f902eb96a5c2a6660e81249c836"
@@ -130,37 +132,76 @@ def test_validation_leaves_rows_on_both_sides(own_file, validation, what):
     )
 
 
+IMAGES = np.zeros((20, 4, 3), np.uint8)
+AS_FEATURES = {"x_train": IMAGES.astype(np.float32), "x_test": IMAGES[:6].astype(np.float32)}
+
+
+def with_number(number, row=3):
+    values = np.zeros((20, 4))
+    values[row:, 1] = number
+    return {"x_train": values, "x_test": np.zeros((6, 4))}
+
+
 @pytest.mark.parametrize("changed, text", [
-    ({"y_train": None, "x_test": None}, "{}: y_train, x_test missing; "
-                                        "expected x_train, y_train, x_test, y_test, got x_train, y_test."),
-    (dict.fromkeys(npz.ARRAYS), "{}: x_train, y_train, x_test, y_test missing; "
-                                 "expected x_train, y_train, x_test, y_test, got nothing."),
-    ({"x_train": np.zeros((20, 12), np.uint8)},
-     "{}: x_train: wrong shape; expected (n, height, width), got (20, 12)."),
+    ({"y_train": None, "x_test": None}, "{}: y_train missing; expected x_train, y_train, got x_train, y_test."),
+    (dict.fromkeys(arrays()), "{}: x_train, y_train missing; expected x_train, y_train, got nothing."),
+    ({"y_test": None}, "{}: y_test missing; expected y_test beside x_test."),
+    ({"x_val": IMAGES}, "{}: y_validation missing; expected y_validation beside x_validation."),
+    ({"x_val": IMAGES, "x_validation": IMAGES}, "{}: x_validation is there twice."),
+    ({"x_train": np.zeros(20)},
+     "{}: x_train: wrong shape; expected (n, height, width), (n, height, width, channels) or features (n, …), "
+     "got (20,)."),
+    ({"x_train": np.array(["a"] * 20)[:, None]}, "{}: x_train: wrong type; "
+     "expected uint8 pixels, or features of floats or whole numbers, got <U1."),
     ({"x_test": np.zeros((6, 4, 3, 1), np.uint8)},
-     "{}: x_test: wrong shape; expected (n, height, width), got (6, 4, 3, 1)."),
-    ({"x_train": np.zeros((20, 4, 3))}, "{}: x_train: wrong type; expected uint8 pixels from 0 to 255, got float64. "
-                                        "Multiply values from 0 to 1 by 255 first."),
-    ({"x_test": np.zeros((6, 4, 3), np.int64)},
-     "{}: x_test: wrong type; expected uint8 pixels from 0 to 255, got int64. "
-     "Multiply values from 0 to 1 by 255 first."),
+     "{}: x_test: images of another size than in x_train; expected (4, 3), got (4, 3, 1)."),
+    ({"x_train": np.zeros((20, 3, 32, 32), np.uint8)},
+     "{}: x_train: wrong shape; expected (n, height, width, channels) with 1 to 4 channels, got (20, 3, 32, 32). "
+     "Channels go last: np.moveaxis(x, 1, -1). What is no image can be features: x.astype(np.float32)."),
+    ({"x_train": np.zeros((20, 4, 3))}, "{}: x_test: another kind of data than in x_train; "
+                                        "expected features of float64, got pixels of uint8."),
+    (with_number(np.nan), "{}: x_train: numbers that are missing, infinite or above 3.4e38; expected finite numbers, "
+     "got others in 17 of 20 rows, the first in row 4. Fill them in first. In a .csv file they may be missing."),
+    (with_number(-1e300, 0),
+     "{}: x_train: numbers that are missing, infinite or above 3.4e38; expected finite numbers, "
+     "got others in 20 of 20 rows, the first in row 1. Fill them in first. In a .csv file they may be missing."),
+    ({"x_train": np.zeros((20, 3)), "x_test": np.zeros((6, 2))},
+     "{}: x_test: rows of another size than in x_train; expected (3,), got (2,)."),
     ({"x_test": np.zeros((6, 3, 4), np.uint8)},
      "{}: x_test: images of another size than in x_train; expected (4, 3), got (3, 4)."),
     ({"x_test": np.zeros((0, 4, 3), np.uint8), "y_test": np.zeros(0, int)},
-     "{}: x_test: empty; expected at least one image, got (0, 4, 3)."),
+     "{}: x_test: empty; expected at least one row of at least one number, got (0, 4, 3)."),
     ({"x_train": np.zeros((20, 0, 3), np.uint8)},
-     "{}: x_train: empty; expected at least one image, got (20, 0, 3)."),
+     "{}: x_train: empty; expected at least one row of at least one number, got (20, 0, 3)."),
     ({"x_train": np.zeros((1, 4, 3), np.uint8), "y_train": np.ones(1, int)},
      "{}: x_train: too few rows; expected at least 2, got 1."),
-    ({"y_train": np.arange(19) % 3}, "{}: y_train: wrong shape; expected (20,), one label an image, got (19,)."),
-    ({"y_test": np.eye(6, dtype=int)}, "{}: y_test: wrong shape; expected (6,), one label an image, got (6, 6)."),
-    ({"y_train": np.zeros(20)}, "{}: y_train: wrong type; expected whole numbers, got float64."),
-    ({"y_test": np.array(list("012012"))}, "{}: y_test: wrong type; expected whole numbers, got <U1."),
-    ({"y_train": np.arange(20) - 1}, "{}: y_train: labels out of range; expected 0 to 999, got -1 to 18."),
-    ({"y_train": np.arange(20) * 100}, "{}: y_train: labels out of range; expected 0 to 999, got 0 to 1900."),
-    ({"y_train": np.zeros(20, int)}, "{}: y_train: there is only one class; expected labels 0 and 1 at least."),
+    ({"x_train": IMAGES[:4], "y_train": np.arange(4), "x_test": None, "y_test": None},
+     "{}: too few rows; expected at least 5, got 4."),
+    ({"y_train": np.arange(19) % 3}, "{}: y_train: wrong shape; expected (20,), one label a row, got (19,)."),
+    ({"y_test": np.eye(6, dtype=int)}, "{}: y_test: wrong shape; expected (6,), one label a row, got (6, 6). "
+                                       "Of one-hot rows: y.argmax(axis=1)."),
+    ({"y_train": np.zeros(20)}, "{}: y_train: wrong type; expected whole numbers or text, got float64."),
+    ({"y_test": np.array(list("012012"))},
+     "{}: labels of two types; expected numbers or text in all of them, got y_train of int64, y_test of <U1."),
+    ({"x_train": np.zeros((1_001, 2)), "y_train": np.arange(1_001), "x_test": None, "y_test": None},
+     "{}: y_train: too many classes; expected at most 1,000, got 1,001 labels."),
+    ({"y_train": np.zeros(20, int), "y_test": np.zeros(6, int)},
+     "{}: y_train: there is only one class; expected 2 to 1,000 classes, got the label 0 alone."),
     ({"y_test": np.arange(6)},
-     "{}: y_test: a label that the training rows never show; expected 0 to 2, got 5."),
+     "{}: y_test: a label that the training rows never show; expected 0 to 2, got 3."),
+    ({"y_train": np.arange(20) % 3 * 5 - 5, "y_test": np.array([5, 5, 5, 5, 5, 4])},
+     "{}: y_test: a label that the training rows never show; expected -5, 0, 5, got 4."),
+    ({"class_names": np.array(["a", "b"])}, "{}: class_names: not one name a class; expected 3 names, got 2."),
+    ({"class_names": np.array(["a", "b", "a"])}, "{}: class_names: two classes have the same name; got 'a'."),
+    ({"class_names": np.array(["a", "b\n", "c"])},
+     "{}: class_names: a class without a proper name; expected 1 to 100 printable characters, got 'b\\n'."),
+    ({"class_names": np.arange(3)}, "{}: class_names: wrong type; expected (n,) of text, got (3,) of int64."),
+    ({"y_train": np.array(["a", "b"] * 10), "y_test": np.array(["a"] * 6), "class_names": np.array(["a", "c"])},
+     "{}: a label that class_names doesn't have; expected a, c, got 'b'."),
+    ({"feature_names": np.array(["a"])},
+     "{}: feature_names names the columns of features (n, columns); got (20, 4, 3)."),
+    ({"x_train": np.zeros((20, 2)), "x_test": np.zeros((6, 2)), "feature_names": np.array(["a", "a"])},
+     "{}: feature_names: not one name a column; expected 2 different names, got 2."),
     ({"y_test": np.array([0, 1, 2, 0, 1, None])},
      "{}: y_test: pickled Python objects, which can run code when they are read; expected a plain array of numbers."),
 ])  # fmt: skip
@@ -224,14 +265,15 @@ def damage(path, kind):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
 
 
-NO_NPZ = "{}: not an .npz file, or an incomplete one; expected an .npz file with x_train, y_train, x_test, y_test."
+NO_NPZ = "{}: not an .npz file, or an incomplete one; expected an .npz file with x_train and y_train."
 
 
 @pytest.mark.parametrize("kind, text", [
-    ("absent", "{}: no such file. data= takes auto, mnist, digits, synthetic, or the path of an .npz file."),
-    ("folder", "{}: this is a folder; expected an .npz file."),
+    ("absent", "{}: no such file. data= takes auto, mnist, fashion_mnist, cifar10, digits, iris, wine, breast_cancer, "
+     "synthetic, or the path of an .npz, .csv or .parquet file or of a folder of pictures."),
+    ("folder", "{}: this is a folder; expected a file, or size=. Say how large its pictures are to be: -P size=28x28."),
     ("text", NO_NPZ), ("empty", NO_NPZ), ("half", NO_NPZ),
-    ("single array", "{}: the file holds a single array; expected an .npz file with x_train, y_train, x_test, y_test."),
+    ("single array", "{}: the file holds a single array; expected an .npz file with x_train and y_train."),
     ("one bit", "{}: x_test: damaged (Bad CRC-32 for file 'x_test.npy'). Fetch or write the file again."),
 ])  # fmt: skip
 def test_a_file_that_is_no_npz_is_refused(own_file, kind, text):
@@ -248,6 +290,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/missing":
             return self.send_error(404)
+        if self.path in self.server.contents:
+            self.send_response(200)
+            self.end_headers()
+            return self.wfile.write(self.server.contents[self.path])
         if self.path == "/silent":
             return self.server.over.wait()
         self.send_response(200)
@@ -270,6 +316,7 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.content, server.over = CONTENT, threading.Event()
+        server.contents = {}  # by path
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -382,3 +429,104 @@ def test_a_cache_that_cannot_be_made_is_an_error_for_mnist_and_none_for_auto(tmp
         f"{tmp_path}/a_file/datasets/mnist.npz: MNIST cannot be kept in Keras's cache (Not a directory)."
     )
     assert load_dataset("auto").name == "digits"
+
+
+# --- Fashion-MNIST ----------------------------------------------------------------------------------
+
+
+def idx(array) -> bytes:
+    sides = b"".join(side.to_bytes(4, "big") for side in array.shape)
+    return gzip.compress(b"\0\0\x08" + bytes([array.ndim]) + sides + array.tobytes(), mtime=0)
+
+
+def test_fashion_mnist_is_fetched_once_and_has_class_names(server, cached_mnist, monkeypatch):
+    random, files = np.random.default_rng(1), {}
+    for key, (name, _) in mnist.FASHION_FILES.items():
+        rows = 40 if "train" in key else 10
+        array = np.arange(rows) % 10 if key.startswith("y") else random.integers(0, 256, (rows, 28, 28))
+        content = idx(array.astype(np.uint8))
+        server.contents[f"/{name}"] = content
+        files[key] = name, hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(mnist, "FASHION_URL", f"{server.url}/")
+    monkeypatch.setattr(mnist, "FASHION_FILES", files)
+    first = load_dataset("fashion_mnist")
+    server.contents.clear()
+    assert load_dataset("fashion_mnist").sha256 == first.sha256
+    assert (first.name, first.kind, first.row_shape, first.classes) == ("fashion_mnist", "pixels", (28, 28), 10)
+    assert first.class_names[0] == "T-shirt/top" and len(first.pool) == 40
+    assert sorted(path.name for path in (cached_mnist.parent / "fashion-mnist").iterdir()) == sorted(
+        name for name, _ in files.values()
+    )
+
+
+@pytest.mark.parametrize("content", [
+    b"", gzip.compress(b""), gzip.compress(b"\0\0\x0d\x01\0\0\0\x01\x01"), gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x01"),
+    gzip.compress(bytes(1_000))[:-9], idx(np.zeros((2, 2), np.uint8))[:-1],
+], ids=["empty", "nothing", "other type", "short", "torn", "torn at its end"])  # fmt: skip
+def test_a_file_that_is_no_idx_file_is_refused(tmp_path, content):
+    (tmp_path / "x.gz").write_bytes(content)
+    assert message(mnist.read_idx, tmp_path / "x.gz").startswith(f"{tmp_path}/x.gz: ")
+
+
+# --- features, colours and splits of a file's own -----------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("shape", [(5,), (5, 4), (2, 3, 2)])
+def test_numbers_of_any_type_are_features_unless_they_are_pixels(tmp_path, dtype, shape):
+    if dtype == np.uint8 and len(shape) > 1:
+        shape = (2, 2, 1, 5)
+    values = (np.random.default_rng(1).random((26, *shape)) * 2).astype(dtype)
+    np.savez(tmp_path / "own.npz", **arrays(x_train=values[:20], x_test=values[20:]))
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    assert (dataset.kind, dataset.row_shape, dataset.pool.inputs.dtype) == ("features", shape, np.float32)
+    np.testing.assert_array_equal(dataset.pool.inputs, values[:20].astype(np.float32))
+    names = dataset.features.names if dataset.features else None
+    assert names == (tuple(f"feature_{number}" for number in range(5)) if shape == (5,) else None)
+
+
+def test_columns_and_classes_of_a_file_may_have_names(tmp_path):
+    values = np.arange(52.0).reshape(26, 2)
+    own = arrays(x_train=values[:20], x_test=values[20:])
+    np.savez(tmp_path / "plain.npz", **own)
+    np.savez(tmp_path / "own.npz", **own, feature_names=np.array(["a", "b"]), class_names=np.array(["x", "y", "z"]))
+    dataset, plain = (load_dataset(str(tmp_path / f"{name}.npz")) for name in ("own", "plain"))
+    assert (dataset.features.names, dataset.class_names) == (("a", "b"), ("x", "y", "z"))
+    assert plain.class_names == ("0", "1", "2") and plain.sha256 != dataset.sha256
+
+
+def test_images_in_colour_keep_their_channels(tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (26, 4, 3, 3), np.uint8)
+    np.savez(tmp_path / "own.npz", **arrays(x_train=images[:20], x_test=images[20:]))
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    assert (dataset.kind, dataset.row_shape, dataset.features) == ("pixels", (4, 3, 3), None)
+
+
+def test_a_file_without_test_rows_gives_a_fifth_of_each_class(tmp_path):
+    images = np.arange(90, dtype=np.uint8)[:, None, None]
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.repeat([0, 1], [60, 30])[:, None])
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    assert (dataset.split, dataset.test_split) == (BY_CLASS, TEST_BY_CLASS)
+    assert [np.bincount(one.labels).tolist() for one in (dataset.train, dataset.validation, dataset.test)] == [
+        [41, 20], [7, 4], [12, 6],
+    ]  # fmt: skip
+    rows = np.concatenate([one.inputs.ravel() for one in (dataset.train, dataset.validation, dataset.test)])
+    assert sorted(rows.tolist()) == list(range(90))
+    assert dataset.test.inputs[:4].ravel().tolist() == [0, 4, 7, 9]  # the rows that are drawn never change
+
+
+@pytest.mark.parametrize("name", ["validation", "val"])
+def test_a_file_may_have_validation_rows_of_its_own(tmp_path, name):
+    own = arrays()
+    extra = {f"x_{name}": own["x_test"] // 2, f"y_{name}": own["y_test"]}
+    np.savez(tmp_path / "own.npz", **own, **extra)
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    assert (dataset.split, len(dataset.train), len(dataset.pool)) == (GIVEN, 20, 26)
+    np.testing.assert_array_equal(dataset.validation.inputs, own["x_test"] // 2)
+    np.testing.assert_array_equal(dataset.train.inputs, own["x_train"])
+    assert load_dataset(str(tmp_path / "own.npz"), "6").sha256 == dataset.sha256
+    assert message(load_dataset, str(tmp_path / "own.npz"), "5") == (
+        f"{tmp_path}/own.npz: the file has its own validation rows; expected validation=auto or 6, got validation=5."
+    )
+    folded = load_dataset(str(tmp_path / "own.npz"), "5", fold=3)
+    assert len(folded.train) + len(folded.validation) == 26

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study.data import profile
+from study.data import duplicates, profile
 from study.data.dataset import Dataset, Split
-from study.data.profile import Overlap, Pair
+from study.data.duplicates import Pair
+from study.data.profile import Overlap
 from study.reports import dataset_report, dataset_tables
 
 CHECKED = np.indices((8, 8)).sum(axis=0) % 2 == 0
@@ -102,25 +103,25 @@ def test_overlaps_count_images_and_those_that_contradict(dataset):
 def test_the_distance_is_that_of_all_pixels_not_of_the_cells():
     # A chessboard of 8 grey levels up and down: the fields' means hide it in part, the pixels do not.
     board = np.where(CHECKED, 108, 92).astype(np.uint8)[None]
-    (pair,) = profile.nearest_pairs("test", Split(board, np.array([0])), "train", split([100, 255], [0, 1]))
+    (pair,) = duplicates.nearest_pairs("test", Split(board, np.array([0])), "train", split([100, 255], [0, 1]))
     assert (pair.of_row, pair.distance) == (0, 8.0)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (8, 13), (1, 2), (3, 40)])
 def test_the_distance_of_the_cells_is_never_more_than_that_of_the_pixels(shape):
     one, two = np.random.default_rng(1).integers(0, 256, (2, 20, *shape)).astype(np.uint8)
-    cells = np.sqrt(np.square(profile.cells(one) - profile.cells(two)).sum(axis=1))
-    assert (cells <= profile.rms(one, two) * (1 + 1e-5)).all()
+    cells = np.sqrt(np.square(duplicates.cells(one) - duplicates.cells(two)).sum(axis=1))
+    assert (cells <= duplicates.rms(one, two) * (1 + 1e-5)).all()
     flat = np.full((1, *shape), 200, np.uint8)
-    assert np.square(profile.cells(flat)).sum() == pytest.approx(200**2)
-    assert profile.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
+    assert np.square(duplicates.cells(flat)).sum() == pytest.approx(200**2)
+    assert duplicates.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
 
 
 def test_blocks_of_queries_join_without_a_seam(digits, monkeypatch):
-    monkeypatch.setattr(profile, "QUERIES", 100)
-    pairs = list(profile.nearest_pairs("test", digits.test, "train", digits.train))
+    monkeypatch.setattr(duplicates, "QUERIES", 100)
+    pairs = list(duplicates.nearest_pairs("test", digits.test, "train", digits.train))
     assert [pair.row for pair in pairs] == list(range(len(digits.test)))
-    queries, others = profile.cells(digits.test.inputs), profile.cells(digits.train.inputs)
+    queries, others = duplicates.cells(digits.test.inputs), duplicates.cells(digits.train.inputs)
     plainly = np.square(queries[:, None] - others).sum(axis=2)
     chosen = plainly[np.arange(len(pairs)), [pair.of_row for pair in pairs]]
     np.testing.assert_allclose(chosen, plainly.min(axis=1), rtol=1e-3)

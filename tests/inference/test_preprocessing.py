@@ -175,7 +175,7 @@ WANTED = "expected a PNG, JPEG, GIF, BMP or WebP picture."
         (file_of(FOUR, "PPM"), f"not a picture that can be read; {WANTED}"),
         (file_of(FOUR, "PNG")[:90], f"a damaged or incomplete picture; {WANTED}"),
         (file_of(FOUR, "JPEG")[:-200], f"a damaged or incomplete picture; {WANTED}"),
-        (b"\xff\xd8" + bytes(20_000_000), "too many bytes for one digit; expected at most 20 MB."),
+        (b"\xff\xd8" + bytes(20_000_000), "too many bytes for one picture; expected at most 20 MB."),
         (claims(5_000, 5_001), "too many pixels; expected at most 25,000,000, got 5000 × 5001."),
         (claims(10_000, 10_000), "too many pixels; expected at most 25,000,000, got 10000 × 10000."),
         (claims(60_000, 60_000), "too many pixels; expected at most 25,000,000, got 60000 × 60000."),

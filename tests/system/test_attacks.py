@@ -551,7 +551,7 @@ def test_a_data_file_that_holds_more_than_the_memory_is_refused_by_its_headers(t
     path, rows = tmp_path / "bomb.npz", 2_000
     images, labels = np.zeros((rows, 100, 100), np.uint8), np.arange(rows) % 2
     np.savez_compressed(path, x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
-    monkeypatch.setattr("study.data.npz.memory_available", lambda: 10**7)
+    monkeypatch.setattr("study.data.memory.memory_available", lambda: 10**7)
     with pytest.raises(StudyError, match=r"need more memory than is free; expected at most 0.01 GB, got 0.02 GB\.$"):
         load_dataset(str(path))
     assert path.stat().st_size < 50_000

@@ -34,8 +34,8 @@ from pydantic import BaseModel, Field, ValidationError
 from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
 from study.base.paths import RUN_VARIABLE
+from study.data.picture_headers import ImageError, read_header
 from study.inference import novelty, preprocessing
-from study.inference.picture_headers import ImageError, read_header
 from study.tracking import records, store, tags
 from study.tracking.records import RunRecord
 

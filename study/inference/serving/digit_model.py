@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from study.base import keras_file
 from study.base.errors import StudyError
+from study.data.picture_headers import MOST_BYTES, MOST_WORK, WANTED, ImageError, read_header
 from study.inference import novelty, preprocessing
-from study.inference.picture_headers import MOST_BYTES, MOST_WORK, WANTED, ImageError, read_header
 from study.inference.serving.admission import Admission, Busy
 
 SIDE = preprocessing.SIDE

@@ -22,8 +22,8 @@ STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/passwords.py", "base/text.py", "base/startup.py",
-    "base/keras_file.py", "base/backend.py", "inference/__init__.py", "inference/picture_headers.py",
-    "inference/preprocessing.py", "inference/novelty.py", "inference/serving/__init__.py",
+    "base/keras_file.py", "base/backend.py", "data/__init__.py", "data/picture_headers.py", "data/pictures.py",
+    "inference/__init__.py", "inference/preprocessing.py", "inference/novelty.py", "inference/serving/__init__.py",
     "inference/serving/admission.py",
 )  # fmt: skip
 # What the served model imports; all that these need is pinned too, so that a server answers the same in a year.

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from study.reports.plots import style
 from study.reports.plots.style import INK, panel, short
 
+LONGEST_CLASS = 16  # letters of a class's name at an axis
 MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
+INKED = 0.25
 NOTHING = 5e-5  # a share that would be written as 0.0 %
 
 
@@ -27,11 +29,19 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     return figure
 
 
-def confusion(counts: np.ndarray, title: str) -> Figure:
-    """Draw a confusion matrix (classes, classes) with the shares of the true class in percent."""
+def confusion(counts: np.ndarray, title: str, names: Sequence[str] = ()) -> Figure:
+    """Draw a confusion matrix (classes, classes) with the shares of the true class in percent, and classes' names."""
     figure, axes = panel(title, "predicted class", "true class", height=4.4)
     confusion_on(axes, counts, percent=True)
+    if 0 < len(names) <= MOST_NUMBERED and any(name != str(number) for number, name in enumerate(names)):
+        axes.set_xticks(range(len(names)), [brief(name) for name in names], rotation=35, ha="right", fontsize=8)
+        axes.set_yticks(range(len(names)), [brief(name) for name in names], fontsize=8)
     return figure
+
+
+def brief(name: str, longest: int = LONGEST_CLASS) -> str:
+    """Return a class's name with its end cut off where it is long."""
+    return short(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
 def confusion_on(axes: Axes, counts: np.ndarray, percent: bool = False) -> None:
@@ -53,6 +63,11 @@ def confusion_on(axes: Axes, counts: np.ndarray, percent: bool = False) -> None:
     axes.set_yticks(range(len(counts)))
 
 
+def is_ink(images: np.ndarray) -> bool:
+    """Return whether grey images (n, …) are light ink on black, as MNIST's: a quarter of their pixels is black."""
+    return bool((images == 0).mean() > INKED)
+
+
 def pictures(
     images: Sequence[np.ndarray],
     captions: Sequence[str],
@@ -60,9 +75,11 @@ def pictures(
     columns: int = 8,
     signed: bool = False,
     row: float = 0.78,
+    ink: bool = True,
 ) -> Figure:
-    """Draw small pictures (height, width) in rows of `row` inches, a caption below each, dark ink on white.
+    """Draw small pictures (height, width), or in colour (height, width, channels), in rows, a caption below each.
 
+    A row is `row` inches high. Grey ones are dark `ink` on white where they are light on dark, or else as they are.
     `signed` ones are centred on zero: blue below, red above, each picture to its own extremes.
     """
     lines = -(-len(images) // columns)
@@ -71,11 +88,14 @@ def pictures(
     figure.subplots_adjust(top=row * lines / height, bottom=0.2 / height)  # below the title, above the last captions
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         axes = figure.add_subplot(lines, columns, number + 1)
-        if signed:
+        image = image[..., 0] if image.shape[2:] == (1,) else image
+        if image.ndim == 3:
+            axes.imshow(np.clip(np.rint(image[..., :3]), 0, 255).astype(np.uint8), interpolation="none")
+        elif signed:
             reach = np.abs(image).max() or 1.0
             axes.imshow(image, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
         else:
-            axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="none")
+            axes.imshow(image, cmap="gray_r" if ink else "gray", vmin=0, vmax=255, interpolation="none")
         axes.set_xlabel(short(caption), fontsize=8, color=INK, labelpad=2)
         style.bare(axes)
     return figure

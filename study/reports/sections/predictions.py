@@ -1,10 +1,13 @@
 """What the arms' predictions of the test images show: confusions, prediction flips, and the images that flip."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.formatting import show_p, whole
 from study.analysis.prediction_flips import Flips, Ledger
+from study.data.dataset import is_picture
 from study.reports.document import Document
 from study.reports.plots import images, style
 from study.reports.table import Column, Table
@@ -12,7 +15,7 @@ from study.training.metrics import confusion
 
 GALLERIES = 3
 SHOWN = 16  # images of a gallery
-SMALLEST = 8  # pixels: a side below which images are not worth showing
+SHORT_CAPTION = 10  # letters, of which eight stand side by side
 
 
 def confusions(document: Document, study: AblationResults) -> None:
@@ -31,9 +34,9 @@ def confusions(document: Document, study: AblationResults) -> None:
     for name, arm in (("best", ranked[-1]), ("worst", ranked[0])):
         by_seed = list(study.predictions[arm].values())
         counts = np.mean([confusion(predicted, labels, classes) for predicted in by_seed], axis=0)
-        drawn[f"confusion_{name}"] = images.confusion(counts, f"{name} arm by validation: {arm}")
+        drawn[f"confusion_{name}"] = images.confusion(counts, f"{name} arm by validation: {arm}", study.class_names)
     document.figures(drawn)
-    document.text("Shares of the true class in percent, on the test images, averaged over the arm's seeds.")
+    document.text("Shares of the true class in percent, on the test rows, averaged over the arm's seeds.")
 
 
 def flips(document: Document, study: AblationResults) -> None:
@@ -49,16 +52,18 @@ def flips(document: Document, study: AblationResults) -> None:
     )
     document.table(Table(columns, rows, words=("against",)))
     document.text(
-        f"Fixed: of the {book.images:,} test images, those that most seeds of the arm get right, but not most seeds of "
+        f"Fixed: of the {book.images:,} test rows, those that most seeds of the arm get right, but not most seeds of "
         "the other. Broken: the reverse. p: McNemar's exact test of the two numbers, not corrected. The last two "
-        "columns count the images that two trials disagree about: two arms with the same seed, and two seeds of the "
+        "columns count the rows that two trials disagree about: two arms with the same seed, and two seeds of the "
         "arm compared against, which shows how many flips are noise."
     )
-    _galleries(document, book, *test_set)
+    _galleries(document, book, *test_set, study.class_names)
 
 
-def _galleries(document: Document, book: Ledger, labels: np.ndarray, pictures: np.ndarray) -> None:
-    shown = pictures.ndim == 3 and min(pictures.shape[1:]) >= SMALLEST
+def _galleries(
+    document: Document, book: Ledger, labels: np.ndarray, pictures: np.ndarray, names: Sequence[str]
+) -> None:
+    shown = is_picture(pictures.shape[1:])
     drawn = {}
     if shown:
         most = sorted(book.flips, key=lambda flips: -len(flips.fixed) - len(flips.broken))[:GALLERIES]
@@ -66,12 +71,12 @@ def _galleries(document: Document, book: Ledger, labels: np.ndarray, pictures: n
             for word, indices in (("fixes", flips.fixed), ("breaks", flips.broken)):
                 if len(indices):
                     title = _gallery_title(flips, word, len(indices))
-                    drawn[f"flips_{number}_{word}"] = _gallery(book, labels, pictures, indices, title)
-    document.heading("Images that every trial gets wrong", 3)
+                    drawn[f"flips_{number}_{word}"] = _gallery(book, labels, pictures, indices, title, names)
+    document.heading(f"{'Images' if shown else 'Test rows'} that every trial gets wrong", 3)
     document.text(f"{len(book.never_right):,} of {book.images:,}, in {book.trials} trials of all arms.")
     if shown and len(book.never_right):
         title = f"Every trial gets these wrong ({min(SHOWN, len(book.never_right))} of {len(book.never_right):,})"
-        drawn = {"never_right": _gallery(book, labels, pictures, book.never_right, title)} | drawn
+        drawn = {"never_right": _gallery(book, labels, pictures, book.never_right, title, names)} | drawn
     if drawn:
         document.figures(drawn)
         document.text("Below each image: its label → the class that most of the trials that get it wrong choose.")
@@ -82,6 +87,10 @@ def _gallery_title(flips: Flips, word: str, number: int) -> str:
     return f"{flips.arm} {word}{shown}"
 
 
-def _gallery(book: Ledger, labels: np.ndarray, pictures: np.ndarray, indices: np.ndarray, title: str) -> style.Figure:
-    captions = [f"{labels[index]} → {book.taken_for[index]}" for index in indices[:SHOWN]]
-    return images.pictures([*pictures[indices[:SHOWN]]], captions, title)
+def _gallery(
+    book: Ledger, labels: np.ndarray, pictures: np.ndarray, indices: np.ndarray, title: str, names: Sequence[str]
+) -> style.Figure:
+    pairs = [(labels[index], book.taken_for[index]) for index in indices[:SHOWN]]
+    captions = [" → ".join(names[label] if len(names) > label else str(label) for label in pair) for pair in pairs]
+    columns = 8 if max(map(len, captions)) <= SHORT_CAPTION else 4
+    return images.pictures([*pictures[indices[:SHOWN]]], captions, title, columns, ink=images.is_ink(pictures))

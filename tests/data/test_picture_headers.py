@@ -7,8 +7,9 @@ from factories import hostile_pictures as hostile
 from factories.hostile_pictures import blank, file_of, noise
 from PIL import Image
 
-from study.inference import picture_headers, preprocessing
-from study.inference.picture_headers import DRAFT_SIDE, MOST_WORK, PER_PICTURE, ImageError, draft_scale, read_header
+from study.data import picture_headers, pictures
+from study.data.picture_headers import DRAFT_SIDE, MOST_WORK, PER_PICTURE, ImageError, draft_scale, read_header
+from study.inference import preprocessing
 
 KINDS = {
     "PNG": ({},), "JPEG": ({}, {"progressive": True}), "GIF": ({},), "BMP": ({},), "WEBP": ({}, {"lossless": True}),
@@ -87,7 +88,7 @@ def test_what_is_too_much_is_refused_before_it_is_decoded(content, sentence, mon
 
 def test_a_header_that_pillow_reads_otherwise_is_damaged(monkeypatch):
     other = picture_headers.Header(20, 20, PER_PICTURE)
-    monkeypatch.setattr(preprocessing, "read_header", lambda content, where: other)
+    monkeypatch.setattr(pictures, "read_header", lambda content, where: other)
     with pytest.raises(ImageError, match="damaged"):
         preprocessing.read(blank(30, "PNG"))
 

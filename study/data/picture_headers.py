@@ -52,7 +52,7 @@ def read_header(content: bytes, where: object = None) -> Header:
     if not content:
         raise ImageError("an empty file", where=where, expected=WANTED)
     if len(content) > MOST_BYTES:
-        raise ImageError("too many bytes for one digit", where=where, expected=f"at most {MOST_BYTES / 1e6:.0f} MB")
+        raise ImageError("too many bytes for one picture", where=where, expected=f"at most {MOST_BYTES / 1e6:.0f} MB")
     read = next((read for start, read in _READERS.items() if content.startswith(start)), None)
     if read is None:
         raise ImageError("not a picture that can be read", where=where, expected=WANTED)
