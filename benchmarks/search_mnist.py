@@ -45,7 +45,7 @@ def main(spec: str = "mnist", seeds: str = "5", trials: str = "50") -> None:
 
 def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[float, float, float]:
     from study.base.backend import from_bytes
-    from study.training import loop
+    from study.training import program
 
     settings = {"data": dataset.spec, "validation": len(dataset.validation), "seed": seed}
     around = load_space("default").with_baseline(settings)
@@ -60,7 +60,7 @@ def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[flo
         seconds = time.perf_counter() - clock
         best = outcome.study.best
         model = from_bytes(records.read_model(outcome.study.client, best.run_id))
-    test = evaluate(loop.logits(model, dataset.test.inputs), dataset.test.labels)
+    test = evaluate(program.logits(model, dataset.test.inputs), dataset.test.labels)
     return best.metrics[f"model_{search.metric}"], test.accuracy, seconds
 
 

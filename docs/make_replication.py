@@ -53,7 +53,7 @@ def main(data: str, seeds: str, *only: str) -> None:
 
 def _trained(ablation: Ablation, data: str, seeds: int, done: set[tuple[str, str, str]]) -> Iterator[Row]:
     from study.data.dataset import load_dataset
-    from study.training import loop, network  # imports TensorFlow, which the page does not need
+    from study.training import loop, network, program  # imports TensorFlow, which the page does not need
     from study.training.metrics import evaluate
 
     dataset = load_dataset(data, ablation.baseline.data.validation)
@@ -65,12 +65,12 @@ def _trained(ablation: Ablation, data: str, seeds: int, done: set[tuple[str, str
         # steps would take four times as long as the steps.
         config = spec.config.replace({"validate_every": None, "patience_steps": None})
         result = loop.train(config, dataset)
-        model = network.build(config, dataset.row_shape, dataset.classes)
+        model = network.build(config, network.Rows.of(dataset))
         model.set_weights(result.weights)
         if _would_stop(spec.config.training, [epoch.val_loss for epoch in result.epochs], len(dataset.train)):
             print(f"{spec.name}: the rule may have ended this one early", flush=True)
         scores = {
-            f"{kind}_accuracy": 100 * evaluate(loop.logits(model, rows.inputs), rows.labels).accuracy
+            f"{kind}_accuracy": 100 * evaluate(program.logits(model, rows.inputs), rows.labels).accuracy
             for kind, rows in (("train", dataset.train), ("val", dataset.validation), ("test", dataset.test))
         }
         kernels = [weights for weights in result.weights if weights.ndim == 2]

@@ -56,7 +56,7 @@ def one_of(choices: tuple[Value, ...]) -> Callable[[object], object]:
     by_text = {value_text(choice): choice for choice in choices}
 
     def choose(value: object) -> object:
-        return by_text.get(value_text(value), value)
+        return value if value is None else by_text.get(value_text(value), value)
 
     return choose
 
@@ -117,15 +117,10 @@ def checked(adapter: TypeAdapter[Any], name: str, value: object, where: object) 
     try:
         found: Value = adapter.validate_python(value)
     except ValidationError as failure:
-        raise refusal(name, failure.errors()[0], where) from None
+        message = failure.errors()[0]["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        expected = message.removeprefix("expected ")
+        raise ConfigError(f"{name} cannot be {shown(value)}", where=where, expected=expected) from None
     return found
-
-
-def refusal(name: str, error: Any, where: object) -> ConfigError:
-    """Return the error for a field from what pydantic says of it."""
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    what = f"{name} cannot be {shown(error['input'])}"
-    return ConfigError(what, where=where, expected=message.removeprefix("expected "))
 
 
 # --- text -------------------------------------------------------------------------------------------

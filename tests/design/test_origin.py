@@ -56,4 +56,4 @@ def test_the_reports_lambda_is_kerass_in_the_arms_that_follow_it():
     study = load_ablation("batch_epochs_l2")
     [first, *_] = study.origin.reported
     [arm] = [arm for arm in study.arms if arm.name == first.arm]
-    assert study.baseline.replace(arm.settings).network.l2 == 0.01 / 64 and first.figures == {"test_accuracy": 89.96}
+    assert study.baseline.replace(arm.settings).get("l2") == 0.01 / 64 and first.figures == {"test_accuracy": 89.96}

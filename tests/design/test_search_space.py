@@ -161,7 +161,7 @@ def test_choices_are_typed_as_the_field_is():
 
 def test_another_baseline_stays_in_the_space():
     default = load_space("default")
-    assert default.with_baseline({"hidden": "300"}).baseline.network.hidden == "300"
+    assert default.with_baseline({"hidden": "300"}).baseline.get("hidden") == "300"
     with pytest.raises(SpaceError, match=r"set: the baseline's batch_size 8 is not in the space.*16, 32, 64"):
         default.with_baseline({"batch_size": 8}, where="set")
     with pytest.raises(StudyError, match=r"set: epochs is not changed here. Use the parameter epochs."):

@@ -23,6 +23,7 @@ from study.tracking import records, registry, runs
 from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
+from study.training.program import logits
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 NETWORKS = [
@@ -165,21 +166,21 @@ def test_remarks_name_what_is_wrong_and_what_is_odd():
 @pytest.mark.parametrize("settings", NETWORKS, ids=str)
 def test_contributions_and_bias_are_the_logits_of_any_network(settings, digits):
     config = TrialConfig.parse(settings)
-    model = network.build(config)
+    model, widths = network.build(config), width_list(str(config.get("hidden")))
     # As if trained: biases and the averages of a batch normalization are no longer zeros and ones.
     numbers = np.random.default_rng(1)
     model.set_weights([np.abs(numbers.normal(0, 0.3, values.shape)) if values.ndim == 1 else values
                        for values in model.get_weights()])  # fmt: skip
     for one in explain(Reader("made-up", model, None), digits, [7]):
-        expected = loop.logits(model, digits.test.inputs[[one.index]])[0]
+        expected = logits(model, digits.test.inputs[[one.index]])[0]
         assert one.contributions.logits == pytest.approx(expected, abs=1e-4)
         assert one.logits == pytest.approx(expected, abs=1e-4)
-        assert one.reading.label == expected.argmax() and one.hidden == len(config.network.widths)
-        assert len(one.contributions.answers) == (config.network.widths[-1] if config.network.widths else 784)
-        assert (one.kernel is not None) == (len(config.network.widths) == 1)
+        assert one.reading.label == expected.argmax() and one.hidden == len(widths)
+        assert len(one.contributions.answers) == (widths[-1] if widths else 784)
+        assert (one.kernel is not None) == (len(widths) == 1)
         page = explanation_report.explanation_page([one], digits, []).markdown()
         assert ("what each unit looks for" in page) == (one.kernel is not None)
-        assert ("What each pixel added" in page) == (not config.network.widths)
+        assert ("What each pixel added" in page) == (not widths)
 
 
 def test_the_nearest_training_image_of_a_training_image_is_itself(model, digits):

@@ -17,7 +17,7 @@ from study.tracking import records, runs
 from study.tracking.artifacts import PREDICTIONS
 from study.tracking.records import artifact_path
 from study.tracking.store import connect
-from study.training import config, fingerprint, loop
+from study.training import config, fingerprint, program
 from study.workflows import run_ablation
 from study.workflows.common import Outcome, assignment, outcome_of
 
@@ -199,7 +199,7 @@ def test_every_seed_trains_and_validates_on_its_own_fold_in_every_arm(folded, di
         # It stopped early by these rows, and the model that it kept is the one of its accuracy on them.
         assert trial.metrics["epochs_trained"] < 4
         model = backend.from_bytes(records.read_model(connect(), trial.run_id), trial.run_id)
-        found = (loop.logits(model, rows.inputs).argmax(axis=1) == rows.labels).mean()
+        found = (program.logits(model, rows.inputs).argmax(axis=1) == rows.labels).mean()
         assert trial.metrics["model_val_accuracy"] == pytest.approx(found)
         assert not [name for name in trial.metrics if name.startswith("test_")]
 

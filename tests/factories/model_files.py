@@ -21,7 +21,7 @@ def model_file() -> bytes:
 
     config = {"hidden": "5-4", "dropout": 0.1, "batch_norm": "before", "l2": 1e-3, "initializer": "small_normal"}
     with tempfile.TemporaryDirectory() as folder:
-        network.build(TrialConfig.parse(config), (4, 4), 3).save(path := Path(folder, "model.keras"))
+        network.build(TrialConfig.parse(config), network.Rows((4, 4), 3)).save(path := Path(folder, "model.keras"))
         return path.read_bytes()
 
 

@@ -258,9 +258,9 @@ def test_what_is_seen_can_be_left_out(uri):
 
 
 def test_network_for_other_images_is_no_digit_model(store, few_digits):
-    from study.training.network import build
+    from study.training.network import Rows, build
 
-    build(TrialConfig.parse({"hidden": "none"}), image_shape=(8, 8)).save("small.keras")
+    build(TrialConfig.parse({"hidden": "none"}), Rows((8, 8))).save("small.keras")
     client = connect()
     run = runs.open_study_run(client, "small")
     reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()

@@ -33,6 +33,7 @@ from study.tracking.runs import open_study_run, start_trial_run
 from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
+from study.training.program import logits as logits_of
 
 CONFIG = TrialConfig.parse({"data": "digits", "hidden": "64", "learning_rate": 0.003, "batch_size": 32, "epochs": 8})
 MINE = "models:/mine@champion"
@@ -44,8 +45,8 @@ def known(digits, store):
     """A store with a study of three trials, by their names: trained, untrained and without a model; and a champion."""
     client = connect()
     study = open_study_run(client, "ablation mine")
-    trained = network.build(CONFIG, digits.row_shape, digits.classes)
-    untrained = network.build(CONFIG.replace({"seed": 9}), digits.row_shape, digits.classes)
+    trained = network.build(CONFIG, network.Rows.of(digits))
+    untrained = network.build(CONFIG.replace({"seed": 9}), network.Rows.of(digits))
     trained.set_weights(loop.train(CONFIG, digits).weights)
     runs = {}
     for seed, (name, model) in enumerate({"trained": trained, "untrained": untrained, "empty": None}.items(), 1):
@@ -144,7 +145,7 @@ def test_champion_and_trials_are_on_offer(url, known):
 def test_a_drawing_is_read_by_every_model(url, known):
     seen, (champion, trained, untrained) = read(url, one(), GIVEN, known["trained"], known["untrained"])
     assert seen.shape == (28, 28) and seen.max() == 255 and seen[:4].max() == 0
-    logits = loop.logits(known["network"], seen[None].astype(np.uint8))[0]
+    logits = logits_of(known["network"], seen[None].astype(np.uint8))[0]
     expected = np.exp(logits) / np.exp(logits).sum()
     for answer in (champion, trained):
         np.testing.assert_allclose(answer["probabilities"], expected, atol=2e-6)

@@ -461,17 +461,17 @@ def test_mnist_passes_through(mnist):
 
 @pytest.mark.slow
 def test_a_network_reads_the_kept_pictures(mnist):
-    from study.training import loop, network  # here, because the fast tests need not wait for TensorFlow
+    from study.training import loop, network, program  # here, because the fast tests need not wait for TensorFlow
     from study.training.config import TrialConfig
 
     config = TrialConfig.parse({"hidden": "512", "dropout": 0.2, "epochs": 5, "batch_size": 64})
-    model = network.build(config, mnist.row_shape, mnist.classes)
+    model = network.build(config, network.Rows.of(mnist))
     model.set_weights(loop.train(config, mnist).weights)
     labels = np.array([int(path.name[0]) for path in PICTURES])
     contents = [path.read_bytes() for path in PICTURES]
 
     def right(digits) -> np.ndarray:
-        return loop.logits(model, np.stack(digits)).argmax(axis=1) == labels
+        return program.logits(model, np.stack(digits)).argmax(axis=1) == labels
 
     with_care, naive = (
         right([*map(preprocessing.read, contents)]),
@@ -486,7 +486,7 @@ def test_a_network_reads_the_kept_pictures(mnist):
     subset, truth = mnist.test.inputs[:1_000], mnist.test.labels[:1_000]
     shown = [255 - np.pad(np.kron(image, np.ones((6, 6), np.uint8)), 20) for image in subset]
     rates = [
-        float((loop.logits(model, np.stack(digits)).argmax(axis=1) == truth).mean())
+        float((program.logits(model, np.stack(digits)).argmax(axis=1) == truth).mean())
         for digits in (
             subset,
             [preprocessing.normalize(image) for image in subset],

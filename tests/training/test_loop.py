@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from conftest import MNIST, ROOT, head
 
+from study.base.backend import keras
 from study.training import loop, network
 from study.training.config import TrialConfig
 from study.training.early_stopping import EarlyStopping
 from study.training.loop import train
+from study.training.program import Program, logits, penalty_of
 
 ACTIVATIONS = ("relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
@@ -157,21 +159,21 @@ def test_same_config_gives_same_bits_in_another_process(digits):
 def test_next_trial_of_the_same_shape_compiles_nothing(few_digits):
     config = TrialConfig.parse({"hidden": "11", "dropout": 0.1, "l2": 1e-3, "batch_size": 26, "epochs": 1})
     train(config, few_digits)
-    programs = loop._program.cache_info().misses
+    programs = len(loop._PROGRAMS)
     others = {"learning_rate": 0.02, "dropout": 0.4, "l2": 1e-5, "momentum": 0.5, "seed": 3, "epochs": 2}
     train(config.replace(others), few_digits)
-    assert loop._program.cache_info().misses == programs
-    shape = loop._shape_of(config), len(few_digits.train), few_digits.row_shape, few_digits.classes
-    assert loop._program(*shape).epoch.experimental_get_tracing_count() == 1
+    assert len(loop._PROGRAMS) == programs
+    program = list(loop._PROGRAMS.values())[-1]
+    assert program._compiled[program.compiler].experimental_get_tracing_count() == 1
 
 
 def test_momentum_and_decay_are_no_constants_of_the_program(few_digits):
     config = TrialConfig.parse({"hidden": "none", "optimizer": "nesterov", "momentum": 0.3, "weight_decay": 1e-3})
     settings = [{}, {"momentum": 0.8}, {"weight_decay": 0.1}]
-    first = loop._program.cache_info().misses
+    first = len(loop._PROGRAMS)
     losses = [train(config.replace({"epochs": 1} | own), few_digits).epochs[0].val_loss for own in settings]
-    assert len(set(losses)) == 3 and loop._program.cache_info().misses == first + 1
-    loop._program.cache_clear()
+    assert len(set(losses)) == 3 and len(loop._PROGRAMS) == first + 1
+    loop._PROGRAMS.clear()
     assert train(config.replace({"epochs": 1} | settings[2]), few_digits).epochs[0].val_loss == losses[2]
 
 
@@ -185,15 +187,22 @@ def test_rate_strength_and_dropout_reach_the_program(few_digits):
 
 def test_dropout_keeps_the_mean_and_draws_anew_each_step(few_digits):
     config = TrialConfig.parse({"hidden": "50", "dropout": 0.3, "batch_size": 26})
-    program = loop.Program(loop._shape_of(config), (28, 28), 10)
-    program.start(config)
+    model = network.build(config)
+    program = Program(config, model, network.Rows())
+    program.start(config, model, np.ones(10))
     ones = np.ones((400, 50), np.float32)
-    drawn = program._drop(loop.tf.constant(ones), 4).numpy()
+    (place, layer), *_ = program.dropouts
+    assert place == 4  # among the layers of the network's own function
+
+    def drop(place):
+        return program._drop(layer, 0, place, loop.tf.constant(ones), training=True).numpy()
+
+    drawn = drop(4)
     assert np.unique(drawn).tolist() == pytest.approx([0, 1 / (1 - round(0.3 * 65_536) / 65_536)], rel=1e-6)
     assert (drawn == 0).mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / ones.size))
-    assert not np.array_equal(drawn, program._drop(loop.tf.constant(ones), 7).numpy())
+    assert not np.array_equal(drawn, drop(7))
     program.optimizer.iterations.assign(1)
-    assert not np.array_equal(drawn, program._drop(loop.tf.constant(ones), 4).numpy())
+    assert not np.array_equal(drawn, drop(4))
 
 
 def test_step_losses_are_the_noise_of_the_gradient(few_digits):
@@ -232,12 +241,12 @@ def test_patience_in_steps_ends_a_training_within_an_epoch(few_digits):
 
 def test_val_cross_entropy_is_the_loss_without_its_penalty(few_digits):
     result = train(RECIPE.replace({"l2": 0.01}), few_digits)
-    model = network.build(RECIPE)
+    model = network.build(RECIPE.replace({"l2": 0.01}))
     model.set_weights(result.weights)
     first_kernel = result.weights[0].astype(np.float64)
-    assert loop.l2_penalty(model, 0.01) == pytest.approx(0.01 * (first_kernel**2).sum())
+    assert penalty_of(model) == pytest.approx(0.01 * (first_kernel**2).sum())
     last = result.epochs[-1]
-    assert last.val_loss - last.val_cross_entropy == pytest.approx(loop.l2_penalty(model, 0.01), rel=1e-6)
+    assert last.val_loss - last.val_cross_entropy == pytest.approx(penalty_of(model), rel=1e-6)
     plain = train(RECIPE.replace({"l2": 0.0}), few_digits).epochs[-1]
     assert plain.val_loss == plain.val_cross_entropy
 
@@ -251,7 +260,7 @@ def test_order_is_a_new_permutation_every_epoch_and_seed():
 @pytest.mark.parametrize(("patience", "min_delta"), [(0, 0.0), (1, 0.0), (2, 0.05), (3, 0.0)])
 def test_early_stopping_stops_and_restores_where_keras_does(patience, min_delta):
     losses = [1.0, 0.9, 0.95, 0.88, 0.97, 0.96, 0.95, 0.99, 0.5]
-    keras_own = loop.keras.callbacks.EarlyStopping(
+    keras_own = keras.callbacks.EarlyStopping(
         "val_loss", patience=patience, min_delta=min_delta, restore_best_weights=True, mode="min"
     )
     model = network.build(TrialConfig.parse({"hidden": "none"}))
@@ -331,5 +340,5 @@ def test_mnist_is_learned_as_well_as_it_should_be(mnist):
     result = train(TrialConfig.parse({"batch_size": 64, "epochs": 5}), mnist)
     model = network.build(TrialConfig())
     model.set_weights(result.weights)
-    predicted = loop.logits(model, mnist.test.inputs).argmax(axis=1)
+    predicted = logits(model, mnist.test.inputs).argmax(axis=1)
     assert 0.970 < (predicted == mnist.test.labels).mean() < 0.980

@@ -11,14 +11,14 @@ def kinds(**settings):
 
 def test_layers_stand_in_the_order_that_the_config_names():
     assert kinds(hidden="16-8", dropout=0.1) == [
-        "Rescaling", "Flatten",
+        "Rescaling", "Reshape", "Flatten",
         "Dense", "Activation", "Dropout",
         "Dense", "Activation", "Dropout",
         "Dense", "Activation",
     ]  # fmt: skip
-    assert kinds(batch_norm="before")[2:5] == ["Dense", "BatchNormalization", "Activation"]
-    assert kinds(batch_norm="after")[2:5] == ["Dense", "Activation", "BatchNormalization"]
-    assert kinds(hidden="none") == ["Rescaling", "Flatten", "Dense", "Activation"]
+    assert kinds(batch_norm="before")[3:6] == ["Dense", "BatchNormalization", "Activation"]
+    assert kinds(batch_norm="after")[3:6] == ["Dense", "Activation", "BatchNormalization"]
+    assert kinds(hidden="none") == ["Rescaling", "Reshape", "Flatten", "Dense", "Activation"]
 
 
 def test_output_is_probabilities_of_raw_pixels(digits):

@@ -141,7 +141,7 @@ def test_trial_run_says_all_that_decides_it(run_id, records, digits):
     record = records["large, at 1/3 · seed 2"]
     params = {name: record.params[name] for name in FIELDS}
     config = TrialConfig.parse(params)
-    assert (config.training.batch_size, config.training.learning_rate, config.seed, config.network.hidden) == (
+    assert (config.training.batch_size, config.training.learning_rate, config.seed, config.get("hidden")) == (
         128,
         0.0033333333333333335,
         2,
