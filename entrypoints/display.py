@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from entrypoints import interval_bars, program
+from entrypoints import dataset_lines, interval_bars, program
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count, show
 from study.analysis.search_results import SearchResults
@@ -236,13 +236,18 @@ def introduce_data(console: Console, dataset: Dataset, splits: Sequence[str], wh
     line = f"{dataset.name}: {rows} rows; SHA-256 {dataset.sha256[:12]}…"
     if dataset.split != LAST_ROWS:
         line += f"; validation rows {dataset.split}"
-    if dataset.split == BY_CLASS:
+    if dataset.split == BY_CLASS and not dataset.test_split:
         line += ", as the last rows are no fair sample of the classes"
+    if dataset.test_split:
+        line += f"; test rows {dataset.test_split}"
     if dataset.untrained:
-        classes = ", ".join(map(str, dataset.untrained))
+        classes = ", ".join(dataset.class_names[label] for label in dataset.untrained)
         warn(f"{dataset.name} has no training row of class {classes}, which validation or test rows have. No network "
              "can learn it, and the accuracies count it as wrong. Mix the rows, or change validation=.")  # fmt: skip
-    write(console, line if "test" in splits else f"{line}; no trial sees the test images")
+    write(console, line if "test" in splits else f"{line}; no trial sees the test rows")
+    for told in (dataset_lines.uneven(dataset), dataset_lines.columns(dataset)):
+        if told:
+            write(console, told)
 
 
 def warn_of_substitute(dataset: Dataset, what: str) -> None:

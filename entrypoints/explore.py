@@ -42,7 +42,7 @@ def _print(console: Console, found: Profile, dataset: Dataset) -> None:
     """Print the tables of classes, columns and duplicates, each with its note, and the summary."""
     console.print()
     display.print_table(console, dataset_tables.class_table(found))
-    display.write(console, dataset_tables.class_note(dataset), style="dim")
+    display.write(console, dataset_tables.class_note(dataset, found), style="dim")
     if isinstance(found, FeatureProfile):
         console.print()
         display.print_table(console, dataset_tables.column_table(found))

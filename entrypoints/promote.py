@@ -118,7 +118,7 @@ def _print_candidates(race: Race) -> None:
     if race.rule and race.rule.most > last - first + 1:
         seeds += f"; up to {first + race.rule.most - 1} for what is hard to tell from the champion"
     folds = ", each validated on another fold" if dataset.split == IN_FOLDS else ""
-    program.say(f"{size} ({seeds}){folds}; no trial sees the test images")
+    program.say(f"{size} ({seeds}){folds}; no trial sees the test rows")
 
 
 def _conclude(race: Race, done: Promotion) -> None:

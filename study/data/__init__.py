@@ -1,4 +1,4 @@
-"""Datasets: MNIST, the built-in ones and files of your own, and the profile of a dataset.
+"""Datasets by name, from files and folders of your own; how they are split and encoded; the profile of a dataset.
 
 May import `base`.
 """

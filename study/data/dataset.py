@@ -121,6 +121,16 @@ class Dataset:
         return "uint8" if self.kind == "pixels" else "float32"
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """How many training rows each class has (classes,)."""
+        return np.bincount(self.train.labels, minlength=self.classes)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the classes have names, and not only their numbers."""
+        return self.class_names != tuple(map(str, range(self.classes)))
+
+    @property
     def is_pictures(self) -> bool:
         """Whether the rows are images that are worth a look: grey or in colour, and not tiny."""
         return self.kind == "pixels" and is_picture(self.row_shape)

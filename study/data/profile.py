@@ -14,6 +14,7 @@ from study.data.column_profile import ColumnProfile, column_profiles
 from study.data.dataset import SPLITS, Dataset, Split
 from study.data.duplicates import Pair, exact_duplicates, nearest_training_images
 
+INKED = 0.25
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Root mean square, in grey levels of 255: more than a little noise changes, and less than lies between MNIST's test or
 # validation images and the training images found for them, which are other strokes: at least 8.9.
@@ -69,11 +70,22 @@ class ImageProfile(Profile):
     portraits: tuple[Portrait, ...]
     samples: tuple[np.ndarray, ...]
     neighbours: tuple[Pair, ...] | None
+    coloured: bool
 
     @property
     def nearest(self) -> tuple[Pair, ...] | None:
         """For each image of validation and test the training image next to it; None where the images are too small."""
         return self.neighbours
+
+    @property
+    def is_ink(self) -> bool:
+        """Whether the images are light ink on black, as MNIST's: grey, and a quarter of the pixels is black."""
+        return not self.coloured and bool(self.pixels[0] > INKED * self.pixels.sum())
+
+    @property
+    def ink_word(self) -> str:
+        """What the mean pixel of an image is called."""
+        return "ink" if self.is_ink else "brightness"
 
     @property
     def near(self) -> tuple[Pair, ...]:
@@ -119,6 +131,7 @@ def profile(dataset: Dataset, seed: int, samples_each: int) -> "ImageProfile | F
         portraits=tuple(portrait(train.inputs[train.labels == label]) for label in range(classes)),
         samples=samples(train.labels, classes, samples_each, seed),
         exact=exact,
+        coloured=len(dataset.row_shape) == 3,
         neighbours=nearest_training_images(splits, exact) if dataset.is_pictures else None,
     )
 

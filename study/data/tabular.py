@@ -152,10 +152,14 @@ def _parquet_names(path: Path) -> list[str]:
 
 
 def _parquet_frame(path: Path) -> "pd.DataFrame":
-    from pyarrow import parquet
+    from pyarrow import parquet, types
 
     try:
         with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+        # As it is stored, each different text once: a small file can repeat a long one a million times.
+        texts = [each.name for each in schema if types.is_string(each.type) or types.is_large_string(each.type)]
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
             frame: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
     except (OSError, ValueError) as failure:
         raise DataError(f"damaged ({first_line(failure)})", where=path) from None
@@ -214,7 +218,7 @@ def _values(where: str, column: "pd.Series") -> np.ndarray:
         return numbers
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         raise _dates(where, column.dtype)
-    values = column.to_numpy(object)
+    values = column.to_numpy(object, copy=True)
     values[missing] = None
     kinds = {type(value) for value in values[~missing]}
     if (kinds and kinds <= {bool, int, float}) or {kind.__name__ for kind in kinds} == {"Decimal"}:

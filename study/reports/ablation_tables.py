@@ -112,7 +112,7 @@ def _of_the_split(study: AblationResults) -> str:
             ", and which twelfth of the rows validates. “On new data” is the interval for other data from the same "
             "source. The rows that all seeds share set it a limit: beyond some number of seeds it gets no narrower."
         )
-    return "; the validation images stay the same, so others may show other differences (vary=split varies them)."
+    return "; the validation rows stay the same, so others may show other differences (vary=split varies them)."
 
 
 def verdicts_table(study: AblationResults) -> Table:

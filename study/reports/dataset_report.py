@@ -20,7 +20,8 @@ from study.tracking import records, runs
 FOLDER = NAME = "explore"
 SAMPLES = 8  # images of each class
 SHOWN_PAIRS = 9
-LONGEST_NAME = 8  # letters of a class below a sample, eight of which stand side by side
+SHORT_NAME = 8  # of the two below a pair
+LONGEST_NAME = 12  # letters of a class beside or below a picture
 SHORT = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -81,37 +82,39 @@ def _metrics(survey: Profile) -> dict[str, float]:
 def _classes(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.heading("Splits and classes")
     document.table(dataset_tables.class_table(survey))
-    document.text(dataset_tables.class_note(dataset))
+    document.text(dataset_tables.class_note(dataset, survey))
     shown = min(SHOWN_CLASSES, dataset.classes)
     shares = {split: 100 * counts[:shown] / counts.sum() for split, counts in survey.counts.items() if counts.sum()}
-    places = dataset.class_names[:shown]
+    places = _brief(dataset)[:shown]
     first = "" if shown == dataset.classes else f", the first {shown} of {dataset.classes}"
     drawn = {"shares": panels.bars(shares, places, f"Classes by split{first}", "class", "share of the split (%)")}
     if isinstance(survey, ImageProfile):
-        words = f"Ink of an image by class{first}"
-        drawn["ink"] = panels.boxes(100 * survey.ink[:shown], places, words, "class", "ink (%)")
+        word = survey.ink_word
+        words = f"{word.capitalize()} of an image by class{first}"
+        drawn["ink"] = panels.boxes(100 * survey.ink[:shown], places, words, "class", f"{word} (%)")
     document.figures(drawn)
     if isinstance(survey, ImageProfile):
-        document.text("Ink: the line goes from the 5th to the 95th percentile, the box from the 25th to the 75th.")
+        word = survey.ink_word.capitalize()
+        document.text(f"{word}: the line goes from the 5th to the 95th percentile, the box from the 25th to the 75th.")
 
 
 def _looks(document: Document, survey: ImageProfile, dataset: Dataset, seed: int) -> None:
     document.heading("What the images look like")
     shown = min(SHOWN_CLASSES, dataset.classes)
-    ink, coloured = _is_ink(survey, dataset), dataset.row_shape[2:] in ((3,), (4,))
+    ink, coloured = survey.is_ink, dataset.row_shape[2:] in ((3,), (4,))
     blank = np.full(dataset.row_shape, 0 if ink else 255, np.uint8)
+    named = _brief(dataset)[:shown] if dataset.has_names else ()
     tiles, captions = [], []
     for label, rows in enumerate(survey.samples[:shown]):
-        name = images.brief(dataset.class_names[label], LONGEST_NAME)
+        begin = "" if named else f"{label} · "
         tiles += [*dataset.train.inputs[rows], *[blank] * (SAMPLES - len(rows))]
-        captions += [*(f"{name} · {row}" for row in rows), *[f"{name} · –"] * (SAMPLES - len(rows))]
+        captions += [*(f"{begin}{row}" for row in rows), *[f"{begin}–"] * (SAMPLES - len(rows))]
     portraits = [(label, each.mean, each.sd) for label, each in enumerate(survey.portraits[:shown])]
-    known = [
-        (dataset.class_names[label], mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None
-    ]
+    names = _brief(dataset)
+    known = [(names[label], mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None]
     names = [name for name, _, _ in known]
-    words = f"Training images by class (class · row; seed {seed})"
-    document.figures({"samples": images.pictures(tiles, captions, words, SAMPLES, ink=ink)})
+    words = f"Training images by class ({'' if named else 'class · '}row; seed {seed})"
+    document.figures({"samples": images.pictures(tiles, captions, words, SAMPLES, ink=ink, lines=named)})
     document.figures(
         {
             "means": images.pictures([mean for _, mean, _ in known], names, "Mean of each class", 5, ink=ink),
@@ -124,8 +127,8 @@ def _looks(document: Document, survey: ImageProfile, dataset: Dataset, seed: int
     )
 
 
-def _is_ink(survey: ImageProfile, dataset: Dataset) -> bool:
-    return len(dataset.row_shape) == 2 and bool(survey.pixels[0] > images.INKED * survey.pixels.sum())
+def _brief(dataset: Dataset) -> list[str]:
+    return [images.brief(name, LONGEST_NAME) for name in dataset.class_names]
 
 
 def _pixels(document: Document, survey: ImageProfile, dataset: Dataset) -> None:
@@ -152,7 +155,7 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
     document.text(dataset_tables.overlap_note(survey) + " `duplicates.csv` lists every pair.")
     if not isinstance(survey, ImageProfile) or not dataset.is_pictures:
         return
-    ink = _is_ink(survey, dataset)
+    ink = survey.is_ink
     twice = sorted((*survey.exact, *survey.near), key=lambda pair: not pair.contradicts)
     apart = [pair for pair in survey.nearest or () if pair.distance > TOLERANCE]
     other = [pair for pair in survey.nearest or () if pair.contradicts]
@@ -172,12 +175,15 @@ def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
 
 def _gallery(pairs: Sequence[Pair], dataset: Dataset, words: str, ink: bool) -> style.Figure:
     tiles, captions = [], []
+    names = [images.brief(name, SHORT_NAME) for name in dataset.class_names]
     for pair in pairs[:SHOWN_PAIRS]:
         left = getattr(dataset, pair.split).inputs[pair.row]
         right = getattr(dataset, pair.of_split).inputs[pair.of_row]
         tiles.append(np.hstack([left, np.full_like(left[:, :1], 128), right]))
         earlier = "" if pair.of_split == "train" else f"{SHORT[pair.of_split]} "
-        captions.append(f"{SHORT[pair.split]} {pair.row}: {pair.label} | {earlier}{pair.of_row}: {pair.of_label}")
+        captions.append(
+            f"{SHORT[pair.split]} {pair.row}: {names[pair.label]} | {earlier}{pair.of_row}: {names[pair.of_label]}"
+        )
     return images.pictures(tiles, captions, words, 3, ink=ink)
 
 

@@ -12,7 +12,7 @@ from study.reports.table import Table
 
 SHOWN_CLASSES = 20
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
-INK_NOTE = " Ink: the mean pixel as a share of 255, as the median over the class's training images."
+INK_NOTE = " {}: the mean pixel as a share of 255, as the median over the class's training images."
 WITHIN_NOTE = "Within a split, {a_row} is compared with those before it."
 NEAR_NOTE = (
     f" Nearly equal: the root mean square difference of the pixels is at most {TOLERANCE:g} of 255 grey levels. Each "
@@ -39,12 +39,12 @@ def title(dataset: Dataset) -> str:
     return f"{dataset.title}: {what} in {dataset.classes} classes"
 
 
-def class_note(dataset: Dataset) -> str:
+def class_note(dataset: Dataset, survey: Profile) -> str:
     """Return which rows are for validation and for the test, and what the other columns of the classes' table mean."""
     note = f"Validation: {dataset.split}."
     if dataset.test_split:
         note += f" Test: {dataset.test_split}."
-    return note + (INK_NOTE if dataset.kind == "pixels" else "")
+    return note + (INK_NOTE.format(survey.ink_word.capitalize()) if isinstance(survey, ImageProfile) else "")
 
 
 def overlap_note(survey: Profile) -> str:
@@ -127,21 +127,21 @@ def _duplicates_in_short(survey: Profile) -> list[str]:
 
 def class_table(survey: Profile) -> Table:
     """Return the rows of the first SHOWN_CLASSES classes, and of all together; of images with their ink."""
-    train, ink = survey.counts["train"], survey.ink if isinstance(survey, ImageProfile) else None
-    columns = ("class", *SPLITS, "train (%)", *(() if ink is None else ("ink (%)",)))
+    train, images = survey.counts["train"], survey if isinstance(survey, ImageProfile) else None
+    columns = ("class", *SPLITS, "train (%)", *((f"{images.ink_word} (%)",) if images else ()))
     rows = [
         (
             survey.class_names[label],
             *(int(survey.counts[split][label]) for split in SPLITS),
             percent(train[label] / train.sum(), 2),
-            *(() if ink is None else (percent(ink[label, 2]),)),
+            *((percent(images.ink[label, 2]),) if images else ()),
         )
         for label in range(min(SHOWN_CLASSES, len(train)))
     ]
     if len(train) > SHOWN_CLASSES:
         rows.append((f"… {len(train) - SHOWN_CLASSES} more", *["…"] * (len(columns) - 1)))
     total = ("all", *(int(survey.counts[split].sum()) for split in SPLITS), "100")
-    rows.append(total if ink is None else (*total, None))
+    rows.append((*total, None) if images else total)
     return Table(columns, rows)
 
 
@@ -191,14 +191,8 @@ def columns_table(survey: FeatureProfile) -> Table:
 def overlap_table(survey: Profile) -> Table:
     """Return how many rows of each split equal one of another, exactly, and of images nearly."""
     looked_for = 6 if survey.noun == "images" else 4
-    columns = (
-        f"{survey.noun} of",
-        "that equal one of",
-        "exactly",
-        "with another label",
-        "nearly",
-        "with another label",
-    )
+    another = "with another label"
+    columns = (f"{survey.noun} of", "that equal one of", "exactly", another, "nearly", another)[:looked_for]
     rows = (
         (row.split, row.of_split, row.exact, row.exact_contradicting, row.near, row.near_contradicting)[:looked_for]
         for row in overlaps(survey)

@@ -45,6 +45,6 @@ def _distributions(document: Document, survey: FeatureProfile, known: list[Colum
     document.heading("Distributions", 3)
     document.figures({"distributions": plots.distributions(shown, by_class, words)})
     document.text(
-        "Of the training rows of each class, the share in each of 24 bins from the 1st to the 99th percentile, or the "
-        "share of each category. First the columns that say most about the class."
+        "Of the training rows of each class, the share in each bin from the 1st to the 99th percentile, or the share "
+        "of each category. First the columns that say most about the class."
     )

@@ -5,10 +5,12 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study.data import duplicates, profile
-from study.data.dataset import Dataset, Split
+from study.data.column_profile import correlation_ratio, cramers_v
+from study.data.dataset import Dataset, Split, load_dataset
 from study.data.duplicates import Pair
 from study.data.profile import Overlap
 from study.reports import dataset_report, dataset_tables
@@ -107,14 +109,14 @@ def test_the_distance_is_that_of_all_pixels_not_of_the_cells():
     assert (pair.of_row, pair.distance) == (0, 8.0)
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (8, 13), (1, 2), (3, 40)])
+@pytest.mark.parametrize("shape", [(28, 28), (8, 13), (1, 2), (3, 40), (9, 8, 3)])
 def test_the_distance_of_the_cells_is_never_more_than_that_of_the_pixels(shape):
     one, two = np.random.default_rng(1).integers(0, 256, (2, 20, *shape)).astype(np.uint8)
     cells = np.sqrt(np.square(duplicates.cells(one) - duplicates.cells(two)).sum(axis=1))
     assert (cells <= duplicates.rms(one, two) * (1 + 1e-5)).all()
     flat = np.full((1, *shape), 200, np.uint8)
     assert np.square(duplicates.cells(flat)).sum() == pytest.approx(200**2)
-    assert duplicates.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]))
+    assert duplicates.cells(flat).shape == (1, min(7, shape[0]) * min(7, shape[1]) * (3 if shape[2:] else 1))
 
 
 def test_blocks_of_queries_join_without_a_seam(digits, monkeypatch):
@@ -179,3 +181,81 @@ def test_many_classes_are_cut_off_in_the_table_and_said_to_be():
     cells = dataset_tables.class_table(found).cells()
     assert len(cells) == 22 and cells[20][0] == "… 10 more" and cells[21][:2] == ("all", "60")
     assert "the first 20 of 30" in dataset_report.write(found, many, 1).html()
+
+
+# --- features ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes: a weight that parts them, a length that does not, a colour with gaps, and a planet."""
+    row = np.arange(40)
+    whole = {
+        "weight": row // 20 + row % 5 / 100, "length": row % 2, "planet": ["earth"] * 40,
+        "colour": [[None, "red", "green", "green"][each % 4] for each in row],
+        "kind": np.where(row < 20, "cat", "dog"),
+    }  # fmt: skip
+    pd.DataFrame(whole).to_csv(tmp_path / "pets.csv", index=False)
+    return load_dataset(str(tmp_path / "pets.csv"), target="kind")
+
+
+def test_what_a_number_says_about_the_class_is_the_correlation_ratio():
+    values, labels = np.array([1.0, 2, 3, 4, np.nan]), np.array([0, 0, 1, 1, 0])
+    assert correlation_ratio(values, labels, 2) == pytest.approx(abs(np.corrcoef(values[:4], labels[:4])[0, 1]))
+    # Between the classes (2 and 5): 4 · 1.5²; in total that and 4 · 0.5².
+    assert correlation_ratio(np.array([1.5, 2.5, 4.5, 5.5]), labels[:4], 3) == pytest.approx(np.sqrt(9 / 10))
+    assert np.isnan(correlation_ratio(np.array([2.0, 2.0]), labels[:2], 2))
+
+
+def test_what_a_category_says_about_the_class_is_cramers_v():
+    assert cramers_v(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 1
+    assert cramers_v(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])) == 0
+    # χ² of ((3, 1), (1, 3)) is 2 of 8 rows.
+    values, labels = np.repeat([0, 0, 1, 1], [3, 1, 1, 3]), np.repeat([0, 1, 0, 1], [3, 1, 1, 3])
+    assert cramers_v(values, labels) == pytest.approx(0.5)
+    assert np.isnan(cramers_v(np.zeros(4, int), labels[:4]))
+
+
+def test_the_columns_of_a_table_are_profiled_by_their_own_names(pets):
+    found = profile.profile(pets, 1, 2)
+    assert [(column.name, column.categories) for column in found.columns] == [
+        ("weight", None), ("length", None), ("colour", ("green", "red")),
+    ]  # fmt: skip
+    weight, length, colour = found.columns
+    assert weight.association > 0.99 and length.association < 0.2 and found.dropped == ("planet",)
+    assert colour.missing.sum() == pets.train.inputs[:, -1].sum() > 0
+    assert not weight.missing.any() and not length.is_constant
+    said = dataset_tables.in_short(found)
+    assert "values are missing, in colour." in said and "because every row has the same value: planet." in said
+    assert "By itself weight says most about the class (1.00 of 1)" in said and "no duplicate rows." in said
+    rows = list(csv.DictReader(io.StringIO(dataset_tables.columns_table(found).csv())))
+    assert [row["categories"] for row in rows] == ["", "", "green|red"] and rows[1]["q100"] == "1"
+
+
+def test_a_page_of_features_shows_their_distributions(pets):
+    document = dataset_report.write(profile.profile(pets, 1, 2), pets, 1)
+    assert set(document.pictures) == {"shares", "distributions", "missing"}
+    page = document.markdown()
+    assert "pets: 40 rows of 3 features in 2 classes" in page and "-P target=kind" in page
+    assert "images" not in page and "pixel" not in page and "| cat" in page
+
+
+def test_features_that_are_no_table_have_places_for_names(tmp_path):
+    values = np.random.default_rng(1).normal(size=(30, 2, 3))
+    np.savez(tmp_path / "own.npz", x_train=values, y_train=np.arange(30) % 2)
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    found = profile.profile(dataset, 1, 2)
+    assert [column.name for column in found.columns] == [f"[{i}, {j}]" for i in range(2) for j in range(3)]
+    assert "own: 30 rows of 2×3 features in 2 classes" in dataset_report.write(found, dataset, 1).markdown()
+
+
+def test_images_in_colour_are_shown_in_colour(tmp_path):
+    shades = np.random.default_rng(1).integers(1, 256, (30, 1, 1, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=shades, y_train=np.arange(30) % 2, class_names=np.array(["ant", "bee"]))
+    dataset = load_dataset(str(tmp_path / "own.npz"))
+    found = profile.profile(dataset, 1, 2)
+    assert found.nearest is not None and not found.is_ink
+    document = dataset_report.write(found, dataset, 1)
+    assert {"samples", "means", "sds", "closest"} <= set(document.pictures)
+    assert "colour images of 8×8 pixels" in document.markdown() and "bee" in document.pictures["samples"]
+    assert dataset_tables.class_table(found).titles[-1] == "brightness (%)"

@@ -5,7 +5,9 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from study.base.errors import DataError
 from study.data import memory, tabular
@@ -264,3 +266,13 @@ def test_a_value_that_is_no_feature_is_named_with_its_row(changed, text):
     with pytest.raises(DataError) as error:
         FEATURES.encode([ROW, ROW | changed])
     assert str(error.value) == text
+
+
+def test_a_text_that_a_small_file_repeats_a_million_times_is_held_once(tmp_path):
+    """Two million bytes each in a column of 20,000 rows: 40 GB, if every row had its own."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.arange(20_000) % 2), [letter * 2_000_000 for letter in "ab"])
+    whole = pa.table({"text": texts, "species": pa.array(np.arange(20_000) % 2)})
+    parquet.write_table(whole, tmp_path / "long.parquet")
+    assert (tmp_path / "long.parquet").stat().st_size < 1_000_000
+    dataset = load_dataset(str(tmp_path / "long.parquet"), target="species")
+    assert dataset.row_shape == (2,)

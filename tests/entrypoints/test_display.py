@@ -1,10 +1,12 @@
 import io
 import shlex
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from entrypoints import display
+from study.data.dataset import SPLITS, load_dataset
 from study.execution.queue import Progress
 from study.reports.table import Table
 
@@ -63,3 +65,23 @@ def test_the_command_to_join_can_be_pasted_and_has_no_password(storage, shown):
     line = printed(1_000, lambda console: display.tell_how_to_join(console, "it's; rm -rf ~", storage))
     words = shlex.split(line.partition(": ")[2])
     assert words == ["mlflow", "run", ".", "-e", "worker", "-P", "study=it's; rm -rf ~", "-P", f"storage={shown}"]
+
+
+def test_what_is_odd_about_data_is_said_before_they_are_used(tmp_path):
+    number = range(60)
+    table = {
+        "age": [None if row % 7 == 0 else row for row in number], "planet": "earth",
+        "kind": ["rare" if row % 10 == 0 else "common" for row in number],
+    }  # fmt: skip
+    pd.DataFrame(table).to_csv(tmp_path / "x.csv", index=False)
+    dataset = load_dataset(str(tmp_path / "x.csv"), target="kind")
+    lines = printed(500, lambda console: display.introduce_data(console, dataset, SPLITS)).splitlines()
+    assert lines == [
+        f"x: 41 train, 7 validation, 12 test rows; SHA-256 {dataset.sha256[:12]}…; validation rows by class, seed 1; "
+        "test rows a fifth by class, seed 3",
+        "Classes are uneven: from 4 (rare) to 37 (common) training rows. val_balanced_accuracy counts each class "
+        "alike.",
+        "Columns: values missing in age, each with a column that says so; left out, as they never change: planet",
+    ]
+    digits = load_dataset("digits")
+    assert len(printed(500, lambda console: display.introduce_data(console, digits, SPLITS)).splitlines()) == 1

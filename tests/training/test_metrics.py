@@ -29,6 +29,11 @@ def test_recall_is_the_share_of_each_class(seven):
     assert seven.recall == pytest.approx([2 / 3, 1 / 2, 1])
 
 
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(seven):
+    assert seven.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert of([[8, 2, 0], [0, 0, 0], [0, 1, 1]]).balanced_accuracy == pytest.approx((0.8 + 0.5) / 2)
+
+
 def test_macro_f1_by_hand(seven):
     # 2·TP / (2·TP + FP + FN): class 0: 4/(4+0+1), class 1: 2/(2+0+1), class 2: 4/(4+2+0).
     assert seven.macro_f1 == pytest.approx((4 / 5 + 2 / 3 + 2 / 3) / 3)

@@ -10,21 +10,21 @@ from study.data.column_profile import ColumnProfile
 from study.reports.plots.images import brief
 from study.reports.plots.style import COLOURS, INK, finish, legend, look, panel, short, titled
 
-BINS = 24
-ACROSS = 3
+MOST_BINS, LEAST_BINS = 24, 6
+ACROSS = 2
 MOST_CATEGORIES = 8  # of one column
-LONGEST = 30  # letters of a column's name above its panel
+LONGEST = 28  # letters of a column's name above its panel
 
 
 def distributions(columns: Sequence[ColumnProfile], classes: Mapping[str, np.ndarray], title: str) -> Figure:
     """Draw a panel for each column: its distribution in each class, of which a mask (n,) says the rows."""
     lines = -(-len(columns) // ACROSS)
-    figure = titled(title, 11, 0.9 + 1.75 * lines)
+    figure = titled(title, height=0.8 + 1.35 * lines)
     grid = np.atleast_1d(figure.subplots(lines, ACROSS, squeeze=False)).ravel()
     for axes, column in zip(grid, columns, strict=False):
         finish(axes, "", "")
-        axes.set_title(brief(column.name, LONGEST), fontsize=9, color=INK, loc="left", pad=3)
-        axes.tick_params(labelsize=8)
+        axes.set_title(brief(column.name, LONGEST), fontsize=8.5, color=INK, loc="left", pad=3)
+        axes.tick_params(labelsize=7)
         if column.categories is None:
             _numbers(axes, column, classes)
         else:
@@ -45,7 +45,10 @@ def _numbers(axes: Axes, column: ColumnProfile, classes: Mapping[str, np.ndarray
         _bars(axes, [(column.values == value) for value in values], [f"{value:g}" for value in values], classes)
         return
     low, high = np.quantile(there, (0.01, 0.99))
-    edges = np.linspace(low, high, BINS + 1) if high > low else np.linspace(there.min(), there.max(), BINS + 1)
+    ends = (low, high) if high > low else (there.min(), there.max())
+    # As many as the smallest class fills: of a few rows in many bins one would see the bins.
+    smallest = min(int(rows.sum()) for rows in classes.values())
+    edges = np.linspace(*ends, int(np.clip(2 * np.sqrt(smallest), LEAST_BINS, MOST_BINS)) + 1)
     for number, (name, rows) in enumerate(classes.items()):
         own = column.values[rows & ~column.missing]
         shares = 100 * np.histogram(own, edges)[0] / max(1, len(own))
@@ -57,7 +60,8 @@ def _categories(axes: Axes, column: ColumnProfile, classes: Mapping[str, np.ndar
     names = column.categories or ()
     frequent = np.argsort(-np.bincount(column.values[~column.missing].astype(int), minlength=len(names)), kind="stable")
     shown = sorted(frequent[:MOST_CATEGORIES].tolist())
-    _bars(axes, [column.values == place for place in shown], [brief(names[place], 8) for place in shown], classes)
+    letters = 12 if len(shown) < 4 else 8
+    _bars(axes, [column.values == place for place in shown], [brief(names[place], letters) for place in shown], classes)
 
 
 def _bars(axes: Axes, masks: Sequence[np.ndarray], places: Sequence[str], classes: Mapping[str, np.ndarray]) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from study.data.profile import INKED
 from study.reports.plots import style
 from study.reports.plots.style import INK, panel, short
 
 LONGEST_CLASS = 16  # letters of a class's name at an axis
 MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
-INKED = 0.25
 NOTHING = 5e-5  # a share that would be written as 0.0 %
 
 
@@ -76,18 +76,20 @@ def pictures(
     signed: bool = False,
     row: float = 0.78,
     ink: bool = True,
+    lines: Sequence[str] = (),
 ) -> Figure:
     """Draw small pictures (height, width), or in colour (height, width, channels), in rows, a caption below each.
 
     A row is `row` inches high. Grey ones are dark `ink` on white where they are light on dark, or else as they are.
-    `signed` ones are centred on zero: blue below, red above, each picture to its own extremes.
+    `signed` ones are centred on zero: blue below, red above, each picture to its own extremes. `lines` are the names
+    of the rows.
     """
-    lines = -(-len(images) // columns)
-    figure = style.titled(title, height=0.35 + row * lines, left=0.01, right=0.99, wspace=0.12, hspace=0.35)
+    count, left = -(-len(images) // columns), 0.01 + style.LETTER / style.WIDTH * max(map(len, lines), default=0)
+    figure = style.titled(title, height=0.35 + row * count, left=left, right=0.99, wspace=0.12, hspace=0.35)
     height = figure.get_figheight()
-    figure.subplots_adjust(top=row * lines / height, bottom=0.2 / height)  # below the title, above the last captions
+    figure.subplots_adjust(top=row * count / height, bottom=0.2 / height)  # below the title, above the last captions
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        axes = figure.add_subplot(lines, columns, number + 1)
+        axes = figure.add_subplot(count, columns, number + 1)
         image = image[..., 0] if image.shape[2:] == (1,) else image
         if image.ndim == 3:
             axes.imshow(np.clip(np.rint(image[..., :3]), 0, 255).astype(np.uint8), interpolation="none")
@@ -97,5 +99,7 @@ def pictures(
         else:
             axes.imshow(image, cmap="gray_r" if ink else "gray", vmin=0, vmax=255, interpolation="none")
         axes.set_xlabel(short(caption), fontsize=8, color=INK, labelpad=2)
+        if lines and number % columns == 0:
+            axes.set_ylabel(short(lines[number // columns]), rotation=0, ha="right", va="center", fontsize=8, color=INK)
         style.bare(axes)
     return figure

@@ -23,6 +23,7 @@ from study.reports.plots.style import (
     whole_numbers,
 )
 
+MOST_LETTERS = 52  # of the names below an axis
 MOST_MARKED = 25  # points of a curve, beyond which they have no markers
 
 
@@ -193,10 +194,17 @@ def bars(groups: Mapping[str, Sequence[float]], places: Sequence[str], title: st
     for number, (group, values) in enumerate(groups.items()):
         where = np.arange(len(places)) + width * (number - (len(groups) - 1) / 2)
         axes.bar(where, values, width, color=look(number)[0], label=short(group))
-    axes.set_xticks(range(len(places)), [short(place) for place in places])
+    _name_places(axes, places)
     axes.grid(axis="x", visible=False)
     legend(figure)
     return figure
+
+
+def _name_places(axes: Axes, places: Sequence[str]) -> None:
+    """Write the places' names below the axis, turned where they would not fit side by side."""
+    turned = sum(map(len, places)) + len(places) > MOST_LETTERS
+    names = [short(place) for place in places]
+    axes.set_xticks(range(len(places)), names, rotation=35 if turned else 0, ha="right" if turned else "center")
 
 
 def boxes(quantiles: np.ndarray, places: Sequence[str], title: str, xlabel: str, ylabel: str) -> Figure:
@@ -211,6 +219,6 @@ def boxes(quantiles: np.ndarray, places: Sequence[str], title: str, xlabel: str,
     axes.bar(where, high - low, 0.5, bottom=low, color=COLOURS[0])
     axes.plot(where, median, "o", color=COLOURS[4], markersize=4)
     axes.set_ylim(bottom=0)
-    axes.set_xticks(where, [short(place) for place in places])
+    _name_places(axes, places)
     axes.grid(axis="x", visible=False)
     return figure

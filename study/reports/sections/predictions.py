@@ -15,6 +15,7 @@ from study.training.metrics import confusion
 
 GALLERIES = 3
 SHOWN = 16  # images of a gallery
+LONGEST_NAME = 10  # letters of a class in a caption
 SHORT_CAPTION = 10  # letters, of which eight stand side by side
 
 
@@ -91,6 +92,9 @@ def _gallery(
     book: Ledger, labels: np.ndarray, pictures: np.ndarray, indices: np.ndarray, title: str, names: Sequence[str]
 ) -> style.Figure:
     pairs = [(labels[index], book.taken_for[index]) for index in indices[:SHOWN]]
-    captions = [" → ".join(names[label] if len(names) > label else str(label) for label in pair) for pair in pairs]
+    captions = [
+        " → ".join(images.brief(names[label], LONGEST_NAME) if len(names) > label else str(label) for label in pair)
+        for pair in pairs
+    ]
     columns = 8 if max(map(len, captions)) <= SHORT_CAPTION else 4
     return images.pictures([*pictures[indices[:SHOWN]]], captions, title, columns, ink=images.is_ink(pictures))

@@ -63,7 +63,7 @@ def units(document: Document, study: AblationResults) -> None:
     document.table(Table(("arm", *(f"{measure.title} (%)" for measure in shares.values())), rows))
     document.text(
         "A unit's answer to an image is saturated if the activation's slope there is below 5 % of its steepest: a "
-        "ReLU that is off, a tanh near ±1. A unit is dead if its answers to all of 2,000 validation images are "
+        "ReLU that is off, a tanh near ±1. A unit is dead if its answers to all of 2,000 validation rows are "
         "saturated."
     )
     document.figures(

@@ -22,6 +22,22 @@ def test_confusions_are_shares_in_percent():
     assert list(images.confusion(np.eye(40), "many classes").axes[0].texts) == []
 
 
+def test_confusions_may_have_the_classes_names():
+    axes = images.confusion(np.eye(2), "named", ["ant", "a very long name of a class"]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "a very long nam…"]
+    plain = images.confusion(np.eye(2), "plain", ["0", "1"]).axes[0]
+    assert [label.get_text() for label in plain.get_yticklabels()] == ["0", "1"]
+
+
+def test_pictures_in_colour_and_bright_ones_are_shown_as_they_are():
+    colour = images.pictures([np.full((8, 8, 3), (300.0, 20.4, -1.0))], ["x"], "Colour", lines=["rows"])
+    shown = colour.axes[0].images[0].get_array()
+    assert shown[0, 0].tolist() == [255, 20, 0] and colour.axes[0].get_ylabel() == "rows"
+    bright, dark = (images.pictures([np.zeros((8, 8, 1))], ["x"], "Grey", ink=ink) for ink in (False, True))
+    assert [each.axes[0].images[0].get_cmap().name for each in (bright, dark)] == ["gray", "gray_r"]
+    assert images.is_ink(np.array([0, 0, 9])) and not images.is_ink(np.array([0, 9, 9, 9]))
+
+
 def test_pictures_stand_in_rows_with_their_captions():
     tiles = [np.full((28, 28), shade, np.uint8) for shade in range(10)]
     figure = images.pictures(tiles, [f"{number} → 9" for number in range(10)], "Ten")
