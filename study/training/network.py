@@ -74,7 +74,10 @@ def build(config: TrialConfig, rows: Rows | None = None, *, front: bool = True) 
     rows, network = rows or Rows(), network_of_config(config)
     with _seeded(config.seed):
         own = _own_layers(network, config, rows)
-        model = keras.Sequential([*_front(config, rows, front), *own], name="network")
+        try:
+            model = keras.Sequential([*_front(config, rows, front), *own], name="network")
+        except Exception as failure:
+            raise own_file.failure(network, failure) from failure
     _check(model, network, rows)
     return model
 
@@ -92,7 +95,7 @@ def _front(config: TrialConfig, rows: Rows, front: bool) -> list[keras.layers.La
         if not front:
             return [entry]
         sides = tuple(range(1, 1 + len(rows.shape)))
-        mean, variance = (values.reshape(1, *rows.shape).tolist() for values in (rows.mean, rows.sd**2))
+        mean, variance = rows.mean.tolist(), (rows.sd**2).tolist()
         return [entry, keras.layers.Normalization(sides, mean=mean, variance=variance, name="scaled_features")]
     scale = 1 / 255 if config.network.pixels == "scaled" else 1.0
     layers = [
@@ -122,6 +125,8 @@ def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras
         raise own_file.failure(network, failure) from failure
     if not isinstance(model, keras.Model):
         raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
+    if len(getattr(model, "inputs", None) or [None]) != 1:
+        raise own_file.wrong(network, "has more than one input", "one", len(model.inputs))
     if not all(is_stock(layer) for _, layer in layers_within([model])):
         return [OwnModel(model, config.network.name, rows, settings)]
     return list(model.layers) if type(model) is keras.Sequential else [model]

@@ -44,6 +44,7 @@ class Program:
         for index, (place, layer) in enumerate(self.dropouts):
             layer.call = partial(self._drop, layer, index, place)
         self.penalized = penalized(model)
+        self.otherwise_penalized = [weight for weight in model.trainable_variables if _has_other_penalty(weight)]
         self._strengths: list[tuple[float, float]] = []
         self.strengths = tf.Variable(np.zeros((max(1, len(self.penalized)), 2), np.float32))
         self.compiler = GRAPH if _is_better_as_graph(model) else XLA
@@ -90,8 +91,9 @@ class Program:
             self.strengths.assign(np.array(self._strengths, np.float32))
 
     def penalty(self) -> float:
-        """Return the L1 and L2 penalties that Keras adds to every loss: Σ λ₁ |w| + λ₂ w²."""
-        return penalty(self.penalized, self._strengths)
+        """Return what Keras adds to every loss for the weights: Σ λ₁ |w| + λ₂ w², and penalties of other kinds."""
+        others = sum(float(weight.regularizer(weight)) for weight in self.otherwise_penalized)
+        return penalty(self.penalized, self._strengths) + others
 
     def epoch(self, *arguments: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
@@ -235,8 +237,11 @@ def other_losses(model: keras.Model) -> list[tf.Tensor]:
     weighted = [variable for variable in model.trainable_variables if variable.regularizer is not None]
     losses = model.losses
     own = losses[: len(losses) - len(weighted)]
-    unknown = [one for one in weighted if not isinstance(one.regularizer, _PENALTIES)]
-    return [*own, *(variable.regularizer(variable) for variable in unknown)]
+    return [*own, *(weight.regularizer(weight) for weight in weighted if _has_other_penalty(weight))]
+
+
+def _has_other_penalty(variable: keras.Variable) -> bool:
+    return variable.regularizer is not None and not isinstance(variable.regularizer, _PENALTIES)
 
 
 def _is_better_as_graph(model: keras.Model) -> bool:

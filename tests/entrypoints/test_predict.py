@@ -23,6 +23,7 @@ from study.tracking import records, registry, runs
 from study.tracking.store import connect
 from study.training import loop, network
 from study.training.config import TrialConfig
+from study.training.fields import width_list
 from study.training.program import logits
 
 PICTURES = Path(__file__).parents[1] / "pictures"
