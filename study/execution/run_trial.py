@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from study.data.dataset import SPLITS, Dataset
-from study.reports.plots import style, trial
+from study.reports.plots import trial
 from study.tracking import runs
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
 from study.training import diagnostics, loop, network, program
@@ -51,7 +51,8 @@ def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dic
     splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a search or a race has no test rows
     outputs = {split: program.logits(model, getattr(dataset, split).inputs) for split in splits}
     scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
-    files = _confusion_files({split: scores[split] for split in splits if split != "train"}, title)
+    judged = {split: scores[split] for split in splits if split != "train"}
+    files = _confusion_files(judged, title, dataset.class_names)
     if "test" in outputs:
         smallest = np.min_scalar_type(dataset.classes - 1)
         files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
@@ -144,8 +145,8 @@ def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
     numbered = ((index // steps + 1, index + 1, f"{loss:.6g}") for index, loss in enumerate(losses))
     looks = [(steps * (epoch.number - 1) + step, value) for epoch in result.epochs for step, value in epoch.val_losses]
     files: dict[str, bytes | str] = {
-        "learning_curves.png": style.png(trial.learning_curves(curves, result.best_epoch, title)),
-        "step_loss.png": style.png(trial.step_losses(losses, steps, title, looks)),
+        "learning_curves.png": trial.learning_curves(curves, result.best_epoch, title).png(),
+        "step_loss.png": trial.step_losses(losses, steps, title, looks).png(),
         STEP_LOSSES: csv_text(("epoch", "step", "loss"), numbered),
     }
     if looks:
@@ -153,13 +154,12 @@ def _curve_files(result: TrialResult, title: str) -> dict[str, bytes | str]:
     return files
 
 
-def _confusion_files(evaluations: dict[str, Evaluation], title: str) -> dict[str, bytes | str]:
-    files: dict[str, bytes | str] = {"confusion_matrices.png": style.png(trial.confusion_matrices(evaluations, title))}
+def _confusion_files(evaluations: dict[str, Evaluation], title: str, names: tuple[str, ...]) -> dict[str, bytes | str]:
+    picture = trial.confusion_matrices(evaluations, title, names)
+    files: dict[str, bytes | str] = {"confusion_matrices.png": picture.png()}
     for split, evaluation in evaluations.items():
-        classes = range(len(evaluation.confusion))
-        rows = ((label, *counts) for label, counts in zip(classes, evaluation.confusion.tolist(), strict=True))
-        files[f"confusion_{split}.csv"] = csv_text(("true class", *(f"taken for {label}" for label in classes)), rows)
-        files[f"confused_pairs_{split}.csv"] = csv_text(
-            ("true class", "taken for", "images"), evaluation.confused_pairs()
-        )
+        rows = ((name, *counts) for name, counts in zip(names, evaluation.confusion.tolist(), strict=True))
+        files[f"confusion_{split}.csv"] = csv_text(("true class", *(f"taken for {name}" for name in names)), rows)
+        pairs = ((names[label], names[taken_for], count) for label, taken_for, count in evaluation.confused_pairs())
+        files[f"confused_pairs_{split}.csv"] = csv_text(("true class", "taken for", "images"), pairs)
     return files

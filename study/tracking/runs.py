@@ -1,5 +1,6 @@
 """Writes runs: metrics in a few batches, and the tags that say what each run is."""
 
+import contextlib
 import getpass
 import json
 import os
@@ -15,7 +16,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, Metric
+from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.entities import Run as RunEntity
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -43,6 +44,7 @@ from study.tracking.store import active_experiment, connect, said_clearly
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS_BETWEEN_WRITES = 1.0
 MOST_OF_A_REASON = 1_000  # characters
+MODEL_NEEDS = ("mlflow", "tensorflow", "keras", "numpy")
 
 
 class Run:
@@ -118,19 +120,28 @@ class Run:
         """
         import mlflow.tensorflow
 
-        with said_clearly(self.run_id):
-            Model.log(
-                artifact_path=None,
-                model_id=new_model(self.client, self.run_id, "model"),
-                flavor=mlflow.tensorflow,
-                run_id=self.run_id,
-                model=model,
-                signature=ModelSignature(
-                    inputs=Schema([TensorSpec(np.dtype(dtype), (-1, *row_shape))]),
-                    outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-                ),
-                pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", "tensorflow", "keras", "numpy")],
-            )
+        with said_clearly(self.run_id), tempfile.TemporaryDirectory() as folder:
+            entry = new_model(self.client, self.run_id, "model")
+            key = entry.model_id
+            try:
+                # As `Model.log` does it, which reads the history of every metric besides.
+                self.client.log_outputs(self.run_id, [LoggedModelOutput(key, step=0)])
+                mlflow.tensorflow.save_model(
+                    model,
+                    Path(folder, "model"),
+                    mlflow_model=Model(entry.artifact_location, self.run_id, model_uuid=key, model_id=key),
+                    signature=ModelSignature(
+                        inputs=Schema([TensorSpec(np.dtype(dtype), (-1, *row_shape))]),
+                        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
+                    ),
+                    pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
+                )
+                self.client.log_model_artifacts(key, str(Path(folder, "model")))
+            except Exception:
+                with contextlib.suppress(Exception):  # the store itself may be away
+                    self.client.finalize_logged_model(key, LoggedModelStatus.FAILED)
+                raise
+            self.client.finalize_logged_model(key, LoggedModelStatus.READY)
 
     def reopen(self) -> None:
         """Set a run that has ended to running again."""
@@ -153,16 +164,15 @@ class Run:
             self.ended = True
 
 
-def new_model(client: MlflowClient, run_id: str, name: str) -> str:
-    """Create the entry of a run's model, in the run's experiment, and return its ID; `Model.log` fills it.
+def new_model(client: MlflowClient, run_id: str, name: str) -> LoggedModel:
+    """Create the entry of a run's model, in the run's experiment, and return it, to be filled.
 
     By itself `Model.log` takes the experiment that the environment names, and for a worker that is the default one.
     """
     run = client.get_run(run_id)
-    model = client.create_logged_model(
+    return client.create_logged_model(
         run.info.experiment_id, name, run_id, tags={MLFLOW_USER: _user()}, params=repeated(run.data.params)
     )
-    return model.model_id
 
 
 def begun_run() -> str | None:

@@ -49,7 +49,7 @@ def test_a_password_that_mlflow_run_wrote_into_the_study_is_not_copied_from_it(c
     assert found.tags["mlflow.source.name"] == "https://***@git.example/x"
     arm_runs.open_arm_runs(study, {"an arm": {}})
     (arm,) = records.read_arms(client, study.run_id).values()
-    model = client.get_logged_model(new_model(client, study.run_id, "model"))
+    model = new_model(client, study.run_id, "model")
     assert arm.params["storage"] == model.params["storage"] == "postgresql://me:***@there/x"
 
 

@@ -38,7 +38,7 @@ def log_digit_model(
     It goes into the store of `client`; no run has to be active. The network takes (n, 28, 28) of uint8. Signature and
     requirements are given, not inferred, because inferring them would load the model and take half a minute.
     """
-    model_id = runs.new_model(client, run_id, name)  # raises MLflow's exception if there is no such run
+    model_id = runs.new_model(client, run_id, name).model_id  # raises MLflow's exception if there is no such run
     with _parts(keras_file, reference) as parts:
         logged = Model.log(artifact_path=None, model_id=model_id, flavor=mlflow.pyfunc, run_id=run_id, **parts)
     return logged.model_uri

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from study.data.profile import INKED
 from study.reports.plots import style
@@ -12,7 +16,11 @@ from study.reports.plots.style import INK, panel, short
 
 LONGEST_CLASS = 16  # letters of a class's name at an axis
 MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
-NOTHING = 5e-5  # a share that would be written as 0.0 %
+LETTERS_ACROSS = 52  # that fit side by side below a confusion matrix
+NOTHING = 5e-4  # a share that would be written as 0.0 %
+PALE = 0.3  # the share up to which a field has a dark number
+DARK = "#24292e"  # not INK: the field is light in dark mode, too
+DIGIT = 0.64  # its width by the size of its letters
 
 
 def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str) -> Figure:
@@ -29,14 +37,29 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title:
     return figure
 
 
-def confusion(counts: np.ndarray, title: str, names: Sequence[str] = ()) -> Figure:
-    """Draw a confusion matrix (classes, classes) with the shares of the true class in percent, and classes' names."""
+def confusion(counts: np.ndarray, title: str, class_names: Sequence[str] = ()) -> Figure:
+    """Draw a confusion matrix (classes, classes) with the shares of the true class in percent.
+
+    Fields of zero stay empty; many classes have no numbers, and few ticks.
+    """
     figure, axes = panel(title, "predicted class", "true class", height=4.4)
-    confusion_on(axes, counts, percent=True)
-    if 0 < len(names) <= MOST_NUMBERED and any(name != str(number) for number, name in enumerate(names)):
-        axes.set_xticks(range(len(names)), [brief(name) for name in names], rotation=35, ha="right", fontsize=8)
-        axes.set_yticks(range(len(names)), [brief(name) for name in names], fontsize=8)
+    axes.grid(visible=False)
+    shares = shares_of(counts)
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    class_ticks(axes, len(counts), class_names)
+    ticks, numbers = (10, 7.5) if len(counts) <= 12 else (8, 5.5)
+    axes.tick_params(labelsize=ticks)
+    if len(counts) <= MOST_NUMBERED:
+        for i, j in np.argwhere(shares >= NOTHING):
+            colour = "white" if shares[i, j] > PALE else DARK
+            axes.text(j, i, f"{100 * shares[i, j]:.1f}", ha="center", va="center", color=colour, fontsize=numbers)
     return figure
+
+
+def shares_of(counts: np.ndarray) -> np.ndarray:
+    """Return a confusion matrix (classes, classes) as shares of the true class; 0 for a class without images."""
+    shares: np.ndarray = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def brief(name: str, longest: int = LONGEST_CLASS) -> str:
@@ -44,23 +67,63 @@ def brief(name: str, longest: int = LONGEST_CLASS) -> str:
     return short(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
-def confusion_on(axes: Axes, counts: np.ndarray, percent: bool = False) -> None:
-    """Shade each field by its share of the true class, and write in its count or share, unless there are many classes.
+def class_ticks(axes: Axes, classes: int, names: Sequence[str]) -> None:
+    """Mark the classes on both axes by their names, or numbers: all if they are few, else every second, fifth, …"""
+    labels = class_labels(classes, names)
+    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, classes) if classes <= step * MOST_NUMBERED)
+    places = range(0, classes, every)
+    shown = [labels[place] for place in places]
+    axes.set_xticks(places, shown, rotation=90 if are_long(labels) else 0)
+    axes.set_yticks(places, shown)
 
-    Fields of zero stay empty.
+
+def class_labels(classes: int, names: Sequence[str]) -> list[str]:
+    """Return what stands at the ticks of a confusion matrix, class by class."""
+    return [*map(brief, names or map(str, range(classes)))]
+
+
+def are_long(labels: Sequence[str]) -> bool:
+    """Return whether labels stand upright, because they would run into one another side by side."""
+    return max(map(len, labels)) * min(len(labels), MOST_NUMBERED) > LETTERS_ACROSS
+
+
+class Cells(Artist):
+    """A confusion matrix as one image, shades and numbers: 200 texts would take ten times as long.
+
+    Each field is shaded by its share of the true class, and has its count written in, unless there are many classes.
     """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    numbers, form = (np.where(shares >= NOTHING, 100 * shares, 0), "{:.1f}") if percent else (counts, "{}")
-    axes.grid(visible=False)
-    # Errors are a few in a thousand: a square-root scale lets them be seen beside the diagonal.
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
-    if len(counts) > MOST_NUMBERED:
-        return
-    for i, j in np.argwhere(numbers):
-        colour = "white" if shares[i, j] > 0.3 else "#24292e"  # not INK: the field is light in dark mode, too
-        axes.text(j, i, form.format(numbers[i, j]), ha="center", va="center", fontsize=7.5, color=colour)
-    axes.set_xticks(range(len(counts)))
-    axes.set_yticks(range(len(counts)))
+
+    def __init__(self, axes: Axes, counts: np.ndarray):
+        super().__init__()
+        self.place, self.counts = axes, counts  # (classes, classes), to be set to others
+        self.set_zorder(0)
+        axes.add_artist(self)
+
+    def draw(self, renderer) -> None:
+        """Draw the fields over the whole of the axes."""
+        left, bottom, right, top = map(round, self.place.bbox.extents)
+        renderer.draw_image(renderer.new_gc(), left, bottom, self.pixels(right - left, top - bottom)[::-1])
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """Return the image (height, width, 4) of uint8."""
+        classes, shares = len(self.counts), shares_of(self.counts)
+        # Errors are a few in a thousand: a square-root scale lets them be seen beside the diagonal.
+        shades = colormaps["Blues"](np.sqrt(shares), bytes=True)
+        image = shades[np.arange(height) * classes // height][:, np.arange(width) * classes // width]
+        if classes > MOST_NUMBERED:
+            return image
+        picture, cell = Image.fromarray(image), np.array([width, height]) / classes
+        size = number_size(cell[0], len(str(self.counts.max())))
+        pen, font = ImageDraw.Draw(picture), ImageFont.truetype(findfont(FontProperties()), size)
+        for i, j in np.argwhere(self.counts):
+            colour = "white" if shares[i, j] > PALE else DARK
+            pen.text(tuple(cell * (j + 0.5, i + 0.5)), str(self.counts[i, j]), colour, font, anchor="mm")
+        return np.asarray(picture)
+
+
+def number_size(cell: float, digits: int) -> float:
+    """Return the size of letters with which so many digits fit into a cell, all in pixels."""
+    return max(7.0, min(max(10.4, 0.2 * cell), 0.9 * cell / (DIGIT * digits), 20.0))
 
 
 def is_ink(images: np.ndarray) -> bool:

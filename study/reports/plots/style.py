@@ -27,6 +27,7 @@ WIDTH, HEIGHT = 5.2, 3.2  # inches of a panel: narrow enough for a phone
 LETTER, HANDLE = 0.075, 0.35  # inches of a legend's letter, and of what stands before its words
 LONGEST = 48  # letters of a name
 DPI = 100
+COMPRESSION = 1  # every trial draws three pictures: the usual one would take longer than MLflow does
 # The greys of an SVG, in the light and in the dark.
 THEME = {"ink": ("#24292f", "#e6edf3"), "faint": ("#d0d7de", "#30363d"), "shade": ("#eceff2", "#1d232b")}
 INK, FAINT, SHADE = (light for light, _ in THEME.values())
@@ -53,15 +54,20 @@ def titled(title: str, width: float = WIDTH, height: float = HEIGHT, **margins: 
 
     With `margins`, as `subplots_adjust` takes them, the axes' places are fixed: measuring takes as long as drawing.
     """
-    wrapped = textwrap.fill(title, round(12 * width))
-    size = width, height + 0.2 * wrapped.count("\n")
+    lines = wrapped(title, width)
+    size = width, height + 0.2 * lines.count("\n")
     figure = Figure(figsize=size, layout=None if margins else "constrained")
     if margins:
         figure.subplots_adjust(**margins)
     figure.set_label(title)
     top = 1 - 0.05 / size[1] if margins else None
-    figure.suptitle(literal(wrapped), x=0.01, y=top, ha="left", fontsize=11, color=INK)
+    figure.suptitle(lines, x=0.01, y=top, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def wrapped(title: str, width: float) -> str:
+    """Return a figure's title in as many lines as it takes in a figure of this width in inches."""
+    return literal(textwrap.fill(title, round(12 * width)))
 
 
 def panel(title: str, xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -126,24 +132,24 @@ def log_scale(axes: Axes, which: str) -> None:
 
 
 @contextlib.contextmanager
-def _without_mathematics(figure: Figure) -> Iterator[None]:
-    """Let matplotlib show dollars as they are, in the figure's texts and in those that it makes while it draws.
+def as_it_is(figure: Figure | None) -> Iterator[None]:
+    """Let matplotlib show dollars as they are, in the figure's texts, if any, and in those that it makes meanwhile.
 
     What stands between two of them would be read as TeX, and an arm's name that is no TeX would cost the report.
+    Nothing is said of a script that the font does not have.
     """
-    for text in figure.findobj(Text):
+    for text in figure.findobj(Text) if figure else ():
         text.set_parse_math(False)
-    with matplotlib.rc_context({"text.parse_math": False}):
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
 
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file's bytes."""
     buffer = io.BytesIO()
-    with _without_mathematics(figure), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font does not have
-        # Every trial draws three pictures: the usual compression would take longer than MLflow does.
-        figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
+    with as_it_is(figure):
+        figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": COMPRESSION})
     return buffer.getvalue()
 
 
@@ -154,9 +160,8 @@ def svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     as_text = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"})
-    with as_text, _without_mathematics(figure), warnings.catch_warnings():
-        # A script that the font does not have is the reader's browser's; very long names may leave little room.
-        warnings.filterwarnings("ignore", message="Glyph .* missing|constrained_layout not applied")
+    with as_text, as_it_is(figure):  # a script that the font does not have is the reader's browser's
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # very long names
         figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.S)

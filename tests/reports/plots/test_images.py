@@ -19,7 +19,16 @@ def test_a_map_has_its_numbers_and_leaves_out_what_is_missing():
 def test_confusions_are_shares_in_percent():
     axes = images.confusion(np.array([[18, 2], [0, 7]]), "plain").axes[0]
     assert [text.get_text() for text in axes.texts] == ["90.0", "10.0", "100.0"]
+    assert {text.get_position(): text.get_color() for text in axes.texts} == {
+        (0, 0): "white", (1, 0): images.DARK, (1, 1): "white",
+    }  # fmt: skip
     assert list(images.confusion(np.eye(40), "many classes").axes[0].texts) == []
+    rare = images.confusion(np.array([[9_999, 1], [0, 1]]), "a share that rounds to nothing").axes[0]
+    assert [text.get_text() for text in rare.texts] == ["100.0", "100.0"]
+
+
+def test_confusions_have_the_names_of_the_classes():
+    assert {"cat", "dog"} <= set(words(images.confusion(np.eye(2), "t", ("cat", "dog"))))
 
 
 def test_confusions_may_have_the_classes_names():
