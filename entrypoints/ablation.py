@@ -134,6 +134,9 @@ def _list_catalogue() -> None:
 def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, workers: int) -> None:
     arms = len(ablation.arms)
     program.say(f"ablation {ablation.task}: {ablation.question}")
+    if ablation.left_out:
+        names = ", ".join(ablation.left_out)
+        program.say(f"network {ablation.baseline.network.name}, which has no {names}: left out of the task's baseline")
     display.introduce_data(program.console(), dataset, SPLITS)
     number = f"{arms * rule.first} trials: {arms} arms × {display.count(rule.first, 'seed')}"
     if rule.first < rule.most:

@@ -7,6 +7,7 @@ from entrypoints.option_types import Choice, Settings, StudyName, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
+from study.design.auto_space import AUTO_SPACE, space_of
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.reports import search_report
 from study.tracking import runs
@@ -96,6 +97,8 @@ def main(
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
     program.say(f"search {name}: {search.words}")
+    if search.space.name == AUTO_SPACE and (left_out := space_of(search.baseline.network.name)[1]):
+        program.say(f"not searched, because no range is known: {', '.join(left_out)}")
     display.introduce_data(console, dataset, ("train", "validation"))
     size = display.count(budget.trials, "trial") if budget.trials else "trials"
     if (points := search.space.points()) and budget.trials == len(points):

@@ -1,6 +1,7 @@
 import pytest
 
 from study.analysis.grid_edges import grid_edges
+from study.training.config import TrialConfig
 
 RATES = {"learning_rate": [0.001, 0.01, 0.1]}
 
@@ -8,7 +9,7 @@ RATES = {"learning_rate": [0.001, 0.01, 0.1]}
 def edges(factors, means):
     rows = zip(*factors.values(), strict=True)
     arms = {str(index): dict(zip(factors, values, strict=True)) for index, values in enumerate(rows)}
-    best, found = grid_edges(factors, arms, means)
+    best, found = grid_edges(TrialConfig(), factors, arms, means)
     return best, [(each.field, each.end) for each in found]
 
 

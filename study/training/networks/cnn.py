@@ -9,7 +9,7 @@ from study.training import fields
 from study.training.networks.mlp import Activation, BatchNorm, Rate, Widths, seeded
 
 if TYPE_CHECKING:
-    import keras
+    from study.base.backend import keras
 
 
 def _filters(value: str) -> str:

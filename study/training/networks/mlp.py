@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from study.training import fields
 
 if TYPE_CHECKING:
-    import keras
+    from study.base.backend import keras
 
 SMALL_NORMAL_SD = 0.01
 # The loop draws dropout in steps of 1/65,536. Nearer to 1 the rate is no more what was asked for, or 1 itself.
