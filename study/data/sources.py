@@ -47,7 +47,7 @@ def open_source(spec: str, target: str | None, size: str | None) -> Source:
             hint = "Say how large its pictures are to be: -P size=28x28."
             raise DataError("this is a folder", where=path, expected="a file, or size=", hint=hint)
         return Source(path.resolve().name, str(path.resolve()), read_folder(path, size))
-    if path.suffix in tabular.SUFFIXES:
+    if path.suffix.lower() in tabular.SUFFIXES:
         _refuse(spec, "a table", size=size)
         content = tabular.read_table(path, target)
     else:

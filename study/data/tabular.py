@@ -6,7 +6,7 @@ are allowed, and `Features` says how they are encoded. Columns that say nothing 
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def read_table(path: Path, target: str | None) -> Content:
 
     The test rows are a fifth of every class: a table has no others.
     """
-    names = list(_csv_names(path) if path.suffix == ".csv" else _parquet_names(path))
+    names = list(_csv_names(path) if path.suffix.lower() == ".csv" else _parquet_names(path))
     _check_names(path, names)
     listed = f"{', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
     if target is None:
@@ -45,7 +45,7 @@ def read_table(path: Path, target: str | None) -> Content:
         raise DataError("target is missing", where=path, hint=hint)
     if target not in names:
         raise DataError(f"there is no column {shown(target)}", where=path, hint=nearest(target, names))
-    frame = _csv_frame(path, names) if path.suffix == ".csv" else _parquet_frame(path)
+    frame = _csv_frame(path, names) if path.suffix.lower() == ".csv" else _parquet_frame(path)
     if not len(frame):
         raise DataError("the table has no rows", where=path, expected="at least one")
     labels, class_names = classified({"train": _labels(f"{path}: {target}", frame[target])}, None, path, target)
@@ -101,15 +101,19 @@ def _separator(path: Path) -> str:
 def _csv_lines(path: Path, separator: str) -> Iterator[list[str]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            for line in csv.reader(file, delimiter=separator, strict=True):
-                if any("\0" in field for field in line):
-                    raise csv.Error("a zero byte")
-                yield line
+            yield from csv.reader(_without_zeros(file), delimiter=separator, strict=True)
     except UnicodeDecodeError as failure:
         hint = 'Write it as such: encoding="utf-8".'
         raise DataError(f"not UTF-8 text (byte {failure.start:,})", where=path, hint=hint) from None
     except (csv.Error, OSError) as failure:
         raise DataError(f"damaged ({first_line(failure)})", where=path) from None
+
+
+def _without_zeros(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("a zero byte")
+        yield line
 
 
 def _check_csv_fits(path: Path, columns: int) -> None:

@@ -35,7 +35,7 @@ def test_mlproject_and_command_have_the_same_parameters_and_defaults(name):
 
 
 def test_every_program_is_an_entry_point():
-    shared = {"__init__", "program", "options", "option_types", "display", "interval_bars"}
+    shared = {"__init__", "program", "options", "option_types", "dataset_lines", "display", "interval_bars"}
     programs = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - shared
     assert programs == set(PROJECT["entry_points"]) - {"main"}
 
@@ -105,7 +105,7 @@ def call(call_program):
         (["--validation", "99999"], "validation=99999 leaves no rows to train on"),
         (
             ["--data", "nowhere.npz"],
-            "/nowhere.npz. data= takes auto, mnist, digits, synthetic, or the path",
+            "/nowhere.npz. data= takes auto, mnist, fashion_mnist, cifar10, digits, ",
         ),
         (["--set", "droput=0.2"], "set: no hyperparameter is called droput. Did you mean dropout"),
         (["--set", "dropout=1.5"], "set: dropout cannot be '1.5'; expected less than or equal to 0.999."),
