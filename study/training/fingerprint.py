@@ -14,16 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from study.training.config import TrialConfig
+from study.training.networks.network import find
 
 # The version of what a trial's run holds. Raise it when a report needs something that older runs do not have: their
 # trials are then trained again rather than carried over.
 RECORD_VERSION = 1
 
 HERE = Path(__file__).parent
+LOOKS = ("profile.py", "column_profile.py", "duplicates.py")  # of the data, at what nobody trains on
 # Everything that a result depends on: all of this package, the data that it is given, and the backend.
 TRAINING_CODE = (
     *sorted(HERE.rglob("*.py")),
-    *sorted(path for path in HERE.parent.joinpath("data").rglob("*.py") if path.name != "profile.py"),
+    *sorted(path for path in HERE.parent.joinpath("data").rglob("*.py") if path.name not in LOOKS),
     HERE.parent / "base" / "backend.py",
 )
 # What tells the compilers beneath TensorFlow to calculate in another way, such as with fast and inexact functions.
@@ -33,13 +35,16 @@ COMPILER_FLAGS = ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
     """Return a hash (64 hex digits) of everything that determines a trial's result.
 
-    That is the config, without the fields that have no effect beside the others; the content of its data and the size
+    That is the config, without the fields that have no effect beside the others, with the content of the network's file
+    if it is somebody's own; the content of its data and the size
     of the split, or its fold, which decides the size, not the path or the words that name them; the code that trains,
     and the versions of the libraries beneath it.
     """
     decisive = config.canonical().model_dump(exclude={"data"})
     fold = config.data.fold
     decisive |= {"validation_rows": validation_rows} if fold is None else {"fold": fold}
+    if source := find(config.network.name).source:
+        decisive |= {"network_sha256": hashlib.sha256(source.encode()).hexdigest()}
     decisive |= {"data_sha256": data_sha256, "code": training_code_version()}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -23,7 +23,7 @@ def test_a_space_is_what_annotations_and_defaults_allow(tmp_path):
     words = {dimension.field: dimension.words for dimension in space.dimensions}
     assert list(words)[:2] == ["learning_rate", "batch_size"]
     plain = {dimension.field: dimension.as_plain() for dimension in space.dimensions}
-    assert plain["filters"] == {"kind": "int", "range": [8, 128], "log": True}
+    assert plain["filters"] == {"kind": "int", "range": [8, 128], "log": "true"}
     assert plain["kernel"]["choices"] == [3, 5] and plain["wide"]["choices"] == [False, True]
     assert plain["rate"]["range"] == pytest.approx([0.025, 0.9]) and plain["scale"]["range"] == pytest.approx([0.2, 20])
     assert plain["force"]["range"] == pytest.approx([0, 1], abs=1e-5) and plain["few"]["range"] == [1, 3]
