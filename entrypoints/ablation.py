@@ -14,7 +14,7 @@ from study.analysis.ablation_results import COMPARE, DECIDING
 from study.analysis.seed_plan import CAP
 from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
-from study.design.ablation import MARGIN, MOST_SEEDS, Ablation, TrialSpec, Vary, catalogue, load_ablation
+from study.design.ablation import MARGIN, MOST_SEEDS, VARY, Ablation, TrialSpec, Vary, catalogue, load_ablation
 from study.execution import time_estimate
 from study.reports import verdicts_file
 from study.tracking import runs
@@ -44,7 +44,7 @@ OPTIONS = (
     options.SETTINGS,
     option("compare", "baseline", "Compare each arm with the baseline, or compare all pairs of arms (pairs).",
            Choice(COMPARE)),
-    options.VARY,
+    option("vary", "auto", f"{options.VARIES} auto: as the task says, usually seed.", Choice(VARY, unless="auto")),
     options.storage(),
     options.REUSE,
     option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
@@ -71,7 +71,7 @@ def main(
     epochs: int | None,
     workers: int,
     settings: dict[str, str],
-    vary: Vary,
+    vary: Vary | None,
     compare: str,
     storage: str,
     reuse: bool,

@@ -51,11 +51,11 @@ class Required(Text):
 
 
 class Choice(Text):
-    """One of a few words."""
+    """One of a few words; None where it is the word `unless`, which is then one of them."""
 
-    def __init__(self, choices: Iterable[str]):
-        super().__init__()
-        self.choices = tuple(choices)
+    def __init__(self, choices: Iterable[str], unless: str | None = None):
+        super().__init__(unless)
+        self.choices = (unless, *choices) if unless else tuple(choices)
         self.metavar = "|".join(self.choices)
 
     def parse(self, name: str, text: str) -> object:

@@ -97,10 +97,11 @@ NETWORK_NAME = option(
 )  # fmt: skip
 TARGET = field("target", "Of a table: the column that has the labels.")
 SIZE = field("size", "Of a folder of pictures: height and width that they are scaled to, such as 28x28.")
-VARY = option(
-    "vary", "seed", "What differs between the trials of an arm. seed: initial weights, order of the rows, dropout. "
-    "split: each seed also validates on another twelfth of the training rows, the same in every arm.", Choice(VARIED)
-)  # fmt: skip
+VARIES = (
+    "What differs between the trials of an arm. seed: initial weights, order of the rows, dropout. split: each seed "
+    "also validates on another twelfth of the training rows, the same in every arm."
+)
+VARY = option("vary", "seed", VARIES, Choice(VARIED))
 WORKERS = option(
     "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
 )

@@ -203,10 +203,17 @@ class AblationResults:
         found = self.difference(self.decides, arm, against)
         if found is None or self.ablation.vary != "split":
             return None
+        return self.widest(self.differences(self.decides, arm, against), self.question.comparisons)
+
+    def widest(self, differences: np.ndarray, comparisons: int) -> Estimate:
+        """Return the interval of differences (n,) for new data where the split varies, otherwise that for these data.
+
+        The one for new data contains the other.
+        """
+        if self.ablation.vary != "split":
+            return sequence.interval(differences, comparisons)
         rows = (int(self.record.tags[f"{split}_rows"]) for split in ("validation", "train"))
-        return sequence.new_data_interval(
-            self.differences(self.decides, arm, against), self.question.comparisons, *rows
-        )
+        return sequence.new_data_interval(differences, comparisons, *rows)
 
     @cached_property
     def arms(self) -> list[Arm]:

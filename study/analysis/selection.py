@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from study.analysis import ablation_results
-from study.analysis import confidence_sequence as sequence
 from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Loss
@@ -54,7 +53,8 @@ class Decision:
 
     `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
     entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
-    to the present champion's configuration, None if that did not run or has `champion_lost` seeds.
+    to the present champion's configuration, None if that did not run or has `champion_lost` seeds. With `on_new_data`
+    the intervals of both are those for new data from the same source, which are wider than those for these data.
     """
 
     winner: str
@@ -64,6 +64,12 @@ class Decision:
     run_id: str
     over_champion: Estimate | None
     champion_lost: Loss | None = None
+    on_new_data: bool = False
+
+    @property
+    def about(self) -> str:
+        """What the intervals are about, as it follows the unit of a difference."""
+        return " on new data from the same source" if self.on_new_data else ""
 
     @property
     def separated(self) -> bool:
@@ -234,8 +240,9 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
         lead=_lead(study, winner, second),
         accuracy=accuracy,
         run_id=best.run_id,
-        over_champion=study.difference(ACCURACY, winner, champion) if champion not in (None, winner) else None,
+        over_champion=_over(study, winner, champion),
         champion_lost=study.unstable.get(champion) if champion else None,
+        on_new_data=study.ablation.vary == "split",
     )
 
 
@@ -247,11 +254,21 @@ def _merit(study: AblationResults, arm: ablation_results.Arm, champion: str | No
     return float(differences.mean()) if len(differences) else -np.inf
 
 
+def _over(study: AblationResults, winner: str, champion: str | None) -> Estimate | None:
+    """Return the difference of the winner to the champion, by the wider interval where there are two.
+
+    A champion is to answer what comes, not to validate these rows.
+    """
+    if champion in (None, winner):
+        return None
+    return study.on_new_data(winner, champion) or study.difference(ACCURACY, winner, champion)
+
+
 def _lead(study: AblationResults, winner: str, second: str | None) -> Estimate | None:
     """Return the difference between the first two; which pair that is, the race itself decides, so all pairs count."""
     if second is None or not len(differences := study.differences(ACCURACY, winner, second)):
         return None
-    return sequence.interval(differences, math.comb(len(study.arms), 2))
+    return study.widest(differences, math.comb(len(study.arms), 2))
 
 
 def _mean(accuracy: Estimate | None) -> float:

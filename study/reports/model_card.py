@@ -33,7 +33,10 @@ def evidence(
         rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
     if decision.lead:
         word = "separated" if decision.separated else "not separated"
-        rows.append((f"lead over the second, {decision.second}", f"{show(decision.lead, signed=True)} points: {word}"))
+        lead = f"{show(decision.lead, signed=True)} points{decision.about}: {word}"
+        rows.append((f"lead over the second, {decision.second}", lead))
+    if over := decision.over_champion:
+        rows.append(("lead over the champion before", f"{show(over, signed=True)} points{decision.about}"))
     low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))
     rows.append(("test accuracy", f"{100 * test.accuracy:.2f} % ({low:.2f} to {high:.2f}, binomial 95 %)"))
     rows.append(("test set", opened(opened_before)))

@@ -152,7 +152,7 @@ def run_ablation(
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
     compare: str = "baseline",
-    vary: Vary = "seed",
+    vary: Vary | None = None,
     workers: int | None = None,
     storage: str = DEFAULT_STORAGE,
     reuse: bool = True,

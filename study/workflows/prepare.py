@@ -30,12 +30,12 @@ def prepare_ablation(
     settings: Mapping[str, object] | None = None,
     margin: float | None = None,
     decide: str = "val_accuracy",
-    vary: Vary = "seed",
+    vary: Vary | None = None,
 ) -> tuple[Ablation, Dataset]:
     """Return a task with its baseline changed as the options ask, and its dataset; None keeps the task's own value.
 
     `margin` is in the unit of the differences that `decide`: points of accuracy, or nats of cross-entropy. Where the
-    split is to vary, as the task or `vary` says, the dataset is in folds.
+    split is to vary, as `vary` or else the task says, the dataset is in folds.
 
     Raises AblationError, ConfigError, DataError.
     """
@@ -47,7 +47,7 @@ def prepare_ablation(
         if value is not None:
             ablation = ablation.with_baseline({name: value})
     ablation = ablation.with_baseline(settings, where="set")
-    if vary == "split":
+    if vary:
         ablation = replace(ablation, vary=vary)
     if ablation.vary == "split":
         if validation is not None:

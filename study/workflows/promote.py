@@ -232,7 +232,7 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     if lost := decision.champion_lost:
         return f"the two cannot be compared, as {who} lost seeds ({lost.lost} of {lost.seeds} {lost.how})"
     if decision.over_champion is None or not decision.over_champion.low > 0:
-        return f"the winner is not better than {who} beyond the interval"
+        return f"the winner is not better than {who} beyond the interval{decision.about.replace(' on', ' for')}"
     return None
 
 

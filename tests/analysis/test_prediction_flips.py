@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from study.analysis.prediction_flips import MOST_PAIRS, ledger
+from study.analysis.prediction_flips import MOST_PAIRS, Resampled, ledger, resample
 
 LABELS = np.array([0, 1, 2, 0, 1], np.uint8)
 # Which of the five images each trial gets right:        0  1  2  3  4
@@ -103,6 +103,41 @@ def test_mcnemars_p_is_over_the_fixed_and_the_broken():
 def test_a_comparison_with_an_arm_that_has_no_predictions_is_left_out():
     book = ledger({"old": OLD, "new": NEW}, LABELS, [("lost", "old"), ("new", "lost"), ("new", "old")])
     assert [(change.arm, change.against) for change in book.flips] == [("new", "old")]
+
+
+# --- other seeds and other images -------------------------------------------------------------------
+
+
+def test_seeds_and_images_are_drawn_crosswise():
+    # Two seeds, two images, one gain. A draw takes that seed 0, 1 or 2 times of 2 (1/4, 1/2, 1/4), and so that image:
+    # the mean is the product over 4. It is 1 in 1 of 16 draws, and 0 in 7 of 16.
+    found = resample(np.array([[1, 0], [0, 0]]))
+    assert (found.seeds, found.mean, found.low, found.high) == (2, 25, 0, 100)
+
+
+def test_with_one_seed_only_the_images_are_drawn():
+    # 20 of 100 images: a binomial share, whose standard deviation is 4 points.
+    found = resample(np.array([[1] * 20 + [0] * 80]), draws=20_000)
+    assert found.mean == pytest.approx(20)
+    assert (found.low, found.high) == (pytest.approx(20 - 1.96 * 4, abs=1), pytest.approx(20 + 1.96 * 4, abs=1))
+
+
+def test_with_images_alike_only_the_seeds_are_drawn():
+    # Two of four seeds gain every image: 0 or 4 of the four drawn are theirs in 1 of 16 draws each.
+    found = resample(np.array([[1] * 5, [1] * 5, [0] * 5, [0] * 5]))
+    assert (found.mean, found.low, found.high) == (50, 0, 100)
+
+
+def test_what_is_the_same_everywhere_is_certain_and_the_same_gains_give_the_same_interval():
+    assert resample(np.zeros((3, 5), int)) == Resampled(3, 0, 0, 0)
+    assert resample(np.ones((3, 5), int)) == Resampled(3, 100, pytest.approx(100), pytest.approx(100))
+    gains = np.random.default_rng(1).integers(-1, 2, (7, 50))
+    assert resample(gains) == resample(gains)
+
+
+def test_only_seeds_that_both_arms_have_are_drawn(book):
+    assert book.flips[0].resampled.seeds == 2
+    assert flips({1: np.array([1, 1])}, {2: np.array([0, 1])}).resampled is None
 
 
 # --- over all trials --------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,25 @@ def test_a_lead_beyond_the_interval_separates():
     # Of three arms two are compared with the champion; which two are the first, the race itself decides.
     assert decision.over_champion == sequence.interval(study.differences(ACCURACY, "b", "a"), 2)
     assert decision.lead == sequence.interval(study.differences(ACCURACY, "b", "a"), 3)
+
+
+def test_where_the_split_varies_new_data_decide():
+    # Ahead on these data, but not by what other rows of the same source could show.
+    lead = [0.002, 0.001, 0.003, 0.002, 0.001, 0.003, 0.002, 0.001, 0.003, 0.002]
+    study = raced(a=[0.96] * 10, b=[0.96 + each for each in lead])
+    assert selection.decide(study, champion="a").over_champion.low > 0
+    rows = {"validation_rows": "300", "train_rows": "300"}
+    record = replace(study.record, tags=study.record.tags | rows)
+    split = replace(study, ablation=replace(study.ablation, vary="split"), record=record)
+    decision = selection.decide(split, champion="a")
+    assert decision.over_champion == split.on_new_data("b", "a")
+    assert decision.over_champion.half_width == pytest.approx(study.difference(ACCURACY, "b", "a").half_width * 11**0.5)
+    assert decision.over_champion.low < 0 and not decision.separated
+    assert decision.lead.half_width > decision.over_champion.half_width  # it is one of more pairs
+    entrants = [Candidate(TrialConfig(), estimate(np.array([99.0])), name="b")]
+    told = dict(model_card.evidence(decision, entrants, TEST, []))
+    assert told["lead over the second, a"].endswith("points on new data from the same source: not separated")
+    assert told["lead over the champion before"].endswith("points on new data from the same source")
 
 
 def test_with_a_champion_arms_have_their_own_numbers_of_seeds_and_differences_rank_them():

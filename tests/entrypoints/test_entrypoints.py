@@ -98,7 +98,7 @@ def call(call_program):
         (["--plan", "perhaps"], "Error: plan cannot be 'perhaps'; expected true or false."),
         (["--dry_run", "flase"], "Error: dry_run cannot be 'flase'; expected true or false. Did you mean false?"),
         (["--compare", "pair"], "Error: compare cannot be 'pair'; expected baseline or pairs. Did you mean pairs?"),
-        (["--vary", "splits"], "Error: vary cannot be 'splits'; expected seed or split. Did you mean split?"),
+        (["--vary", "splits"], "Error: vary cannot be 'splits'; expected auto or seed or split. Did you mean split?"),
         (["--vary", "split", "--validation", "0.2"], "validation has no effect with vary=split."),
         (["--epochs", "0"], "epochs cannot be '0'; expected greater than or equal to 1."),
         (["--validation", "none"], "validation cannot be 'none'; expected auto, a fraction such as 0.2, or a count"),

@@ -58,7 +58,31 @@ def flips(document: Document, study: AblationResults) -> None:
         "columns count the rows that two trials disagree about: two arms with the same seed, and two seeds of the "
         "arm compared against, which shows how many flips are noise."
     )
+    _resampled(document, book)
     _galleries(document, book, *test_set, study.class_names)
+
+
+def _resampled(document: Document, book: Ledger) -> None:
+    found = [(one.arm, one.against, one.resampled) for one in book.flips if one.resampled]
+    if not found:
+        return
+    columns = (Column("arm"), Column("against"), Column("seeds"), Column("test accuracy (points)", text=_points),
+               Column("over other seeds and images", ("low", "high"), text=_between, fields=tuple))  # fmt: skip
+    rows = ((arm, against, one.seeds, one.mean, (one.low, one.high)) for arm, against, one in found)
+    document.table(Table(columns, rows, words=("against",)))
+    document.text(
+        "The difference in test accuracy, paired by seed. 95 % of the differences lie in the interval when both the "
+        "seeds and the test images are drawn anew from these, with replacement: it shows what other seeds and other "
+        "images of the same kind might give. It is for one comparison and one look, and decides nothing; verdicts do."
+    )
+
+
+def _between(ends: tuple[float, float]) -> str:
+    return " to ".join(map(_points, ends))
+
+
+def _points(difference: float) -> str:
+    return f"{difference:+z.2f}".replace("-", "−")
 
 
 def _galleries(
