@@ -89,7 +89,7 @@ def _end(run: Run, status: str, reason: str) -> None:
 def assignment(
     dataset: Dataset,
     run_id: str,
-    networks: Sequence[str],
+    networks: Sequence[str] = (),
     *,
     open_test: bool,
     reuse: bool,

@@ -152,7 +152,8 @@ def prepare(
 def usual_name(dataset: Dataset, networks: Sequence[str]) -> str:
     """Return the name of the registered model of these networks for these data: ``mnist-mlp``, ``wine-my_net``."""
     titles = sorted({network.partition("@")[0].replace(".py", "") for network in networks}, reverse=True)
-    return re.sub(FORBIDDEN, "-", "-".join([dataset.name, *titles]))[:MODEL_NAME]
+    of_networks = re.sub(FORBIDDEN, "-", "".join(f"-{title}" for title in titles))
+    return re.sub(FORBIDDEN, "-", dataset.name)[: MODEL_NAME - len(of_networks)] + of_networks
 
 
 def _check_name(name: str) -> None:

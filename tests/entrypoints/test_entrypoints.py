@@ -87,7 +87,7 @@ def call(call_program):
         (["--task", "batchsize"], "task: no task is called batchsize. Did you mean batch_size?"),
         (
             ["--task", "zzz"],
-            "There are: activation, batch_epochs_l2, batch_size, batchnorm_l2, capacity, dropout, ",
+            "There are: activation, architecture, batch_epochs_l2, batch_size, batchnorm_l2, capacity, dropout, ",
         ),
         (["--task", "zzz"], "weights. The path of a YAML file works too."),
         (["--task", "missing.yaml"], "missing.yaml: no such file; looked for /"),

@@ -34,9 +34,9 @@ def only_run():
 
 
 def test_options_are_the_fields_of_a_config():
-    assert {option.name: option.default for option in train.main.params if option.name != "debug"} == (
-        TrialConfig().as_text()
-    )
+    assert {
+        option.name: option.default for option in train.main.params if option.name not in ("debug", "settings")
+    } == (TrialConfig().as_text())
     assert "--optimizer sgd|momentum|nesterov|rmsprop|adam|adamw" in CliRunner().invoke(train.main, ["--help"]).output
 
 

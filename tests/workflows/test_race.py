@@ -170,7 +170,9 @@ def test_a_substitute_stays_one(own_digits, digits, monkeypatch):
     "data, name", [("mnist", "mnist-mlp"), ("a/b:c@d e", "a-b-c-d e-mlp"), ("x" * 255, "x" * 252 + "-mlp")]
 )
 def test_a_model_is_named_after_its_data(digits, data, name):
-    assert promote.usual_name(replace(digits, name=data)) == name
+    assert promote.usual_name(replace(digits, name=data), ["mlp"]) == name
+    assert promote.usual_name(digits, ["my_net.py:wide@0123abcd"]) == "digits-my_net-wide"
+    assert promote.usual_name(digits, ["cnn", "mlp", "cnn"]) == "digits-mlp-cnn"
     promote._check_name(name)
 
 
