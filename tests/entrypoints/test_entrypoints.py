@@ -175,6 +175,14 @@ def test_a_split_that_varies_is_announced(call):
     assert rows in output and "; validation rows 12 folds by class, another one with each seed" in output
 
 
+@pytest.mark.parametrize(("vary", "rows"), [("auto", "1,318 train"), ("split", "1,318 train"), ("seed", "1,222 train")])
+def test_the_command_undoes_a_split_that_the_task_varies(call, tmp_path, vary, rows):
+    arms = "question: Why?\nvary: split\nbaseline: {data: digits}\narms: {grid: {hidden: [8, 16]}}\n"
+    (tmp_path / "mine.yaml").write_text(arms)
+    status, output, _ = call("--task", str(tmp_path / "mine.yaml"), "--vary", vary, "--seeds", "2", "--dry_run", "true")
+    assert status == 0 and f"digits: {rows}" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

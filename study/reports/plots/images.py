@@ -1,6 +1,7 @@
 """Fields of colour and small pictures: heat maps, confusion matrices, rows of images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -8,11 +9,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw, ImageFont
 
 from study.data.profile import INKED
 from study.reports.plots import style
-from study.reports.plots.style import INK, panel, short
+from study.reports.plots.style import FAINT, INK, panel, short
 
 LONGEST_CLASS = 16  # letters of a class's name at an axis
 MOST_NUMBERED = 20  # classes, up to which a confusion matrix has its numbers written in
@@ -148,21 +150,32 @@ def pictures(
     of the rows.
     """
     count, left = -(-len(images) // columns), 0.01 + style.LETTER / style.WIDTH * max(map(len, lines), default=0)
-    figure = style.titled(title, height=0.35 + row * count, left=left, right=0.99, wspace=0.12, hspace=0.35)
-    height = figure.get_figheight()
-    figure.subplots_adjust(top=row * count / height, bottom=0.2 / height)  # below the title, above the last captions
+    figure = style.titled(title, height=0.35 + row * count, left=0)
+    # One pair of axes, in inches, for all of them: a pair for each would take ten times as long.
+    width, height = style.WIDTH, figure.get_figheight()
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    step = width * (0.99 - left) / columns
+    room = 0.94 * step, row - 0.2  # the rest is for the captions
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        axes = figure.add_subplot(count, columns, number + 1)
         image = image[..., 0] if image.shape[2:] == (1,) else image
+        scale = min(room[0] / image.shape[1], room[1] / image.shape[0])
+        x, y = width * left + step * (number % columns + 0.5), 0.2 + row * (count - 1 - number // columns)
+        wide, high = image.shape[1] * scale / 2, image.shape[0] * scale
+        box = (x - wide, x + wide, y, y + high)
+        look: dict[str, Any]
         if image.ndim == 3:
-            axes.imshow(np.clip(np.rint(image[..., :3]), 0, 255).astype(np.uint8), interpolation="none")
+            image, look = np.clip(np.rint(image[..., :3]), 0, 255).astype(np.uint8), {}
         elif signed:
             reach = np.abs(image).max() or 1.0
-            axes.imshow(image, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
+            look = dict(cmap="RdBu_r", vmin=-reach, vmax=reach)
         else:
-            axes.imshow(image, cmap="gray_r" if ink else "gray", vmin=0, vmax=255, interpolation="none")
-        axes.set_xlabel(short(caption), fontsize=8, color=INK, labelpad=2)
+            look = dict(cmap="gray_r" if ink else "gray", vmin=0, vmax=255)
+        axes.imshow(image, extent=box, aspect="auto", interpolation="none", **look)
+        axes.add_patch(Rectangle((x - wide, y), 2 * wide, high, fill=False, color=FAINT, linewidth=0.8))
+        axes.text(x, y - 0.04, short(caption), ha="center", va="top", fontsize=8, color=INK)
         if lines and number % columns == 0:
-            axes.set_ylabel(short(lines[number // columns]), rotation=0, ha="right", va="center", fontsize=8, color=INK)
-        style.bare(axes)
+            name = short(lines[number // columns])
+            axes.text(x - wide - 0.05, y + high / 2, name, ha="right", va="center", fontsize=8, color=INK)
+    axes.set(xlim=(0, width), ylim=(0, height))
     return figure

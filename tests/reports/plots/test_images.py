@@ -1,6 +1,7 @@
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 
 from study.reports.plots import images, style
 
@@ -41,7 +42,8 @@ def test_confusions_may_have_the_classes_names():
 def test_pictures_in_colour_and_bright_ones_are_shown_as_they_are():
     colour = images.pictures([np.full((8, 8, 3), (300.0, 20.4, -1.0))], ["x"], "Colour", lines=["rows"])
     shown = colour.axes[0].images[0].get_array()
-    assert shown[0, 0].tolist() == [255, 20, 0] and colour.axes[0].get_ylabel() == "rows"
+    assert shown[0, 0].tolist() == [255, 20, 0]
+    assert [text.get_text() for text in colour.axes[0].texts] == ["x", "rows"]
     bright, dark = (images.pictures([np.zeros((8, 8, 1))], ["x"], "Grey", ink=ink) for ink in (False, True))
     assert [each.axes[0].images[0].get_cmap().name for each in (bright, dark)] == ["gray", "gray_r"]
     assert images.is_ink(np.array([0, 0, 9])) and not images.is_ink(np.array([0, 9, 9, 9]))
@@ -50,8 +52,11 @@ def test_pictures_in_colour_and_bright_ones_are_shown_as_they_are():
 def test_pictures_stand_in_rows_with_their_captions():
     tiles = [np.full((28, 28), shade, np.uint8) for shade in range(10)]
     figure = images.pictures(tiles, [f"{number} → 9" for number in range(10)], "Ten")
-    assert len(figure.axes) == 10
-    assert [axes.get_xlabel() for axes in figure.axes][:2] == ["0 → 9", "1 → 9"]
-    assert figure.axes[0].images[0].get_clim() == (0, 255)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [f"{number} → 9" for number in range(10)]
+    assert axes.images[0].get_clim() == (0, 255)
+    left, right, bottom, top = np.array([image.get_extent() for image in axes.images]).T
+    assert (right - left == pytest.approx(top - bottom)) and (left[1:8] > right[:7]).all()
+    assert (top[8:] < bottom[:2] - 0.15).all()  # the captions stand between the rows
     signed = images.pictures([np.array([[-2.0, 1.0]])], ["unit"], "Weights", signed=True)
     assert signed.axes[0].images[0].get_clim() == (-2, 2)
