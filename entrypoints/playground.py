@@ -40,9 +40,7 @@ def _present(client: store.MlflowClient, address: str | None) -> str | None:
     if address == CHAMPION:
         address = app.usual_model(client, CHAMPION)
         if address is None:
-            say(
-                "No champion reads handwritten digits yet, so only trials are shown. mlflow run . -e promote crowns one."
-            )
+            say("No champion reads handwritten digits yet, so only trials are shown: mlflow run . -e promote")
         elif address != CHAMPION:
             say(f"There is no {CHAMPION}; {address} is shown.")
     if address:

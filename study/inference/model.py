@@ -36,8 +36,9 @@ class Reader:
         if self.contract is None:
             shape, classes = tuple(self.network.input_shape[1:]), int(self.network.output_shape[-1])
             guessed = Contract.of_pixels(shape, classes)
-            kind = "pixels" if self.network.inputs[0].dtype == "uint8" else "features"
-            object.__setattr__(self, "contract", replace(guessed, kind=kind))
+            if self.network.inputs[0].dtype != "uint8":
+                guessed = replace(guessed, kind="features", handwriting=False)
+            object.__setattr__(self, "contract", guessed)
 
     @property
     def takes(self) -> Contract:

@@ -110,7 +110,7 @@ def _described(rows: np.ndarray) -> np.ndarray:
         edges = np.linspace(0, rows.shape[axis], min(CELLS, rows.shape[axis]) + 1).astype(int)
         sums = np.add.reduceat(means, edges[:-1], axis=axis)
         shape = [-1 if place == axis else 1 for place in range(means.ndim)]
-        means = sums / np.diff(edges).reshape(shape).astype(np.float32)
+        means = (sums / np.diff(edges).reshape(shape)).astype(np.float32)
     return means.reshape(len(rows), -1)
 
 

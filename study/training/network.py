@@ -92,7 +92,7 @@ def _front(config: TrialConfig, rows: Rows, front: bool) -> list[keras.layers.La
         if not front:
             return [entry]
         sides = tuple(range(1, 1 + len(rows.shape)))
-        mean, variance = (values.reshape(1, *rows.shape).tolist() for values in (rows.mean, rows.sd**2))
+        mean, variance = (values.tolist() for values in (rows.mean, rows.sd**2))
         return [entry, keras.layers.Normalization(sides, mean=mean, variance=variance, name="scaled_features")]
     scale = 1 / 255 if config.network.pixels == "scaled" else 1.0
     layers = [

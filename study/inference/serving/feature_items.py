@@ -77,7 +77,7 @@ class ValueItems:
         return np.stack(checked)
 
 
-def of(contract: Contract) -> NamedItems | ValueItems:
+def of(contract: Contract) -> items.Items:
     """Return the items of a network that reads features."""
     return ValueItems(contract) if contract.features is None else NamedItems(contract.features)
 

@@ -5,14 +5,29 @@ An error names the item and what was expected, and repeats nothing of the input.
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
 
 from study.base.errors import StudyError
+from study.inference.serving.admission import Admission
 
 MOST_ITEMS = 256
 JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a truth value", int: "a number", float: "a number"}
 LEVELS = ("rows", "pixels", "numbers")  # of lists in lists, the outermost first
+
+
+class Items(Protocol):
+    """One kind of items: each is checked, all of a request are weighed, and then they become rows of the network."""
+
+    def checked(self, item: object, where: str) -> Any:
+        """Return an item that is right, not yet decoded; raises StudyError, which says `where` it stands."""
+
+    def work(self, checked: list[Any]) -> int:
+        """Return the work that a request's items make; raises StudyError if that is too much."""
+
+    def rows(self, checked: list[Any], work: int, admission: Admission) -> np.ndarray:
+        """Return the items of a request with so much work as the network sees them (n, …); raises StudyError, Busy."""
 
 
 def kind(value: object) -> str:

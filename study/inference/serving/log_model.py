@@ -27,7 +27,8 @@ STUDY = Path(__file__).resolve().parents[2]
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/passwords.py", "base/text.py", "base/startup.py",
     "base/keras_file.py", "base/backend.py", "data/__init__.py", "data/features.py", "data/handwriting.py",
-    "data/picture_headers.py", "data/pictures.py", "inference/__init__.py", "inference/contract.py", "inference/doubt.py", "inference/novelty.py",
+    "data/picture_headers.py", "data/pictures.py",
+    "inference/__init__.py", "inference/contract.py", "inference/doubt.py", "inference/novelty.py",
     "inference/pictures.py", "inference/preprocessing.py", "inference/row_novelty.py", "inference/serving/__init__.py",
     "inference/serving/admission.py", "inference/serving/feature_items.py", "inference/serving/items.py",
     "inference/serving/own_code.py", "inference/serving/picture_items.py",

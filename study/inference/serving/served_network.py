@@ -76,7 +76,7 @@ class ServedNetwork(PythonModel):
     def prepare(self, contract: Contract, reference: bytes | None, shows: bool = True) -> None:
         """Get ready for items of this contract; with `shows` an answer has the pixels that the network saw."""
         self._contract, self._admission = contract, Admission()
-        self._items = PictureItems(contract) if contract.kind == "pixels" else feature_items.of(contract)
+        self._items: items.Items = PictureItems(contract) if contract.kind == "pixels" else feature_items.of(contract)
         self._score = doubt.scorer(reference, contract.no_doubt)
         self._shows = shows and contract.kind == "pixels"
 
