@@ -16,13 +16,15 @@ from study.inference.novelty import BLANK, DOUBTFUL
 UNLIKE = "unlike any training row"
 FAR = "{} is far from the training rows"
 
-CELLS = 8  # by side: a picture is described by their means, channel by channel
+CELLS, EDGE_CELLS = 8, 4  # by side: a picture is described by the means of its pixels, and of their differences
+AT_ONCE = 1_000  # pictures
 LEAST_ROWS = 20
 MOST_ROWS = 20_000  # that are looked at, evenly spaced
 MOST_NUMBERS = 500  # of a row; the covariance has their square
 MOST_OWN = 1_000_000  # numbers in the covariances of all classes; with more the classes share one
 PARTS = 5  # the rows of each are measured by classes without them
-SHRINKAGE = 0.03  # of a covariance, to the unit matrix
+SHRINKAGE = 0.03  # of a covariance, to the unit matrix; more where there are few rows for so many numbers
+FEW = 0.1  # times the numbers for each row
 SDS_TOO_FAR = 4.0  # beyond the training rows
 
 
@@ -102,16 +104,31 @@ def score(reference: Reference, rows: np.ndarray) -> tuple[np.ndarray, list[str]
 
 
 def _described(rows: np.ndarray) -> np.ndarray:
-    """Return rows as vectors (n, f): features as they are, pictures as the means of their cells."""
+    """Return rows as vectors (n, f): features as they are, pictures as the means of their cells and of their edges."""
     if rows.dtype != np.uint8:
         return rows.reshape(len(rows), -1)
-    means = rows.astype(np.float32)
+    return np.concatenate([_pictured(rows[first : first + AT_ONCE]) for first in range(0, len(rows), AT_ONCE)])
+
+
+def _pictured(pictures: np.ndarray) -> np.ndarray:
+    pixels = pictures.astype(np.float32) / 255
+    grey = pixels if pixels.ndim == 3 else pixels.mean(axis=3)
+    # Without edges noise would be as near to the classes as their own means are.
+    edges = [
+        _cells(np.abs(np.diff(grey, axis=axis)), EDGE_CELLS) for axis in (1, 2) if grey.shape[axis] > 1
+    ]  # fmt: skip
+    parts = [_cells(pixels, CELLS), *(np.sqrt(part) for part in edges)]
+    return np.concatenate([part.reshape(len(pictures), -1) for part in parts], axis=1)
+
+
+def _cells(values: np.ndarray, side: int) -> np.ndarray:
+    """Return the means of side×side cells, or of as many as there are pixels, of (n, height, width, …)."""
     for axis in (1, 2):
-        edges = np.linspace(0, rows.shape[axis], min(CELLS, rows.shape[axis]) + 1).astype(int)
-        sums = np.add.reduceat(means, edges[:-1], axis=axis)
-        shape = [-1 if place == axis else 1 for place in range(means.ndim)]
-        means = (sums / np.diff(edges).reshape(shape)).astype(np.float32)
-    return means.reshape(len(rows), -1)
+        edges = np.linspace(0, values.shape[axis], min(side, values.shape[axis]) + 1).astype(int)
+        shape = [-1 if place == axis else 1 for place in range(values.ndim)]
+        sums = np.add.reduceat(values, edges[:-1], axis=axis)
+        values = (sums / np.diff(edges).reshape(shape)).astype(np.float32)
+    return values
 
 
 def _measured(values: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> Reference:
@@ -135,7 +152,7 @@ def _measured(values: np.ndarray, labels: np.ndarray, names: Sequence[str] = ())
         centre=centre.astype(np.float32),
         scale=scale.astype(np.float32),
         means=means.astype(np.float32),
-        precisions=np.stack([_inverse(one) for one in covariances]).astype(np.float32),
+        precisions=np.stack([_inverse(one, len(values)) for one in covariances]).astype(np.float32),
         distances=np.zeros(1, np.float32),
         low=standard.min(axis=0).astype(np.float32),
         high=standard.max(axis=0).astype(np.float32),
@@ -143,10 +160,11 @@ def _measured(values: np.ndarray, labels: np.ndarray, names: Sequence[str] = ())
     )
 
 
-def _inverse(covariance: np.ndarray) -> np.ndarray:
+def _inverse(covariance: np.ndarray, rows: int) -> np.ndarray:
     width = len(covariance)
+    shrinkage = min(max(SHRINKAGE, FEW * width / rows), 1.0)
     level = max(np.trace(covariance) / width, 1e-6)
-    inverse: np.ndarray = np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(width))
+    inverse: np.ndarray = np.linalg.inv((1 - shrinkage) * covariance + shrinkage * level * np.eye(width))
     return inverse
 
 
