@@ -87,7 +87,9 @@ def _png(image: np.ndarray) -> str:
 
 def _models(dataset, folder: str) -> tuple[str, str]:
     from study.inference import novelty
+    from study.inference.contract import Contract
     from study.inference.serving import log_model
+    from study.inference.serving.log_model import Served
     from study.tracking import runs, store
     from study.training import network
     from study.training.config import TrialConfig
@@ -97,7 +99,8 @@ def _models(dataset, folder: str) -> tuple[str, str]:
     model = network.build(TrialConfig())  # its weights do not matter for its speed
     model.save(f"{folder}/network.keras")
     reference = novelty.fit(dataset.train.inputs[:10_000], dataset.train.labels[:10_000])
-    ours = log_model.log_digit_model(client, run.run_id, Path(folder, "network.keras"), reference.to_bytes())
+    served = Served(Path(folder, "network.keras").read_bytes(), Contract.of(dataset), reference.to_bytes())
+    ours = log_model.log_served_model(client, run.run_id, served)
     run.log_model(model, (28, 28), 10)
     (raw,) = (model for model in client.search_logged_models(["0"]) if model.name == "model")
     return ours, raw.model_uri

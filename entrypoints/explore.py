@@ -1,12 +1,15 @@
-"""Look at a dataset before you train on it: its classes, its pixels or columns, and its duplicates."""
+"""Look at a dataset before you train on it: its classes, its pixels or columns, its duplicates, and a network on it."""
 
 from rich.console import Console
 
 from entrypoints import display, options, program
+from entrypoints.option_types import NetworkName
+from entrypoints.options import option
 from study.data import profile
 from study.data.dataset import Dataset, load_dataset
 from study.data.profile import FeatureProfile, Profile
 from study.reports import dataset_report, dataset_tables
+from study.reports.network_table import network_table
 from study.tracking import runs, tags
 from study.training.config import value_text
 from study.workflows.common import open_run
@@ -16,23 +19,32 @@ OPTIONS = (
     options.TARGET,
     options.SIZE,
     options.field("validation"),
+    option("network", "auto", "A network whose layers on these data are shown too: mlp, cnn, or a file of your own. "
+           "auto: none.", NetworkName()),
     options.field("seed", "Seed of the random choice of the images shown for each class."),
-)
+)  # fmt: skip
 
 
 @options.command(__doc__, *OPTIONS)
-def main(*, data: str, target: str | None, size: str | None, validation: str, seed: int) -> None:
+def main(*, data: str, target: str | None, size: str | None, validation: str, network: str | None, seed: int) -> None:
     """Profile the dataset that the options name."""
     dataset = load_dataset(data, validation, target=target, size=size)
     display.warn_of_substitute(dataset, "this is not MNIST")
     console = program.console()
     program.say(f"{dataset_tables.title(dataset)}\nSHA-256 {dataset.sha256}")
     loaded = {name: value_text(value) for name, value in dataset.settings.items()}
+    layers, note = network_table(network, dataset) if network else (None, "")
     params = {**loaded, "validation": str(len(dataset.validation)), "seed": str(seed)}
+    params |= {"network": network} if network else {}
     marks = runs.data_tags(dataset) | {tags.TASK: "explore"}
     with open_run(f"explore {dataset.name}", params=params, marks=marks) as run:
         found = profile.profile(dataset, seed, dataset_report.SAMPLES)
         _print(console, found, dataset)
+        if layers:
+            console.print()
+            display.print_table(console, layers)
+            display.write(console, f"{network}: {note}", style="dim")
+            run.log_files({"layers.csv": layers.csv()})
         page = dataset_report.log(run, found, dataset, seed)
     program.say(f"Page: {page}")
     program.print_link(run.run_id)

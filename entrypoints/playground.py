@@ -6,7 +6,6 @@ import sys
 from entrypoints.option_types import Boolean, Text, Whole
 from entrypoints.options import CHAMPION, command, option
 from entrypoints.program import run, say
-from study.base.errors import TrackingError
 from study.inference.playground import app
 from study.tracking import runs, store
 
@@ -27,7 +26,7 @@ def main(*, model: str | None, study: str | None, port: int, opens: bool) -> Non
     """Serve the page that the options name until Ctrl-C."""
     with app.listen(port) as listener:
         client = store.connect()
-        playground = app.Playground(client, _present(model), study)
+        playground = app.Playground(client, _present(client, model), study)
         address = f"http://{app.ADDRESS}:{listener.getsockname()[1]}"
         runs.name_project_run("playground", {"address.txt": address})
         say(f"{address}\nPress Ctrl-C to stop.")
@@ -36,16 +35,16 @@ def main(*, model: str | None, study: str | None, port: int, opens: bool) -> Non
         app.serve(playground, listener)
 
 
-def _present(address: str | None) -> str | None:
-    """Return the address if there is a model; only the default, the champion, may be missing."""
+def _present(client: store.MlflowClient, address: str | None) -> str | None:
+    """Return the address if there is a model; in place of the default, which may be missing, another champion."""
+    if address == CHAMPION:
+        address = app.usual_model(client, CHAMPION)
+        if address is None:
+            say("No champion reads handwritten digits yet, so only trials are shown: mlflow run . -e promote")
+        elif address != CHAMPION:
+            say(f"There is no {CHAMPION}; {address} is shown.")
     if address:
-        try:
-            app.check(address)
-        except TrackingError as failure:
-            if address != CHAMPION:
-                raise
-            say(f"No champion yet, so only trials are shown: {failure}")
-            return None
+        app.check(address)
     return address
 
 

@@ -1,11 +1,13 @@
-"""Ask a network which digits pictures show, or why it classifies a test image as it does."""
+"""Ask a network what pictures show or what rows of features are, or why it classifies a test row as it does."""
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Indices, Text, Whole
+from entrypoints.option_types import Indices, NetworkName, Text, Whole
 from entrypoints.options import option
 from study.analysis.explanations import Reading
 from study.base.errors import ConfigError
+from study.inference import row_files
 from study.inference.predict import SYNTHETIC
+from study.inference.row_files import WANTED
 from study.reports import explanation_report, prediction_report
 from study.workflows import predict
 from study.workflows.predict import Answer
@@ -15,9 +17,12 @@ MOST_LINES = 60  # of a table on a terminal; the run has all of it
 OPTIONS = (
     option("image", "none", f"A picture file, a folder of pictures, or {SYNTHETIC} for generated drawings of digits.",
            Text(unless="none")),
-    option("index", "none", "Test images to explain, by number, such as 1234 or 3,17,200.",
-           Indices(MOST_INDICES, "numbers of test images"), "indices"),
+    option("row", "none", f"Features: {WANTED}.", Text(unless="none")),
+    option("index", "none", "Test rows to explain, by number, such as 1234 or 3,17,200.",
+           Indices(MOST_INDICES, "numbers of test rows"), "indices"),
     option("model", options.CHAMPION, "The network: a registered model, runs:/ID/model, or a trial's run ID."),
+    option("network", "auto", "The model's network: needed only if that has layers of its own, whose file then runs. "
+           "auto: as the record has it.", NetworkName()),
     options.data("For index: a dataset's name, or a file or folder of yours. auto: the data that the network was "
                  "trained on."),
     options.TARGET,
@@ -31,8 +36,10 @@ OPTIONS = (
 def main(
     *,
     image: str | None,
+    row: str | None,
     indices: list[int],
     model: str,
+    network: str | None,
     data: str | None,
     target: str | None,
     size: str | None,
@@ -40,12 +47,20 @@ def main(
     count: int,
 ) -> None:
     """Ask what the options say."""
-    if (image is None) == (not indices):
-        what = f"image and index are both {'missing' if image is None else 'given'}"
-        hint = f"Give one: -P image=FILE, FOLDER or {SYNTHETIC} reads pictures, -P index=1234 explains a test image."
+    asked = [name for name, value in (("image", image), ("row", row), ("index", indices)) if value]
+    if len(asked) != 1:
+        what = f"{' and '.join(asked)} are both given" if asked else "image, row and index are all missing"
+        hint = (
+            f"Give one: -P image=FILE, FOLDER or {SYNTHETIC} reads pictures, -P row=JSON or FILE takes features, -P "
+            "index=1234 explains a test row."
+        )
         raise ConfigError(what, hint=hint)
-    question = predict.open_question(model)
-    if image is None:
+    rows = row_files.read_rows(row) if row else None
+    question = predict.open_question(model, network)
+    if rows:
+        answer = question.read_rows(rows)
+        (_print_many if len(answer.readings) > 1 else _print_one)(answer)
+    elif image is None:
         dataset = question.load_data(data, indices, target, size)
         display.warn_of_substitute(dataset, "this is not MNIST")
         answer = question.explain(dataset, indices)
@@ -56,15 +71,20 @@ def main(
         _print_many(answer := question.read_folder(path))
     else:
         answer = question.read_picture(path)
-        _print_reading(answer.readings[0])
+        _print_one(answer)
     run_id, page = question.log(answer, options.given())
     program.say(f"Page: {page}")
     program.print_link(run_id)
 
 
+def _print_one(answer: Answer) -> None:
+    _print_reading(answer.readings[0])
+
+
 def _print_reading(reading: Reading) -> None:
     program.say(prediction_report.sentence(reading))
-    for line in [*prediction_report.bars(reading.probabilities), prediction_report.doubt_line(reading)]:
+    bars = prediction_report.bars(reading.probabilities, reading.classes)
+    for line in [*bars, prediction_report.doubt_line(reading)]:
         if line:
             program.say(line)
 
@@ -83,9 +103,8 @@ def _print_many(answer: Answer) -> None:
     if few:
         display.print_table(program.console(), prediction_report.readings_table(few))
     if len(few) < len(readings):
-        program.say(
-            f"{len(readings):,} pictures; {len(few)} with a remark are listed, predictions.csv has all of them."
-        )
+        what = "pictures" if readings[0].picture is not None else "rows"
+        program.say(f"{len(readings):,} {what}; {len(few)} with a remark are listed, predictions.csv has all of them.")
     for file, reason in answer.unreadable:
         display.warn(f"not read: {file}: {reason}")
     for line in answer.score_lines:

@@ -1,4 +1,4 @@
-"""A prediction explained: the images nearest to the picture, and what each unit adds to each class; pure numpy."""
+"""A prediction explained: the rows nearest to the one that is asked about, and what each unit adds to each class."""
 
 import re
 from collections.abc import Sequence
@@ -14,20 +14,26 @@ ROWS_AT_ONCE = 2_000  # a few megabytes, whatever the size of the training set
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One picture and what a network made of it.
+    """One picture, or row of features, and what a network made of it.
 
-    `picture` (h, w) is the original made small, `seen` (height, width) what the network was given, both of uint8;
-    `probabilities` is (classes,). `doubt` runs from 0 to 1, with its reason, which is empty where nothing is odd; None
-    where the model brings nothing to compare with. `truth` is the true class, None where nobody says it.
+    `picture` (h, w), in colour (h, w, 3), is the original made small, of uint8; None for features. `seen` is what the
+    network was given: pixels of uint8, or features. `probabilities` is (classes,). `doubt` runs from 0 to 1, with its
+    reason, which is empty where nothing is odd; None where there is nothing to compare with. `truth` is the true class,
+    None where nobody says it. `classes` has the names of the classes; without them they are numbers.
     """
 
     name: str
-    picture: np.ndarray
+    picture: np.ndarray | None
     seen: np.ndarray
     probabilities: np.ndarray
     doubt: float | None = None
     reason: str = ""
     truth: int | None = None
+    classes: tuple[str, ...] = ()
+
+    def named(self, label: int | None) -> str:
+        """Return the name of a class."""
+        return self.classes[label] if self.classes and label is not None else str(label)
 
     @property
     def label(self) -> int:
@@ -55,9 +61,10 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The nearest of many images: their `rows` (k,), the nearest first, and `distances` (k,).
+    """The nearest of many rows: their places `rows` (k,), the nearest first, and `distances` (k,).
 
-    A distance is the Euclidean norm of the difference of the pixels, which run from 0 to 1 there.
+    A distance is the Euclidean norm of the difference: of pixels, which run from 0 to 1 there, or of features, in
+    standard deviations.
     """
 
     rows: np.ndarray
@@ -65,10 +72,12 @@ class Neighbours:
 
 
 def nearest(image: np.ndarray, images: np.ndarray, count: int) -> Neighbours:
-    """Return the `count` of `images` (n, height, width) that are nearest to `image` (height, width), all uint8.
+    """Return the `count` of `images` (n, …) that are nearest to `image` (…): pixels of uint8, or features.
 
     All of them where there are fewer; of equally near ones the first.
     """
+    if images.dtype != np.uint8:
+        return _nearest_features(image, images, count)
     # Whole numbers, so that images at the same distance tie exactly.
     wanted = image.reshape(-1).astype(np.int32)
     squares = np.empty(len(images), np.int64)
@@ -80,6 +89,15 @@ def nearest(image: np.ndarray, images: np.ndarray, count: int) -> Neighbours:
     return Neighbours(rows, np.sqrt(squares[rows]) / 255)
 
 
+def _nearest_features(row: np.ndarray, rows: np.ndarray, count: int) -> Neighbours:
+    flat = rows.reshape(len(rows), -1)
+    sd = flat.std(axis=0, dtype=np.float64)
+    off = (flat - row.reshape(-1)) / np.where(sd > 0, sd, 1.0)
+    squares = np.square(off).sum(axis=1)
+    places = np.argsort(squares, kind="stable")[:count]
+    return Neighbours(places, np.sqrt(squares[places]))
+
+
 # --- what each unit added ---------------------------------------------------------------------------
 
 
@@ -88,7 +106,7 @@ class Contributions:
     """What enters the logits: the `answers` (units,) of the last layer before them, what `each` unit adds to each class
     (units, classes), and the `bias` (classes,).
 
-    Of a network without hidden layers the units are the pixels, from 0 to 1.
+    Of a network without hidden layers the units are the pixels, from 0 to 1, or the features, scaled.
     """
 
     answers: np.ndarray
@@ -125,21 +143,22 @@ def strongest(values: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A test image's reading with its nearest training images, their labels, and what each unit added to the logits.
+    """A test row's reading with its nearest training rows, their labels, and what each unit added to the logits.
 
-    `kernel` (pixels, units) is the first layer's where the units of the contributions look at the pixels, else None;
-    `logits` (classes,) are the network's own. `hidden` says how many hidden layers there are.
+    `kernel` (pixels, units) is the first layer's where the units of the contributions look at the pixels of a grey
+    image, else None; `logits` (classes,) are the network's own. `hidden` says how many hidden layers there are. Only of
+    a plain stack of Dense layers it is known what each unit adds; of others `contributions` and `logits` are None.
     """
 
     index: int
     reading: Reading
     neighbours: Neighbours
-    images: np.ndarray
+    rows: np.ndarray
     labels: np.ndarray
-    contributions: Contributions
-    logits: np.ndarray
-    kernel: np.ndarray | None
-    hidden: int
+    contributions: Contributions | None = None
+    logits: np.ndarray | None = None
+    kernel: np.ndarray | None = None
+    hidden: int = 0
 
 
 # --- many pictures ----------------------------------------------------------------------------------
@@ -175,22 +194,26 @@ def scores(readings: Sequence[Reading]) -> Scores | None:
     return Scores(len(known), hits, binomial_interval(hits, len(known)), counts)
 
 
-def truth_of(name: str) -> int | None:
+def truth_of(name: str, classes: Sequence[str]) -> int | None:
     """Return the class that a file's name begins with: 7 for ``7_marker.png``; None where it begins with none.
 
-    A number of several digits, as cameras write a date, is none.
+    The name of the class ends there: a longer number, as cameras write a date, is none.
     """
-    found = re.match(r"[0-9](?![0-9])", name)
-    return int(found[0]) if found else None
+    found = [
+        label for label, each in enumerate(classes)
+        if re.match(re.escape(each) + (r"(?![0-9])" if each.isdigit() else r"(?![^\W_])"), name, re.IGNORECASE)
+    ]  # fmt: skip
+    return max(found, key=lambda label: len(classes[label])) if found else None
 
 
 def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return a picture (h, w) from 0 to 255 as uint8 of at most `side` pixels a side: means over squares."""
-    factor = -(-max(picture.shape) // side)
+    """Return a picture (h, w) or (h, w, 3) from 0 to 255 as uint8 of at most `side` pixels a side: means of squares."""
+    factor = -(-max(picture.shape[:2]) // side)
     # At the right and at the bottom the last rows are repeated, so that the squares come out even.
-    padded = np.pad(picture.astype(np.float32), [(0, -length % factor) for length in picture.shape], mode="edge")
-    height, width = (length // factor for length in padded.shape)
-    means = padded.reshape(height, factor, width, factor).mean(axis=(1, 3))
+    missing = [(0, -length % factor) for length in picture.shape[:2]] + [(0, 0)] * (picture.ndim - 2)
+    padded = np.pad(picture.astype(np.float32), missing, mode="edge")
+    height, width = (length // factor for length in padded.shape[:2])
+    means = padded.reshape(height, factor, width, factor, *picture.shape[2:]).mean(axis=(1, 3))
     small: np.ndarray = np.clip(np.rint(means), 0, 255).astype(np.uint8)
     return small
 
@@ -198,8 +221,8 @@ def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
 def square(picture: np.ndarray, side: int, paper: int) -> np.ndarray:
     """Return a picture in the middle of a square of `side` pixels, drawn as large as whole pixels let it be."""
     picture = thumbnail(picture, side)
-    picture = picture.repeat(factor := side // max(picture.shape), axis=0).repeat(factor, axis=1)
-    top, left = ((side - length) // 2 for length in picture.shape)
-    result = np.full((side, side), paper, np.uint8)
+    picture = picture.repeat(factor := side // max(picture.shape[:2]), axis=0).repeat(factor, axis=1)
+    top, left = ((side - length) // 2 for length in picture.shape[:2])
+    result = np.full((side, side, *picture.shape[2:]), paper, np.uint8)
     result[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return result

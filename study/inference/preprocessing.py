@@ -39,16 +39,20 @@ def read_file(path: str | Path) -> np.ndarray:
 def decode_file(path: str | Path) -> np.ndarray:
     """Return a picture file's luminance as `decode` does; ImageError names the file."""
     path = Path(os.path.expanduser(path))
+    return _decode(content_of(path), where=path)
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a picture file, no more than are allowed and one; ImageError names the file."""
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise ImageError("no such file", where=path, expected=WANTED) from None
     except IsADirectoryError:
         raise ImageError("a folder", where=path, expected=WANTED) from None
     except (OSError, ValueError) as failure:  # ValueError: a zero byte in the path
         raise ImageError(f"cannot be read ({getattr(failure, 'strerror', failure)})", where=path) from None
-    return _decode(content, where=path)
 
 
 def read(content: bytes) -> np.ndarray:

@@ -57,11 +57,12 @@ def _studies(number: int) -> str:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model's card: facts, in Markdown, evidence, and the test images by class and as a confusion matrix."""
+    """A model's card: facts, in Markdown, evidence, and the test rows by class and as a confusion matrix."""
 
     evidence: Sequence[tuple[str, str]]
     test: Evaluation
     facts: Sequence[tuple[str, str]]
+    class_names: Sequence[str] = ()
 
     def markdown(self) -> str:
         """Return the whole card."""
@@ -88,10 +89,13 @@ class ModelCard:
         test, classes = self.test, range(len(self.test.confusion))
         images = test.confusion.sum(axis=1)
         shares = (Column(f"{name} (%)", text=percent) for name in ("recall", "precision"))
-        rows = ((str(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
-        return Table(("class", "test images", *shares), rows)
+        rows = ((self._name(each), int(images[each]), test.recall[each], test.precision[each]) for each in classes)
+        return Table(("class", "test rows", *shares), rows)
 
     def _confusion(self) -> Table:
         classes = range(len(self.test.confusion))
-        rows = ((str(each), *map(str, self.test.confusion[each])) for each in classes)
-        return Table(("true \\ predicted", *map(str, classes)), rows)
+        rows = ((self._name(each), *map(str, self.test.confusion[each])) for each in classes)
+        return Table(("true \\ predicted", *map(self._name, classes)), rows)
+
+    def _name(self, label: int) -> str:
+        return str(self.class_names[label]) if self.class_names else str(label)

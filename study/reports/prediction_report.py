@@ -15,37 +15,47 @@ from study.reports.table import Column, Table
 
 FOLDER = NAME = "predict"
 BAR = 30  # letters
+WORD = 24  # letters of a class's name beside it
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 # --- lines and tables, which a terminal shows -------------------------------------------------------
 
 
-def bars(probabilities: np.ndarray) -> list[str]:
+def bars(probabilities: np.ndarray, classes: Sequence[str] = ()) -> list[str]:
     """Return a line with a bar of blocks for each class, or for the ten likeliest of many: ``7  ██████▌  21.7 %``."""
     lines = []
-    for label in plots.shown_classes(probabilities):
+    shown = plots.shown_classes(probabilities)
+    names = {label: plots.cut(classes[label] if classes else str(label), WORD) for label in shown}
+    width = max(2, *map(len, names.values()))
+    for label in shown:
         full, rest = divmod(round(float(probabilities[label]) * BAR * 8), 8)
         bar = "█" * full + EIGHTHS[rest].strip()
-        lines.append(f"{label:>2}  {bar:<{BAR}}  {probability(probabilities[label]):>8}")
+        lines.append(f"{names[label]:>{width}}  {bar:<{BAR}}  {probability(probabilities[label]):>8}")
     return lines
 
 
 def sentence(reading: Reading) -> str:
     """Return a reading in a line: ``four.png: 4 with 98.3 %, next 9 with 1.2 %; right``."""
     second = reading.probabilities[reading.runner_up]
-    truth = "" if reading.truth is None else f"; wrong: it is a {reading.truth}" if reading.wrong else "; right"
+    truth = "" if reading.truth is None else f"; wrong: it is {_a_truth(reading)}" if reading.wrong else "; right"
     return (
-        f"{reading.name}: {reading.label} with {probability(reading.probability)}, "
-        f"next {reading.runner_up} with {probability(second)}{truth}"
+        f"{reading.name}: {reading.named(reading.label)} with {probability(reading.probability)}, "
+        f"next {reading.named(reading.runner_up)} with {probability(second)}{truth}"
     )
 
 
+def _a_truth(reading: Reading) -> str:
+    name = reading.named(reading.truth)
+    return f"a {name}" if name == str(reading.truth) else name
+
+
 def doubt_line(reading: Reading) -> str | None:
-    """Return in words how odd the picture is next to the training images; None if the model cannot tell."""
+    """Return in words how odd the row is next to the training rows; None if the model does not say."""
     if reading.doubt is None:
-        return None
-    return f"doubt {reading.doubt:.3f}: {reading.reason or 'nothing odd about it'} (0.5 is a typical training image)"
+        return f"doubt: {reading.reason}" if reading.reason else None
+    typical = "a typical training row" if reading.picture is None else "a typical training image"
+    return f"doubt {reading.doubt:.3f}: {reading.reason or 'nothing odd about it'} (0.5 is {typical})"
 
 
 def readings_table(readings: Sequence[Reading]) -> Table:
@@ -53,7 +63,8 @@ def readings_table(readings: Sequence[Reading]) -> Table:
     classes = range(len(readings[0].probabilities)) if readings else ()
     columns = (
         Column("file"),
-        Column("label"),
+        Column("label", ("label", "class"), text=lambda one: one.named(one.label),
+               fields=lambda one: (one.label, one.named(one.label))),
         Column("probability", ("probability", *(f"p{label}" for label in classes)),
                text=lambda one: probability(one.probability), fields=_probability_fields),
         Column("doubt", text=lambda doubt: "–" if doubt is None else f"{doubt:.3f}",
@@ -61,7 +72,7 @@ def readings_table(readings: Sequence[Reading]) -> Table:
         Column("remark", ("reason", "truth"), True, _remark,
                lambda one: (one.reason, "" if one.truth is None else one.truth)),
     )  # fmt: skip
-    return Table(columns, ((one.name, str(one.label), one, one.doubt, one) for one in readings))
+    return Table(columns, ((one.name, one, one, one.doubt, one) for one in readings))
 
 
 def _probability_fields(reading: Reading) -> list[str]:
@@ -69,10 +80,10 @@ def _probability_fields(reading: Reading) -> list[str]:
 
 
 def _remark(reading: Reading) -> str:
-    return "; ".join([f"wrong: a {reading.truth}"] * reading.wrong + [reading.reason] * bool(reading.reason))
+    return "; ".join([f"wrong: {_a_truth(reading)}"] * reading.wrong + [reading.reason] * bool(reading.reason))
 
 
-def score_lines(found: Scores) -> list[str]:
+def score_lines(found: Scores, classes: Sequence[str] = ()) -> list[str]:
     """Return the accuracy with its interval, and the confused classes, in lines."""
     low, high = found.interval
     lines = [
@@ -81,7 +92,9 @@ def score_lines(found: Scores) -> list[str]:
     ]
     mistakes = [(int(found.confusion[i, j]), i, j) for i, j in np.argwhere(found.confusion) if i != j]
     if mistakes:
-        taken = ", ".join(f"{i} → {j}: {number}" for number, i, j in sorted(mistakes, key=lambda one: -one[0]))
+        names = classes or [str(label) for label in range(len(found.confusion))]
+        mistakes.sort(key=lambda one: -one[0])
+        taken = ", ".join(f"{names[i]} → {names[j]}: {number}" for number, i, j in mistakes)
         lines.append(f"confused: {taken}")
     return lines
 
@@ -90,11 +103,11 @@ def score_lines(found: Scores) -> list[str]:
 
 
 def picture_page(reading: Reading, facts: Sequence[tuple[str, str]]) -> Document:
-    """Return the page about one picture."""
-    document = Document(f"{reading.name}: {reading.label}")
+    """Return the page about one picture, or one row of features."""
+    document = Document(f"{reading.name}: {reading.named(reading.label)}")
     introduce(document, reading)
     document.figures({"reading": plots.reading_figure(reading)})
-    rows = ((str(label), probability(reading.probabilities[label])) for label in _ranked(reading))
+    rows = ((reading.named(label), probability(reading.probabilities[label])) for label in _ranked(reading))
     document.table(Table(("class", "probability"), rows))
     add_facts(document, facts)
     return document
@@ -107,26 +120,34 @@ def folder_page(
     found: Scores | None,
     facts: Sequence[tuple[str, str]],
 ) -> Document:
-    """Return the page about many pictures; `unreadable` are (file, reason)."""
+    """Return the page about many pictures, or rows of features; `unreadable` are (file, reason)."""
     document = Document(title)
+    classes, drawn, most = readings[0].classes, readings[0].picture is not None, plots.MOST_SHEETS * plots.SHEET
+    what = "pictures" if drawn else "rows"
     if found:
-        document.text("**In short.** " + plain("; ".join(score_lines(found))) + ".")
-        document.text("A picture's true class is the digit that its file name begins with.")
-    document.figures(plots.sheets(readings))
-    document.text(
-        f"Each picture as given, and as the network saw it. ≠: the file name says another class. {plots.ODD}: see the "
-        "remark in the table."
-    )
-    if (left := len(readings) - plots.MOST_SHEETS * plots.SHEET) > 0:
-        document.text(f"`predictions.csv` has all pictures, {left:,} more than are shown here.")
+        document.text("**In short.** " + plain("; ".join(score_lines(found, classes))) + ".")
+        document.text(
+            "A picture's true class is the one that its file name begins with." if drawn
+            else "The rows' true classes are those of the column with the labels."
+        )  # fmt: skip
+    if drawn:
+        document.figures(plots.sheets(readings))
+        document.text(
+            f"Each picture as given, and as the network saw it. ≠: the file name says another class. {plots.ODD}: see "
+            "the remark in the table."
+        )
+    else:
+        document.table(readings_table(readings[:most]))
+    if (left := len(readings) - most) > 0:
+        document.text(f"`predictions.csv` has all {what}, {left:,} more than are shown here.")
     if found and len(found.confusion) <= plots.MOST_BARS:
         document.heading("Which classes are confused")
-        title = f"{found.n} pictures, in % of the true class"
-        document.figures({"confusion": images.confusion(found.confusion, title)})
+        title = f"{found.n} {what}, in % of the true class"
+        document.figures({"confusion": images.confusion(found.confusion, title, classes)})
     remarkable = [reading for reading in readings if reading.wrong or reading.reason]
     if remarkable:
-        document.heading("Pictures to check")
-        document.table(readings_table(remarkable[: plots.MOST_SHEETS * plots.SHEET]))
+        document.heading(f"{what.capitalize()} to check")
+        document.table(readings_table(remarkable[:most]))
     if unreadable:
         document.heading("Pictures that could not be read")
         document.table(Table(("file", "reason"), unreadable, words=("reason",)))
@@ -135,7 +156,7 @@ def folder_page(
 
 
 def introduce(document: Document, reading: Reading) -> None:
-    """Say what the network answers, and how odd the picture is."""
+    """Say what the network answers, and how odd the picture or row is."""
     document.text(plain(plots.capital(sentence(reading))) + ".")
     if line := doubt_line(reading):
         line = plain(plots.capital(line))

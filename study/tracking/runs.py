@@ -34,6 +34,7 @@ from mlflow.utils.mlflow_tags import (
 from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE, SQLITE
 from study.data.dataset import Dataset
+from study.data.handwriting import is_handwriting
 from study.data.sources import ADDRESSES
 from study.tracking import limits, places
 from study.tracking import tags as names
@@ -271,6 +272,7 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
         names.DATASET: dataset.name,
         names.DATASET_TITLE: dataset.title,
         names.DATASET_SHA256: dataset.sha256,
+        names.DATASET_FORM: form_of(dataset),
         names.TEST_ROWS: len(dataset.test),
     } | split_tags(dataset)
     if dataset.test_split:
@@ -278,6 +280,13 @@ def data_tags(dataset: Dataset) -> dict[str, object]:
     if dataset.substitute_for:
         tags[names.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return tags
+
+
+def form_of(dataset: Dataset) -> str:
+    """Return the form of a dataset's rows: handwritten digits as MNIST has them, other pixels, or features."""
+    if is_handwriting(dataset.train.inputs, dataset.class_names):
+        return names.HANDWRITING
+    return names.PICTURES if dataset.kind == "pixels" else names.FEATURES
 
 
 def split_tags(dataset: Dataset) -> dict[str, object]:

@@ -35,6 +35,8 @@ CURVES_OF = "curves_of"  # a hash of the trials that an arm's curves are the mea
 
 DATASET, DATASET_TITLE, DATASET_SHA256 = "dataset", "dataset_title", "dataset_sha256"
 DATASET_SUBSTITUTE_FOR = "dataset_substitute_for"
+DATASET_FORM = "dataset_form"  # what can be drawn or typed for it: one of the next three
+HANDWRITING, PICTURES, FEATURES = "handwriting", "pixels", "features"
 TRAIN_ROWS, VALIDATION_ROWS, TEST_ROWS = "train_rows", "validation_rows", "test_rows"
 TEST_SPLIT = "test_split"  # how the test rows were chosen, where the data have none of their own
 VALIDATION_SPLIT = "validation_split"  # how the validation rows were chosen: "last rows", "by class, seed 1", or a fold

@@ -16,61 +16,92 @@ from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import StudyError
-from study.data.dataset import Dataset, Split
+from study.data.dataset import Dataset
 from study.data.split import fold_words
-from study.inference import novelty
+from study.inference import doubt
+from study.inference.contract import Contract
+from study.inference.questions import questions
 from study.inference.serving import log_model
+from study.inference.serving.log_model import Served
 from study.reports import ablation_report, model_card
 from study.reports.markdown import plain
 from study.tracking import limits, records, registry, runs, store, tags
 from study.tracking.registry import Version
 from study.tracking.runs import Run
 from study.training.config import DATA_AND_SEED, settings_text
-from study.training.metrics import Evaluation, evaluate
+from study.training.metrics import evaluate
+from study.training.networks import own_file
+from study.training.networks.network import find
 
 CARD = "model_card.md"
-QUESTIONS = 8  # validation images that a rehearsed model is asked
+QUESTIONS = 8  # validation rows that a rehearsed model is asked
+Doubts = tuple[bytes | None, str]  # the reference for the novelty score, or why there is none
 
 
 # --- the rehearsal ----------------------------------------------------------------------------------
 
 
-def rehearse(client: store.MlflowClient, name: str, entrants: Sequence[Candidate], dataset: Dataset) -> bytes:
+def rehearse(client: store.MlflowClient, name: str, entrants: Sequence[Candidate], dataset: Dataset) -> Doubts:
     """Try with a candidate what the winner will need, and return the reference for doubts, which is the same for both.
 
     The candidate's model is stored, loaded and asked as a server does it, and gets a card; the registered model is made
     unless it exists. Raises StudyError, TrackingError, DataError.
     """
-    reference = novelty.fit(dataset.train.inputs, dataset.train.labels).to_bytes()
-    content = _any_model(client, entrants, dataset)
+    doubts = doubt.fit(dataset)
+    content, network = _any_model(client, entrants, dataset)
+    model = _opened(content, name, network)
+    asked = dataset.validation.inputs[:QUESTIONS]
     with tempfile.TemporaryDirectory() as folder:
-        keras_file = Path(folder, "model.keras")
-        keras_file.write_bytes(content)
-        served = log_model.save_digit_model(Path(folder, "served"), keras_file, reference)
+        served = log_model.save_served_model(Path(folder, "served"), _served(content, model, network, dataset, doubts))
         with _own_path():
-            answers = log_model.ask(served, dataset.validation.inputs[:QUESTIONS])
-    labels = _logits(content, dataset.validation.inputs[:QUESTIONS]).argmax(axis=1).tolist()
+            answers = [one["label"] for one in log_model.ask(served, questions(asked, dataset))]
+    labels = _logits(model, asked).argmax(axis=1).tolist()
     if answers != labels:
         raise StudyError("the served model does not answer as its network", where=name, expected=labels, got=answers)
     first, accuracy = next((one.name, one.accuracy) for one in entrants if one.accuracy)
     decision = Decision(first, None, None, accuracy, run_id="", over_champion=None)
-    evaluation = _evaluation(content, dataset.validation)
-    model_card.ModelCard(model_card.evidence(decision, entrants, evaluation, []), evaluation, []).markdown()
+    evaluation = evaluate(_logits(model, dataset.validation.inputs), dataset.validation.labels)
+    model_card.ModelCard(
+        model_card.evidence(decision, entrants, evaluation, []), evaluation, [], dataset.class_names
+    ).markdown()
     registry.make_model(client, name, _model_description(dataset))
-    return reference
+    return doubts
 
 
-def _any_model(client: store.MlflowClient, entrants: Sequence[Candidate], dataset: Dataset) -> bytes:
-    """Return the ``.keras`` file of a candidate's trial; if all have been deleted, that of an untrained candidate."""
-    for run_id in (run_id for one in entrants for run_id in one.run_ids):
-        if content := records.read_model(client, run_id):
-            return content
+def _any_model(client: store.MlflowClient, entrants: Sequence[Candidate], dataset: Dataset) -> tuple[bytes, str]:
+    """Return the ``.keras`` file of a candidate's trial, and its network's name; if all trials have been deleted, that
+    of an untrained candidate."""
+    for one in entrants:
+        for run_id in one.run_ids:
+            if content := records.read_model(client, run_id):
+                return content, one.config.network.name
     from study.training import network  # imports TensorFlow
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         network.build(entrants[0].config, network.Rows.of(dataset)).save(path)
-        return path.read_bytes()
+        return path.read_bytes(), entrants[0].config.network.name
+
+
+# --- what is served ---------------------------------------------------------------------------------
+
+
+def _opened(content: bytes, where: object, network: str):
+    from study.inference.model import open_network  # imports TensorFlow
+
+    return open_network(content, where, network, known=find(network).function is not None)
+
+
+def _served(content: bytes, model, network: str, dataset: Dataset, doubts: Doubts) -> Served:
+    """Return what is served of a network: with the code of its file, if it has layers of its own."""
+    from study.inference.model import has_own_layers  # imports TensorFlow
+
+    reference, no_doubt = doubts
+    code, source = "", None
+    if has_own_layers(model):
+        source = find(network).source
+        code = f"network_{network.rpartition('@')[2]}:{own_file.parts(network)[1]}"
+    return Served(content, Contract.of(dataset, code, no_doubt), reference, source)
 
 
 @contextmanager
@@ -93,7 +124,7 @@ def crown(
     study: AblationResults,
     decision: Decision,
     dataset: Dataset,
-    reference: bytes,
+    doubts: Doubts,
 ) -> tuple[Version, list[tuple[str, str]]]:
     """Register the winner of a race as the champion `name`; return its version and the evidence for it, in words.
 
@@ -102,15 +133,15 @@ def crown(
     content = records.read_model(run.client, decision.run_id)
     if content is None:
         raise StudyError("the winner's trial has no model", where=decision.run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        keras_file = Path(folder, "model.keras")
-        keras_file.write_bytes(content)
-        source = log_model.log_digit_model(run.client, run.run_id, keras_file, reference)
     winner = next(one for one in entrants if one.name == decision.winner)
+    network = winner.config.network.name
+    model = _opened(content, decision.run_id, network)
+    source = log_model.log_served_model(run.client, run.run_id, _served(content, model, network, dataset, doubts))
     opened_before = _open_test_set(run, dataset)
-    test = _evaluation(content, dataset.test)
+    test = evaluate(_logits(model, dataset.test.inputs), dataset.test.labels)
     rows = model_card.evidence(decision, entrants, test, opened_before)
-    card = model_card.ModelCard(rows, test, _facts(winner, run, study, decision, dataset))
+    facts = _facts(winner, run, study, decision, dataset)
+    card = model_card.ModelCard(rows, test, facts, dataset.class_names)
     run.log_files({CARD: card.markdown()})
     run.log_summary({tags.TEST_ACCURACY: test.accuracy, "val_accuracy": decision.accuracy.mean / 100})
     short = card.shortened(limits.MODEL_DESCRIPTION, CARD)
@@ -157,6 +188,7 @@ def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> di
         if name not in DATA_AND_SEED
     }
     data = {tags.VERSION_DATA_SHA256: dataset.sha256, tags.DATASET: dataset.name, tags.DATASET_TITLE: dataset.title}
+    data[tags.DATASET_FORM] = runs.form_of(dataset)
     if dataset.substitute_for:
         data[tags.DATASET_SUBSTITUTE_FOR] = dataset.substitute_for
     return own | data | {tags.VERSION_TRIAL: decision.run_id}
@@ -164,7 +196,8 @@ def _version_tags(winner: Candidate, decision: Decision, dataset: Dataset) -> di
 
 def _model_description(dataset: Dataset) -> str:
     # The mark of a substitute stays with the model, as its title does with each version.
-    return f"Reads images such as those of {plain(dataset.title)}; crowned by `mlflow run . -e promote`."
+    rows = "images" if dataset.kind == "pixels" else "rows"
+    return f"Reads {rows} such as those of {plain(dataset.title)}; crowned by `mlflow run . -e promote`."
 
 
 # --- the test ---------------------------------------------------------------------------------------
@@ -181,13 +214,7 @@ def _open_test_set(run: Run, dataset: Dataset) -> list[str]:
     return [task for run_id, task in opened.items() if run_id != run.run_id]
 
 
-def _evaluation(content: bytes, split: Split) -> Evaluation:
-    """Evaluate the model of a ``.keras`` file on a split."""
-    return evaluate(_logits(content, split.inputs), split.labels)
-
-
-def _logits(content: bytes, images: np.ndarray) -> np.ndarray:
-    from study.base.backend import from_bytes
+def _logits(model, rows: np.ndarray) -> np.ndarray:
     from study.training import program  # imports TensorFlow
 
-    return program.logits(from_bytes(content), images)
+    return program.logits(model, rows)

@@ -13,11 +13,11 @@ from study.design.ablation import Ablation, TrialSpec, Vary
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
-from study.inference.preprocessing import SIDE
 from study.tracking import records, registry, store, tags
 from study.tracking.limits import MODEL_NAME
 from study.tracking.registry import Version
-from study.training.config import TrialConfig
+from study.training.config import MLP, NETWORK, TrialConfig
+from study.training.networks.network import find
 from study.workflows import crowning
 from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
@@ -48,8 +48,8 @@ class Race:
     mark_of_seeds: str
 
     @property
-    def other_data(self) -> bool:
-        """Whether the present champion was trained on other data and so cannot take part."""
+    def absent(self) -> bool:
+        """Whether the present champion cannot take part: other data, or the network of a file that is not here."""
         return self.incumbent is not None and self.incumbent_arm is None
 
 
@@ -108,11 +108,6 @@ def prepare(
             "the data have changed since the trials were run", where=dataset.spec,
             expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
         )  # fmt: skip
-    if dataset.row_shape != (SIDE, SIDE):
-        raise selection.PromotionError(
-            "a champion of these data could not be served", where=dataset.spec, expected=f"images of {SIDE}×{SIDE}",
-            got="×".join(map(str, dataset.row_shape)), hint="If there are trials on others, name the data: -P data=….",
-        )  # fmt: skip
     if spec is None:  # and so nobody has asked for the substitute by its name
         marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)
         dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
@@ -121,7 +116,7 @@ def prepare(
     candidates = selection.rank(chosen, top)
     name = name or usual_name(dataset, [one.config.network.name for one in candidates])
     incumbent, defending = registry.champion(client, name), None
-    if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256:
+    if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256 and _can_be_built(incumbent):
         defending = TrialConfig.recorded(_settings(incumbent)).canonical()
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
@@ -192,7 +187,7 @@ def run(
         WorkerPool(min(worker_count, len(race.specs))) as pool,
         open_run("promote", params=params, marks=seeds, client=race.client) as run,
     ):
-        reference = crowning.rehearse(race.client, race.name, race.entrants, race.dataset)
+        doubts = crowning.rehearse(race.client, race.name, race.entrants, race.dataset)
         outcome = run_specs(
             run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
             open_test=False, rule=race.rule, on_look=on_look,
@@ -207,9 +202,7 @@ def run(
         if reason and not force:
             promotion = Promotion(outcome, decision, None, reason, [])
         else:
-            version, rows = crowning.crown(
-                run, race.name, race.entrants, outcome.study, decision, race.dataset, reference
-            )
+            version, rows = crowning.crown(run, race.name, race.entrants, outcome.study, decision, race.dataset, doubts)
             promotion = Promotion(outcome, decision, version, "", rows)
         champion = registry.champion(race.client, race.name)
         run.set_tags(
@@ -226,8 +219,9 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     if race.incumbent is None:
         return None
     who = f"{race.name} version {race.incumbent.number}"
-    if race.other_data:
-        return f"{who} was trained on other data, so that the two cannot be compared"
+    if race.absent:
+        other = "on other data" if _can_be_built(race.incumbent) else "by another content of the network's file"
+        return f"{who} was trained {other}, so that the two cannot be compared"
     if decision.winner == race.incumbent_arm:
         return f"{who} has the configuration that won"
     if lost := decision.champion_lost:
@@ -235,6 +229,14 @@ def _why_not(race: Race, decision: Decision) -> str | None:
     if decision.over_champion is None or not decision.over_champion.low > 0:
         return f"the winner is not better than {who} beyond the interval{decision.about.replace(' on', ' for')}"
     return None
+
+
+def _can_be_built(version: Version) -> bool:
+    """Return whether the code of a version's network is known in this process."""
+    try:
+        return find(_settings(version).get(NETWORK, MLP)).function is not None
+    except ConfigError:
+        return False
 
 
 def _settings(version: Version) -> dict[str, str]:

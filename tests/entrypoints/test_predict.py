@@ -14,9 +14,13 @@ from study.analysis.explanations import Reading
 from study.analysis.formatting import probability
 from study.base.errors import DataError, TrackingError
 from study.inference import novelty
+from study.inference.contract import Contract
+from study.inference.explain import explain
+from study.inference.find_model import find_model, find_version
 from study.inference.model import Reader
-from study.inference.predict import draw, explain, find_version, load_data, read
+from study.inference.predict import draw, read
 from study.inference.serving import log_model
+from study.inference.serving.log_model import Served
 from study.reports import explanation_report, prediction_report
 from study.reports.plots import readings as plots
 from study.tracking import records, registry, runs
@@ -63,7 +67,9 @@ def champion(store, trial, model, digits):
     model.save(store / "model.keras")
     reference = novelty.fit(digits.train.inputs, digits.train.labels)
     run_id = runs.open_study_run(client, "promote").run_id
-    source = log_model.log_digit_model(client, run_id, store / "model.keras", reference.to_bytes())
+    source = log_model.log_served_model(
+        client, run_id, Served((store / "model.keras").read_bytes(), Contract.of(digits), reference.to_bytes())
+    )
     tags = {"data_sha256": digits.sha256, "dataset": "digits", "trial": trial}
     return registry.crown(client, "mnist-mlp", source, run_id, "test", tags)
 
@@ -102,9 +108,9 @@ def test_without_a_champion_promote_is_named(call):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "image and index are both missing. Give one: -P image=FILE"),
+    ([], "image, row and index are all missing. Give one: -P image=FILE"),
     (["--image", "a.png", "--index", "1"], "image and index are both given. Give one"),
-    (["--index", "-1"], "index cannot be '-1'; expected up to 20 numbers of test images, such as 1234 or 3,17,200."),
+    (["--index", "-1"], "index cannot be '-1'; expected up to 20 numbers of test rows, such as 1234 or 3,17,200."),
     (["--index", "one"], "index cannot be 'one'"),
     (["--index", "359"], "index cannot be 359; expected test images 0 to 358 of digits."),
     (["--image", "nowhere.png"], "nowhere.png: no such file; looked for /"),
@@ -137,8 +143,8 @@ def test_changed_data_are_refused(trial, digits):
     run.log_params({"data": "digits"})
     run.set_tags({"dataset_sha256": "5ee"})
     with pytest.raises(DataError, match="digits: not the data that the model was trained on; expected SHA-256 5ee…"):
-        load_data(client, run.run_id, None, None)
-    assert load_data(client, run.run_id, None, "digits").sha256 == digits.sha256
+        find_model(client, run.run_id).load_data()
+    assert find_model(client, run.run_id).load_data("digits").sha256 == digits.sha256
 
 
 # --- lines ------------------------------------------------------------------------------------------
@@ -188,7 +194,7 @@ def test_the_nearest_training_image_of_a_training_image_is_itself(model, digits)
     dataset = replace(digits, test=digits.train)
     (one,) = explain(Reader("made-up", model, None), dataset, [40])
     assert one.neighbours.rows[0] == 40 and one.neighbours.distances[0] == 0
-    assert one.labels[0] == digits.train.labels[40] == one.reading.truth and len(one.images) == 8
+    assert one.labels[0] == digits.train.labels[40] == one.reading.truth and len(one.rows) == 8
 
 
 def test_a_test_image_is_explained_on_the_data_of_its_trial(call, trial, digits):

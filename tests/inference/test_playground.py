@@ -25,9 +25,11 @@ from PIL import Image, ImageDraw
 from entrypoints import playground as entrypoint
 from study.base.errors import TrackingError
 from study.inference import novelty
+from study.inference.contract import Contract
 from study.inference.playground import app
 from study.inference.playground.app import GIVEN, MOST_BYTES, MOST_MODELS, PlaygroundError, Question
 from study.inference.serving import log_model
+from study.inference.serving.log_model import Served
 from study.tracking import records, registry
 from study.tracking.runs import open_study_run, start_trial_run
 from study.tracking.store import connect
@@ -62,7 +64,9 @@ def known(digits, store):
     file = store / "model.keras"
     trained.save(file)
     reference = novelty.fit(digits.train.inputs, digits.train.labels)
-    source = log_model.log_digit_model(client, study.run_id, file, reference.to_bytes())
+    source = log_model.log_served_model(
+        client, study.run_id, Served(file.read_bytes(), Contract.of(digits), reference.to_bytes())
+    )
     registry.crown(client, "mine", source, study.run_id, "", {})
     return {"client": client, "study": study.run_id, "network": trained, "reference": reference, **runs}
 
@@ -280,12 +284,13 @@ def test_what_the_page_begins_with(known):
     assert app.Playground(client, None, study).chosen()[0] == known["trained"]
 
 
-def test_studies_of_points_are_left_out_with_the_reason(known):
+@pytest.mark.parametrize("tag", [("dataset", "synthetic"), ("dataset_form", "features"), ("dataset_form", "pixels")])
+def test_studies_of_what_cannot_be_drawn_are_left_out_with_the_reason(known, tag):
     trials = records.find_trials(known["client"], known["study"], None)
     for trial in trials:
-        trial.tags["dataset"] = "synthetic"
+        trial.tags.update([tag])
     (group,) = app.by_study(trials, None)
-    assert group.models == () and "points" in group.note
+    assert group.models == () and "do not read handwritten digits" in group.note
 
 
 def test_a_port_in_use_is_one_line():
@@ -301,7 +306,7 @@ def test_a_port_in_use_is_one_line():
         (["--model", "models:/nobody@champion"], TrackingError, "models:/nobody@champion: .*not found"),
         (["--model", "abc"], TrackingError, "abc"),
         (["--from", "abc"], TrackingError, "abc"),
-        (["--from", "trial"], PlaygroundError, "no finished trials that read pictures"),
+        (["--from", "trial"], PlaygroundError, "no finished trials that read handwritten digits"),
     ],
 )
 def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):

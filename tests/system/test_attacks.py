@@ -49,6 +49,7 @@ from study.design.search_space import load_space
 from study.execution import sampling
 from study.execution.queue import Progress
 from study.inference import novelty, preprocessing
+from study.inference.contract import Contract
 from study.inference.playground import app
 from study.inference.predict import open_file, open_folder
 from study.inference.serving import admission
@@ -61,7 +62,7 @@ from study.tracking.store import connect
 from study.workflows.predict import find_picture
 
 if TYPE_CHECKING:
-    from study.inference.serving.digit_model import DigitModel
+    from study.inference.serving.served_network import ServedNetwork
 
 BLACK = [[0] * 28] * 28
 PICTURES = ROOT / "tests" / "pictures"
@@ -80,13 +81,14 @@ class FakeNetwork:
 
 
 @pytest.fixture(scope="module")
-def served(few_digits) -> "DigitModel":
+def served(few_digits) -> "ServedNetwork":
     """The served model as MLflow's server calls it, with a network that costs nothing."""
-    from study.inference.serving.digit_model import DigitModel
+    from study.inference.serving.served_network import ServedNetwork
 
-    model = DigitModel()
-    model._network, model._admission, model._shows = FakeNetwork, admission.Admission(), True
-    model._reference = novelty.fit(few_digits.train.inputs[:300], few_digits.train.labels[:300])
+    model = ServedNetwork()
+    reference = novelty.fit(few_digits.train.inputs[:300], few_digits.train.labels[:300])
+    model.prepare(Contract.of(few_digits), reference.to_bytes())
+    model._network = FakeNetwork
     return model
 
 
@@ -94,7 +96,7 @@ def image(content: bytes) -> dict[str, str]:
     return {"image": base64.b64encode(content).decode()}
 
 
-def answer(model: "DigitModel", inputs: object) -> tuple[int, str]:
+def answer(model: "ServedNetwork", inputs: object) -> tuple[int, str]:
     """Return status and sentence of an answer as MLflow's server would send them; 200 and nothing if there is one."""
     try:
         json.dumps(model.predict(None, inputs))

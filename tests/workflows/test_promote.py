@@ -155,7 +155,7 @@ def test_a_champion_of_other_data_cannot_be_raced_against(story):
     source = client.get_run(run_id).info.artifact_uri
     registry.crown(client, "elsewhere", source, run_id, "of other data", {"data_sha256": "0" * 64})
     race = promote.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)
-    assert race.other_data and [entrant.name for entrant in race.entrants] == [story.first.decision.winner]
+    assert race.absent and [entrant.name for entrant in race.entrants] == [story.first.decision.winner]
     registry.crown(client, "elsewhere", source, run_id, "while it was run", {"data_sha256": "0" * 64})
     assert promote._why_not(race, story.first.decision) == "another champion was crowned while this race ran"
     race = promote.prepare(name="elsewhere", source=None, query="params.hidden = '64'", spec=None, top=1, seeds=1)

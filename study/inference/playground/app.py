@@ -15,7 +15,7 @@ import threading
 import time
 import webbrowser
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,11 @@ from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
 from study.base.paths import RUN_VARIABLE
 from study.data.picture_headers import ImageError, read_header
-from study.inference import novelty, preprocessing
-from study.tracking import records, store, tags
+from study.inference import contract, doubt, preprocessing
+from study.inference.contract import Contract
+from study.tracking import records, registry, store, tags
 from study.tracking.records import RunRecord
+from study.tracking.registry import Version
 
 if TYPE_CHECKING:  # imports TensorFlow
     from study.inference.model import Reader
@@ -93,9 +95,32 @@ class Question(BaseModel):
 
 
 def check(address: str) -> None:
-    """Check that there is a model at `address`, or of the trial with this run ID; raises TrackingError."""
+    """Check that the model at `address`, or of the trial with this run ID, is there, and reads what can be drawn.
+
+    Raises TrackingError, PlaygroundError.
+    """
     with TemporaryDirectory() as folder:
-        records.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
+        files = records.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
+        text = next((path.read_text("utf-8") for path in files.rglob(contract.FILE)), None)
+    if text and not Contract.from_json(text, address).handwriting:
+        hint = "`mlflow run . -e predict` asks it."
+        raise PlaygroundError("it does not read handwritten digits, and others cannot be drawn", where=address,
+                              hint=hint)  # fmt: skip
+
+
+def usual_model(client: store.MlflowClient, wanted: str) -> str | None:
+    """Return the address of the champion to show first: the `wanted` one, or another that reads handwritten digits."""
+    names = registry.champions(client)
+    found = [name for name in names if is_drawn(registry.champion(client, name))]
+    address = next((name for name in found if f"models:/{name}@{registry.CHAMPION}" == wanted), None) or next(
+        iter(found), None
+    )
+    return address and f"models:/{address}@{registry.CHAMPION}"
+
+
+def is_drawn(version: Version | None) -> bool:
+    """Return whether a version reads handwritten digits; those of before there was anything else do."""
+    return version is not None and version.tags.get(tags.DATASET_FORM, tags.HANDWRITING) == tags.HANDWRITING
 
 
 class Playground:
@@ -112,7 +137,7 @@ class Playground:
         self._listed = float("-inf")
         if study and not any(group.models for group in by_study(records.find_trials(client, study, None), study)):
             hint = "`mlflow ui` shows the studies' run IDs."
-            raise PlaygroundError("the run has no finished trials that read pictures", where=study, hint=hint)
+            raise PlaygroundError("the run has no finished trials that read handwritten digits", where=study, hint=hint)
         if not any(group.models for group in self.groups()):
             hint = "`mlflow run . -e ablation` trains some."
             raise PlaygroundError("there is neither a champion nor a finished trial", hint=hint)
@@ -185,14 +210,19 @@ def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
 
 def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
     name = trials[0].tags.get(tags.STUDY, f"study {study[:8]}") if study else "trained by hand"
-    pictures = [trial for trial in trials if trial.tags.get(tags.DATASET) != "synthetic"]
+    pictures = [trial for trial in trials if _reads_digits(trial)]
     arms = list(dict.fromkeys(trial.tags.get(tags.ARM, trial.name) for trial in pictures))
     models = [
         Model(trial.run_id, trial.name, trial.tags.get(tags.ARM, trial.name), trial.metrics.get(ACCURACY.metric))
         for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
     ]
-    note = "" if pictures else "Its networks read points in a plane, which you cannot draw."
+    note = "" if pictures else "Its networks do not read handwritten digits, and others cannot be drawn."
     return Group(name, tuple(models), note)
+
+
+def _reads_digits(trial: RunRecord) -> bool:
+    usual = tags.PICTURES if trial.tags.get(tags.DATASET) == "synthetic" else tags.HANDWRITING
+    return trial.tags.get(tags.DATASET_FORM, usual) == tags.HANDWRITING
 
 
 def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
@@ -204,21 +234,21 @@ def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A network that is ready to read, with the reference of its training images if that is stored."""
+    """A network that is ready to read, with the score of how unlike the training images a drawing is."""
 
     reader: "Reader"
-    reference: novelty.Reference | None
+    score: Callable[[np.ndarray], tuple[list[float | None], list[str]]]
 
     def read(self, seen: np.ndarray) -> dict:
         """Return the probabilities, the label and the doubt of a digit in MNIST's form (28, 28).
 
         The doubt is None without a reference. Raises PlaygroundError.
         """
-        image = scaled(seen, self.reader.image_shape)[None]
+        image = scaled(seen, self.reader.takes.row_shape)[None]
         probabilities = self.reader.probabilities(image)[0]
         if not np.isfinite(probabilities).all():
             raise PlaygroundError("its answer is not a number")
-        doubts, reasons = novelty.score(self.reference, image) if self.reference else ([None], [""])
+        doubts, reasons = self.score(image)
         return {
             "probabilities": [round(float(value), 6) for value in probabilities],
             "label": int(probabilities.argmax()),
@@ -241,7 +271,7 @@ def open_network(address: str) -> Opened:
     from study.inference.model import open_model  # imports TensorFlow: ten seconds, in which the page is already up
 
     found = open_model(address)
-    return Opened(found, novelty.Reference.from_bytes(found.reference) if found.reference else None)
+    return Opened(found, doubt.scorer(found.reference, found.takes.no_doubt))
 
 
 class Shelf:

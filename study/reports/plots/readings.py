@@ -1,4 +1,4 @@
-"""What a network saw of a picture and what it answered, one picture at a time or many on contact sheets."""
+"""What a network saw of a picture and what it answered, one at a time or many on contact sheets; of rows the answer."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,18 @@ ODD = "?"  # beside what deserves a second look
 def reading_figure(reading: Reading, own_picture: bool = True) -> style.Figure:
     """Draw the picture as it was given, what the network saw of it, and the probabilities, from left to right.
 
-    Without its `own_picture`, as for a test image, which the network saw as it is, two of them.
+    Without its `own_picture`, as for a test image, which the network saw as it is, two of them. Of features the
+    probabilities alone.
     """
-    shown = [("the picture", reading.picture, "gray")] if own_picture else []
-    shown.append(("what the network saw" if own_picture else "the image", reading.seen, "gray_r"))
-    title = capital(f"{_cut(reading.name, 40)}: {reading.label} with {probability(reading.probability)}")
+    shown = []
+    if reading.picture is not None:
+        shown = [("the picture", reading.picture, "gray")] if own_picture else []
+        colours = "gray_r" if images.is_ink(reading.seen) else "gray"
+        shown.append(("what the network saw" if own_picture else "the image", _shown(reading.seen), colours))
+    name = reading.named(reading.label)
+    title = capital(f"{cut(reading.name, 40)}: {cut(name, 24)} with {probability(reading.probability)}")
     figure = style.titled(title, height=2.3)
-    *pictures, chart = figure.subplots(1, len(shown) + 1, width_ratios=[1] * len(shown) + [1.25])
+    *pictures, chart = np.atleast_1d(figure.subplots(1, len(shown) + 1, width_ratios=[1] * len(shown) + [1.25]))
     for axes, (words, picture, colours) in zip(pictures, shown, strict=True):
         axes.imshow(picture, cmap=colours, vmin=0, vmax=255, interpolation="none")
         axes.set_xlabel(words, fontsize=9, color=style.INK)
@@ -35,7 +40,8 @@ def reading_figure(reading: Reading, own_picture: bool = True) -> style.Figure:
     values = 100 * reading.probabilities[labels]
     tints = [style.COLOURS[1] if label == reading.label else style.COLOURS[0] for label in labels]
     chart.barh(range(len(labels)), values, color=tints, height=0.75)
-    chart.set_yticks(range(len(labels)), [str(label) for label in labels], fontsize=8)
+    names = [style.short(cut(reading.named(label), 16)) for label in labels]
+    chart.set_yticks(range(len(labels)), names, fontsize=8)
     chart.set_xlim(0, 100)
     chart.invert_yaxis()
     style.finish(chart, "probability (%)", "")
@@ -57,19 +63,33 @@ def sheets(readings: Sequence[Reading]) -> dict[str, style.Figure]:
 
 def _tile(reading: Reading) -> np.ndarray:
     """Return the picture and what was seen of it side by side, as `images.pictures` shows ink: dark is high."""
-    given = square(255 - reading.picture, TILE, paper=0)
-    return np.hstack([given, np.zeros((TILE, 4), np.uint8), square(reading.seen, TILE, paper=0)])
+    assert reading.picture is not None  # rows of features have no sheets
+    given, seen = reading.picture, _shown(reading.seen)
+    if seen.ndim == given.ndim == 2:
+        ink = seen if images.is_ink(seen) else 255 - seen
+        return np.hstack([square(255 - given, TILE, 0), np.zeros((TILE, 4), np.uint8), square(ink, TILE, 0)])
+    pair = [square(_coloured(part), TILE, paper=255) for part in (given, seen)]
+    return np.hstack([pair[0], np.full((TILE, 4, 3), 255, np.uint8), pair[1]])
+
+
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+
+
+def _coloured(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _caption(reading: Reading) -> str:
     name = reading.name.rpartition(".")[0] or reading.name
     name = name if len(name) <= NAME else f"{name[:4]}…{name[4 - NAME + 1 :]}"  # cameras count at the end
-    mark = f"≠{reading.truth}" if reading.wrong else ODD if reading.reason else ""
+    mark = f"≠{cut(reading.named(reading.truth), NAME)}" if reading.wrong else ODD if reading.reason else ""
     whole = min(99, round(100 * reading.probability))
-    return f"{name}: {reading.label}{mark}, {whole} %"
+    return f"{name}: {cut(reading.named(reading.label), NAME)}{mark}, {whole} %"
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
+    """Return a text with its end cut off where it is longer than `most` letters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -82,4 +102,4 @@ def shown_classes(probabilities: np.ndarray) -> list[int]:
 
 def capital(text: str) -> str:
     """Return a sentence with its capital letter; the name of a file stays as it is."""
-    return text[0].upper() + text[1:] if text.startswith(("test image", "doubt")) else text
+    return text[0].upper() + text[1:] if text.startswith(("test image", "test row", "row", "doubt")) else text

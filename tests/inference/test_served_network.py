@@ -33,8 +33,11 @@ from PIL import Image
 from study.base.backend import keras
 from study.base.packages import pinned
 from study.inference import novelty, preprocessing
+from study.inference.contract import Contract
+from study.inference.questions import questions
 from study.inference.serving import admission, log_model
-from study.inference.serving.digit_model import MOST_ITEMS
+from study.inference.serving.items import MOST_ITEMS
+from study.inference.serving.log_model import Served
 from study.tracking import runs
 from study.tracking.store import connect
 from study.training.config import TrialConfig
@@ -65,7 +68,9 @@ def uri(store, network, few_digits) -> str:
     reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels)
     client = connect()
     run = runs.open_study_run(client, "promotion")
-    return log_model.log_digit_model(client, run.run_id, Path("network.keras"), reference.to_bytes())
+    return log_model.log_served_model(
+        client, run.run_id, Served(Path("network.keras").read_bytes(), Contract.of(few_digits), reference.to_bytes())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +150,7 @@ BAD = {
         "inputs: too many bytes for one request; expected at most 20 MB in all, got 22.0 MB.",
     ),
     "too much base64": (
-        [{"image": "A" * 40_000_001}], "inputs[0].image: too many bytes for one digit; expected at most 20 MB.",
+        [{"image": "A" * 40_000_001}], "inputs[0].image: too many bytes for one picture; expected at most 20 MB.",
     ),
     "both keys": (
         [{"image": "", "pixels": BLACK}], f'inputs[0]: wrong keys; expected {ITEM}, got "image" and "pixels".',
@@ -172,7 +177,7 @@ def test_answers_are_the_networks_with_doubts_beside_them(model, network, few_di
     assert [answer["label"] for answer in answers] == expected.argmax(axis=1).tolist()
     assert np.mean(expected.argmax(axis=1) == few_digits.test.labels[:40]) > 0.7
     for answer, image in zip(answers, images, strict=True):
-        assert list(answer) == ["label", "probability", "probabilities", "doubt", "reason", "seen"]
+        assert list(answer) == ["label", "class", "probability", "probabilities", "doubt", "reason", "seen"]
         assert answer["probability"] == max(answer["probabilities"])
         assert 0 <= answer["doubt"] <= 1
         assert bool(answer["reason"]) == (answer["doubt"] >= novelty.DOUBTFUL)
@@ -257,15 +262,15 @@ def test_what_is_seen_can_be_left_out(uri):
     assert "seen" not in model.predict([{"pixels": BLACK}])[0]
 
 
-def test_network_for_other_images_is_no_digit_model(store, few_digits):
+def test_a_network_of_other_rows_than_its_contract_is_not_served(store, few_digits):
     from study.training.network import Rows, build
 
-    build(TrialConfig.parse({"hidden": "none"}), Rows((8, 8))).save("small.keras")
+    build(TrialConfig.parse({"hidden": "none"}), Rows((8, 8), 10)).save("small.keras")
     client = connect()
     run = runs.open_study_run(client, "small")
-    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
-    uri = log_model.log_digit_model(client, run.run_id, Path("small.keras"), reference)
-    with pytest.raises(Exception, match=r"network: images of another size; expected \(28, 28\), got \(8, 8\)"):
+    served = Served(Path("small.keras").read_bytes(), Contract.of(few_digits))
+    uri = log_model.log_served_model(client, run.run_id, served)
+    with pytest.raises(Exception, match=r"network: rows of another shape; expected \(28, 28\), got \(8, 8\)"):
         mlflow.pyfunc.load_model(uri)
 
 
@@ -626,16 +631,15 @@ def test_models_go_with_their_run_and_not_into_the_default_experiment(store, net
     client = connect()
     experiment = client.create_experiment("where the study is")
     run = runs.Run(client, client.create_run(experiment).info.run_id)
-    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
     network.save("own.keras")
     client.delete_experiment("0")
     try:
         run.log_model(network, (28, 28), 10)
-        log_model.log_digit_model(client, run.run_id, Path("own.keras"), reference)
+        log_model.log_served_model(client, run.run_id, Served(Path("own.keras").read_bytes(), Contract.of(few_digits)))
     finally:
         client.restore_experiment("0")
     models = [client.get_logged_model(output.model_id) for output in client.get_run(run.run_id).outputs.model_outputs]
-    assert {model.name for model in models} == {"model", "digit-model"}
+    assert {model.name for model in models} == {"model", "served-model"}
     assert {(model.experiment_id, model.source_run_id) for model in models} == {(experiment, run.run_id)}
 
 
@@ -647,7 +651,9 @@ def test_a_network_of_raw_pixels_is_asked_as_any_other(tmp_path, network, few_di
     kernel, bias = network.get_weights()
     raw.set_weights([kernel / 255, bias])
     raw.save(tmp_path / "raw.keras")
-    reference = novelty.fit(few_digits.train.inputs, few_digits.train.labels).to_bytes()
-    folder = log_model.save_digit_model(tmp_path / "served", tmp_path / "raw.keras", reference)
+    served = Served((tmp_path / "raw.keras").read_bytes(), Contract.of(few_digits))
+    folder = log_model.save_served_model(tmp_path / "served", served)
     images = few_digits.test.inputs[:5]
-    assert log_model.ask(folder, images) == network(images).numpy().argmax(axis=1).tolist()
+    answers = log_model.ask(folder, questions(images, few_digits))
+    assert [one["label"] for one in answers] == network(images).numpy().argmax(axis=1).tolist()
+    assert answers[0]["doubt"] is None and answers[0]["reason"] == ""
