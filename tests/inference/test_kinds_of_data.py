@@ -182,6 +182,9 @@ def test_a_network_with_layers_of_its_own_is_served_with_its_code_and_opened_by_
     assert has_own_layers(model)
     expected = model(wine.test.inputs).numpy().argmax(axis=1).tolist()
     assert [one["label"] for one in ask(folder, questions(wine.test.inputs, wine))] == expected
+    for stranger in (None, "mlp"):  # whoever wrote the file may not choose whose code builds it
+        with pytest.raises(TrackingError, match="not a stock part of a network"):
+            open_network(content, "model", stranger, known=True)
     with pytest.raises(TrackingError, match=rf"layers of its own.*expected the file of {name}.*-P network=my_net\.py"):
         open_network(content, "model", name, known=False)
 
