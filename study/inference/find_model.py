@@ -84,9 +84,9 @@ def find_model(client: store.MlflowClient, uri: str) -> Found:
     version = find_version(client, uri)
     if version:
         run_id = version.tags.get(tags.VERSION_TRIAL, version.run_id)
-    else:
-        run_id = uri if ":/" not in uri else uri.partition("runs:/")[2].partition("/")[0]
-    return Found(uri, version, records.read_run(client, run_id) if run_id else None)
+        return Found(uri, version, records.find_run(client, run_id) if run_id else None)
+    run_id = uri if ":/" not in uri else uri.partition("runs:/")[2].partition("/")[0]
+    return Found(uri, None, records.read_run(client, run_id) if run_id else None)
 
 
 def find_version(client: store.MlflowClient, uri: str) -> Version | None:

@@ -24,7 +24,7 @@ REFERENCE = "reference.npz"  # as study.inference.serving stores it
 class Reader:
     """A network, its name, the ``.npz`` bytes of its reference for doubts (None: not stored), and its contract.
 
-    Without a contract it is taken for one that was stored before there were any, or for one of features.
+    Without a contract that fits it is taken for one that was stored before there were any, or for one of features.
     """
 
     name: str
@@ -33,8 +33,9 @@ class Reader:
     contract: Contract | None = None
 
     def __post_init__(self) -> None:
-        if self.contract is None:
-            shape, classes = tuple(self.network.input_shape[1:]), int(self.network.output_shape[-1])
+        shape, classes = tuple(self.network.input_shape[1:]), int(self.network.output_shape[-1])
+        known = self.contract
+        if known is None or (known.row_shape, len(known.class_names)) != (shape, classes):
             guessed = Contract.of_pixels(shape, classes)
             if self.network.inputs[0].dtype != "uint8":
                 guessed = replace(guessed, kind="features", handwriting=False)

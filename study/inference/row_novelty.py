@@ -13,7 +13,7 @@ import numpy as np
 
 from study.inference.novelty import BLANK, DOUBTFUL
 
-UNLIKE = "unlike any training row"
+UNLIKE, UNLIKE_PICTURE = "unlike any training row", "unlike any training picture"
 FAR = "{} is far from the training rows"
 
 CELLS, EDGE_CELLS = 8, 4  # by side: a picture is described by the means of its pixels, and of their differences
@@ -90,7 +90,8 @@ def score(reference: Reference, rows: np.ndarray) -> tuple[np.ndarray, list[str]
     """
     values = _described(rows).astype(np.float64)
     doubts = np.interp(_distances(reference, values), reference.distances, np.linspace(0, 1, 1_001))
-    reasons = np.where(doubts >= DOUBTFUL, UNLIKE, "").astype(object)
+    unlike = UNLIKE_PICTURE if rows.dtype == np.uint8 else UNLIKE
+    reasons = np.where(doubts >= DOUBTFUL, unlike, "").astype(object)
     standard = (values - reference.centre) / reference.scale
     beyond = np.maximum(standard - reference.high, reference.low - standard)
     if len(reference.names):

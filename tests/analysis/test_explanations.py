@@ -68,7 +68,14 @@ def test_a_folder_is_scored_by_the_pictures_whose_class_is_known():
     ("20261120_101500.jpg", None), ("12.png", None), ("", None), ("٣.png", None),
 ])  # fmt: skip
 def test_a_name_tells_the_class_by_a_single_digit_at_its_beginning(name, truth):
-    assert explanations.truth_of(name) == truth
+    assert explanations.truth_of(name, tuple("0123456789")) == truth
+
+
+@pytest.mark.parametrize("name, truth", [
+    ("cat_1.png", 0), ("Cat.png", 0), ("cats.png", None), ("cat fish 2.png", 1), ("a cat.png", None), ("c++3.png", 2),
+])  # fmt: skip
+def test_a_name_tells_the_class_by_its_name(name, truth):
+    assert explanations.truth_of(name, ("cat", "cat fish", "c++3")) == truth
 
 
 def test_a_thumbnail_has_the_means_of_squares():

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from factories import hostile_pictures as hostile
 from PIL import Image, ImageDraw
 
 from entrypoints import playground as entrypoint
+from entrypoints.options import CHAMPION
 from study.base.errors import TrackingError
 from study.inference import novelty
 from study.inference.contract import Contract
@@ -315,11 +317,29 @@ def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):
         entrypoint.main([*arguments, "--port", "auto"], standalone_mode=False)
 
 
+def test_another_champion_that_reads_digits_is_shown_where_the_usual_one_is_missing(known, capsys):
+    assert app.usual_model(known["client"], CHAMPION) == MINE
+    assert entrypoint._present(known["client"], CHAMPION) == MINE
+    assert capsys.readouterr().out == f"There is no {CHAMPION}; {MINE} is shown.\n"
+
+
+def test_a_model_of_other_data_is_refused_in_one_sentence(known, digits, tmp_path):
+    client, study = known["client"], open_study_run(known["client"], "promote")
+    known["network"].save(tmp_path / "model.keras")
+    contract = replace(Contract.of(digits), handwriting=False)
+    source = log_model.log_served_model(client, study.run_id, Served((tmp_path / "model.keras").read_bytes(), contract))
+    registry.crown(client, "clothes-mlp", source, study.run_id, "", {"dataset_form": "pixels"})
+    with pytest.raises(PlaygroundError, match=r"clothes-mlp@champion: it does not read handwritten digits, and others"):
+        app.check("models:/clothes-mlp@champion")
+    assert app.usual_model(client, "models:/clothes-mlp@champion") == MINE
+
+
 def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "empty")
+    monkeypatch.setattr(registry, "champions", lambda client: [])
     with pytest.raises(PlaygroundError, match=r"neither a champion nor a finished trial.*-e ablation"):
         entrypoint.main(["--port", "auto"], standalone_mode=False)
-    assert capsys.readouterr().out.startswith("No champion yet, so only trials are shown: models:/mnist-mlp@champion: ")
+    assert capsys.readouterr().out.startswith("No champion reads handwritten digits yet, so only trials are shown: ")
 
 
 def test_a_question_is_what_the_page_sends():

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from study.inference.serving.served_network import ServedNetwork
 
 BLACK = [[0] * 28] * 28
+MNISTS = Contract.of_pixels((28, 28), 10)
 PICTURES = ROOT / "tests" / "pictures"
 
 # --- requests to the served model and the playground ------------------------------------------------
@@ -496,7 +497,7 @@ def test_a_link_in_the_shared_temporary_folder_leads_no_lock_elsewhere(tmp_path,
 
 READERS = {
     "data": load_dataset, "task": load_ablation, "space": load_space, "picture": find_picture,
-    "picture of a folder": open_file,
+    "picture of a folder": lambda path: open_file(path, MNISTS),
 }  # fmt: skip
 
 
@@ -597,7 +598,7 @@ def test_pictures_of_any_name_are_read_and_shown(tmp_path):
     for name in names:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(picture)
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/4_\xff.png")).write_bytes(b"none")
-    read, unreadable = open_folder(tmp_path)
+    read, unreadable = open_folder(tmp_path, MNISTS)
     assert [name for name, *_ in read] == [
         r"3_\x1b[2J.gif", r"3_$\frac{1}$ <img src=x>.gif", r"3_\u202egnp.gif", r"3_\xff\xfe.gif",
     ]  # fmt: skip

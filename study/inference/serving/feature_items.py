@@ -12,6 +12,7 @@ from study.inference.serving.admission import Admission
 
 LARGEST = float(np.finfo(np.float32).max)
 FEW = 10  # names or categories that an error lists
+LONGEST = 100  # letters of an unknown name that are compared with the known ones
 
 
 class NamedItems:
@@ -31,7 +32,7 @@ class NamedItems:
         known = self._columns.keys() | set(self._features.dropped)
         if others := [name for name in given if name not in known]:
             got = "another name" if len(others) == 1 else f"{len(others)} other names"
-            hint = likeliest(str(others[0]), list(self._columns))
+            hint = likeliest(others[0][:LONGEST], list(self._columns))
             raise StudyError("unknown features", where=where, expected=_listed(list(self._columns)), got=got, hint=hint)
         for name, column in self._columns.items():
             if given.get(name) is not None:

@@ -93,7 +93,10 @@ def numbers(value: object, shape: tuple[int, ...], where: str, expected: str) ->
     if strange := set(map(type, leaves)) - {int, float}:
         got = " and ".join(sorted(JSON_NAMES.get(each, "null") for each in strange))
         raise StudyError("not only numbers", where=where, expected=expected, got=got)
-    return np.array([_float(leaf) for leaf in leaves]).reshape(shape)
+    try:
+        return np.array(leaves, np.float64).reshape(shape)
+    except OverflowError:  # a whole number of more than 308 digits
+        return np.array([_float(leaf) for leaf in leaves]).reshape(shape)
 
 
 def _levels(depth: int) -> list[str]:
@@ -116,5 +119,5 @@ def _form_of(value: object, lengths: list[list[int]]) -> str:
 def _float(number: float) -> float:
     try:
         return float(number)
-    except OverflowError:  # a whole number of more than 308 digits
+    except OverflowError:
         return float("inf") if number > 0 else float("-inf")

@@ -63,6 +63,10 @@ class ServedNetwork(PythonModel):
         if tuple(network.input_shape[1:]) != contract.row_shape:
             got = tuple(network.input_shape[1:])
             raise StudyError("rows of another shape", where="network", expected=contract.row_shape, got=got)
+        if (classes := network.output_shape[-1]) != len(contract.class_names):
+            raise StudyError(
+                "another number of classes", where="network", expected=len(contract.class_names), got=classes
+            )
         # One program for batches of every size; calling the Keras model directly takes ten times as long.
         self._network = tf.function(
             lambda rows: network(rows, training=False), [tf.TensorSpec((None, *contract.row_shape), contract.dtype)]
