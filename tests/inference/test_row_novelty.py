@@ -35,7 +35,9 @@ def test_a_reference_is_read_back_as_it_was_written():
 def test_a_constant_feature_a_class_of_one_and_a_blank_picture_are_no_trouble():
     rows = np.column_stack([DRAW.normal(size=40), np.full(40, 7.0)]).astype(np.float32)
     labels = np.array([0] * 39 + [1])
-    doubts, reasons = row_novelty.score(row_novelty.fit(rows, labels, ["x", "seven"]), rows + np.array([0, 900], np.float32))
+    doubts, reasons = row_novelty.score(
+        row_novelty.fit(rows, labels, ["x", "seven"]), rows + np.array([0, 900], np.float32)
+    )
     assert set(doubts) == {1.0} and set(reasons) == {"seven is far from the training rows"}
     pictures = DRAW.integers(0, 256, (40, 6, 9, 3)).astype(np.uint8)
     doubts, reasons = row_novelty.score(row_novelty.fit(pictures, labels), np.zeros((1, 6, 9, 3), np.uint8))
