@@ -81,4 +81,5 @@ def test_mlflow_run_explore(tmp_path):
     assert [line for line in done.stderr.splitlines() if "INFO mlflow" not in line] == []
     (run,) = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["0"])
     assert (run.info.run_name, run.info.status) == ("explore digits", "FINISHED")
-    assert run.data.params == {"data": "digits", "validation": "auto", "seed": "1"}
+    others = {"target": "none", "size": "none", "network": "auto"}
+    assert run.data.params == {"data": "digits", "validation": "auto", "seed": "1", **others}

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 import sys
 from dataclasses import replace
@@ -13,12 +14,14 @@ from entrypoints import predict, program
 from study.analysis.explanations import Reading
 from study.analysis.formatting import probability
 from study.base.errors import DataError, TrackingError
+from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty
 from study.inference.contract import Contract
 from study.inference.explain import explain
 from study.inference.find_model import find_model, find_version
 from study.inference.model import Reader
 from study.inference.predict import draw, read
+from study.inference.questions import questions
 from study.inference.serving import log_model
 from study.inference.serving.log_model import Served
 from study.reports import explanation_report, prediction_report
@@ -285,3 +288,53 @@ def test_an_unknown_model_address_has_no_version():
     assert find_version(client, "runs:/abc/model") is None
     with pytest.raises(TrackingError):
         find_version(client, "models:/nobody/3")
+
+
+# --- features ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_wine(store) -> tuple[str, Dataset]:
+    """A trial of a small network on the wines, and these."""
+    wine = load_dataset("wine")
+    config = TrialConfig.parse({"data": "wine", "hidden": "16", "epochs": 10, "learning_rate": 0.02})
+    model = network.build(config, network.Rows.of(wine))
+    model.set_weights(loop.train(config, wine).weights)
+    run = runs.open_study_run(connect(), "trial")
+    run.log_params(config.as_text())
+    run.set_tags(runs.data_tags(wine))
+    run.log_model(model, wine.row_shape, wine.classes, wine.dtype)
+    run.end("FINISHED")
+    return run.run_id, wine
+
+
+def test_rows_of_a_table_are_read_and_scored(call, of_wine, tmp_path):
+    trial, wine = of_wine
+    items = questions(wine.test.inputs[:9], wine)
+    (tmp_path / "rows.json").write_text(json.dumps(items))
+    status, output, errors = call("--row", json.dumps(items[0]), "--model", trial)
+    assert (status, errors) == (0, "") and output.startswith("row: class_0 with ")
+    status, output, errors = call("--row", tmp_path / "rows.json", "--model", trial)
+    _, page, table = kept(output)
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["class"] for row in rows] == [f"class_{row['label']}" for row in rows] and len(rows) == 9
+    assert "rows.json, row 9" in page
+    status, _, errors = call("--image", PICTURES / "3_clear_05.gif", "--model", trial)
+    assert (
+        status == 1 and "the network reads no pictures; got rows of 13 features. Ask it with row= or index=" in errors
+    )
+    status, _, errors = call("--row", '{"alcohol": 1, "secret": 2}', "--model", trial)
+    assert status == 1 and errors.startswith("Error: row: unknown features; expected alcohol, ")
+
+
+def test_a_test_row_is_explained_by_its_values(call, of_wine):
+    trial, _wine = of_wine
+    status, output, errors = call("--index", "3", "--model", trial)
+    assert (status, errors) == (0, "") and "nearest training rows: class_0 " in output
+    _, page, _ = kept(output)
+    assert "Its values" in page and "malic_acid" in page and "What each unit added" in page
+
+
+def test_a_network_that_is_not_the_models_is_refused(call, of_wine):
+    status, _, errors = call("--index", "3", "--model", of_wine[0], "--network", "cnn")
+    assert status == 1 and "another network than the model's; expected network=mlp, got network=cnn." in errors
