@@ -12,6 +12,7 @@ from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
+from study.training.config import BUILT_IN
 from study.workflows import prepare, run_search
 from study.workflows.common import Outcome
 
@@ -92,7 +93,7 @@ def main(
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
         program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
-    _conclude(console, outcome)
+    _conclude(console, outcome, options.given().get("network"))
 
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
@@ -113,7 +114,7 @@ def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
     program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned. Nothing was run.")
 
 
-def _conclude(console: Console, outcome: Outcome) -> None:
+def _conclude(console: Console, outcome: Outcome, network: str | None) -> None:
     study, total = outcome.study, len(outcome.study.trials)
     display.print_search(console, study)
     if outcome.note:
@@ -123,7 +124,8 @@ def _conclude(console: Console, outcome: Outcome) -> None:
     display.warn_of_ended(outcome.failures, "failed", total)
     program.say(f"Report: {outcome.page}")
     if study.complete:
-        program.say(f"Race the best with fresh seeds: mlflow run . -e promote -P from={study.record.run_id}")
+        own = f" -P network={network}" if network not in (None, "auto", *BUILT_IN) else ""
+        program.say(f"Race the best with fresh seeds: mlflow run . -e promote -P from={study.record.run_id}{own}")
     program.print_link(study.record.run_id)
 
 
