@@ -11,6 +11,7 @@ from conftest import ROOT
 from docs import make_reference
 from study.design.ablation import catalogue, parse_ablation
 from study.design.search_space import parse_space
+from study.training.networks import own_file
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -90,12 +91,20 @@ def test_files_that_are_named_exist(page):
         assert [path for path in sorted(named) if not (ROOT / path).exists() and "NAME" not in path] == []
 
 
+def network_on(page, text: str) -> str | None:
+    """Return the network whose function the page shows, if the example varies a parameter of it."""
+    for code in blocks(page, "python"):
+        if "def build(" in code and any(f"{name}:" in code for name in re.findall(r"^    (\w+): \[", text, re.M)):
+            return own_file.admit("page.py", "build", code, page).name
+    return None
+
+
 @by_page
 def test_examples_in_yaml_can_be_read(page):
     for number, text in enumerate(blocks(page, "yaml")):
         where = f"{page.name}, example {number + 1}"
         if "arms:" in text:
-            assert len(parse_ablation(text, "mine", where).arms) >= 2
+            assert len(parse_ablation(text, "mine", where, network=network_on(page, text)).arms) >= 2
         elif "fields:" in text:
             assert parse_space(text, "mine", where).dimensions
         else:
