@@ -30,9 +30,9 @@ def arms(study: Ablation) -> dict:
 
 def test_the_catalogue_has_these_tasks():
     assert catalogue() == [
-        "activation", "batch_epochs_l2", "batch_size", "batchnorm_l2", "capacity", "dropout", "early_stopping",
-        "epochs", "initialization", "l2", "learning_rate", "lr_dropout", "noisy_batches", "normalization_dropout",
-        "optimizer", "weights",
+        "activation", "architecture", "batch_epochs_l2", "batch_size", "batchnorm_l2", "capacity", "dropout",
+        "early_stopping", "epochs", "filters", "initialization", "l2", "learning_rate", "lr_dropout", "noisy_batches",
+        "normalization_dropout", "optimizer", "weights",
     ]  # fmt: skip
 
 

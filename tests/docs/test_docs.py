@@ -11,6 +11,7 @@ from conftest import ROOT
 from docs import make_reference
 from study.design.ablation import catalogue, parse_ablation
 from study.design.search_space import parse_space
+from study.training.config import FIELDS
 from study.training.networks import own_file
 
 README = ROOT / "README.md"
@@ -93,8 +94,9 @@ def test_files_that_are_named_exist(page):
 
 def network_on(page, text: str) -> str | None:
     """Return the network whose function the page shows, if the example varies a parameter of it."""
+    varied = set(re.findall(r"^    (\w+): \[", text, re.M)) - set(FIELDS)
     for code in blocks(page, "python"):
-        if "def build(" in code and any(f"{name}:" in code for name in re.findall(r"^    (\w+): \[", text, re.M)):
+        if "def build(" in code and any(f"{name}:" in code for name in varied):
             return own_file.admit("page.py", "build", code, page).name
     return None
 
