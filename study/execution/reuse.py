@@ -102,6 +102,7 @@ def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
 def _begin(equal: Equal, epochs: list[dict[str, float]], dataset: Dataset, run: Run) -> None:
     """Write the data, where the trial comes from, and these of its epochs."""
     run.log_dataset(dataset)
-    run.set_tags({tags.REUSED_FROM: equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)})
+    own = {name: text for name, text in equal.record.tags.items() if name == tags.COMPILER}
+    run.set_tags(own | {tags.REUSED_FROM: equal.record.tags.get(tags.REUSED_FROM, equal.record.run_id)})
     for number, values in enumerate(epochs, start=1):
         run.log_epoch(number, values)

@@ -6,7 +6,7 @@ import numpy as np
 
 from study.data.dataset import SPLITS, Dataset
 from study.reports.plots import trial
-from study.tracking import runs
+from study.tracking import runs, tags
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
 from study.training import diagnostics, loop, network, program
 from study.training.config import TrialConfig
@@ -41,6 +41,8 @@ def run_trial(
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
         record.log_model(model, dataset.row_shape, dataset.classes, dataset.dtype)
+    if result.compiler != program.XLA:
+        record.set_tags({tags.COMPILER: result.compiler})
     record.log_files(files)
     record.log_summary(metrics)
     return result

@@ -25,6 +25,7 @@ REUSED_FROM = "reused_from"  # the ID of the run whose result a trial carries ov
 
 STATE = "state"  # of a trial: COMPLETE, PRUNED or DIVERGED
 COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
+COMPILER = "compiler"  # graph, if the epoch of a trial is a plain TensorFlow graph in place of a program of XLA
 REASON = "reason"  # why a run failed or was killed
 VERDICT = "verdict"  # of an arm; a study has all of them in one line, and each one under the next prefix
 VERDICT_PREFIX = "verdict."

@@ -51,7 +51,8 @@ class TrialResult:
     `reason` in words if it is not complete. `best_epoch` has the lowest val_loss. `weights` (in the order of
     `model.get_weights()`) are those of the epoch `model_epoch`: the last, or under early stopping the last that was
     better than all before by more than `min_delta`; where that is 0, it is `best_epoch`. `compile_seconds` is the time
-    before the first epoch; `train_seconds` that of the epochs.
+    before the first epoch; `train_seconds` that of the epochs. `compiler` is ``xla``, or ``graph`` for networks with
+    convolutions and what XLA cannot compile.
     """
 
     state: str
@@ -62,6 +63,7 @@ class TrialResult:
     weights: list[np.ndarray]
     compile_seconds: float
     train_seconds: float
+    compiler: str = "xla"
 
 
 def train(
@@ -104,6 +106,7 @@ def train(
         weights=stopping.kept_weights or program.model.get_weights(),
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
+        compiler=program.compiler,
     )
 
 
