@@ -15,7 +15,7 @@ DOORS = {
     "plotly": {"study.reports.plots"},
     "matplotlib": {"study.reports.plots"},
     "markdown_it": {"study.reports.document"},
-    "sqlalchemy": {"study.execution.storage", "study.base.sqlite"},
+    "sqlalchemy": {"study.execution.storage"},
     "psycopg": {"study.execution.storage"},
     "psutil": {"study.base.processes"},
     "yaml": {"study.base.yaml_file"},

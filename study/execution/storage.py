@@ -28,7 +28,6 @@ from sqlalchemy.exc import (
 from study.base.errors import ConfigError, WorkerError, first_line, shown
 from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
 from study.base.paths import SQLITE, STORE_VARIABLE, sqlite_file, store_folder
-from study.base.sqlite import commit_quickly
 from study.execution.optuna_internals import STORAGE_METHODS
 
 DEFAULT_STORAGE = "auto"
@@ -70,7 +69,6 @@ class Storage(RDBStorage):
 
     def __init__(self, url: str, on_stale: Callable[[optuna.Study, FrozenTrial], None]):
         self.on_sqlite = url.startswith("sqlite")
-        commit_quickly()
         super().__init__(
             url,
             engine_kwargs={"connect_args": {"timeout": 60} if self.on_sqlite else {}, "pool_pre_ping": True},

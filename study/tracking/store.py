@@ -20,7 +20,6 @@ from study.base.errors import StudyError, TrackingError, first_line
 from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
 from study.base.paths import SQLITE, is_server, sqlite_file
 from study.base.private import private_folder
-from study.base.sqlite import commit_quickly
 
 FAULTS = (MlflowException,)  # MLflow raises these if the store cannot be written
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
@@ -37,7 +36,6 @@ def connect() -> MlflowClient:
     if is_server(uri):
         _check_server(uri)
     elif uri.startswith(SQLITE):
-        commit_quickly()
         _check_writable(sqlite_file(uri))
     with _alone(uri), said_clearly(uri):
         client = MlflowClient()
