@@ -74,10 +74,8 @@ def build(config: TrialConfig, rows: Rows | None = None, *, front: bool = True) 
     rows, network = rows or Rows(), network_of_config(config)
     with _seeded(config.seed):
         own = _own_layers(network, config, rows)
-        try:
+        with _told(network):
             model = keras.Sequential([*_front(config, rows, front), *own], name="network")
-        except Exception as failure:
-            raise own_file.failure(network, failure) from failure
     _check(model, network, rows)
     return model
 
@@ -107,6 +105,19 @@ def _front(config: TrialConfig, rows: Rows, front: bool) -> list[keras.layers.La
     return layers
 
 
+@contextmanager
+def _told(network: Network) -> Iterator[None]:
+    """Tell what somebody's own network raises with the line of its file; what the project's raise passes unchanged."""
+    try:
+        yield
+    except StudyError:
+        raise
+    except Exception as failure:
+        if network.source is None:
+            raise
+        raise own_file.failure(network, failure) from failure
+
+
 def known_function(network: Network) -> Callable[..., keras.Model]:
     """Return the function of a network; raises ConfigError if this process knows it from the record only."""
     if network.function is None:
@@ -117,12 +128,8 @@ def known_function(network: Network) -> Callable[..., keras.Model]:
 def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras.layers.Layer]:
     function = known_function(network)
     settings = dict(config.network.settings) | ({"seed": config.seed} if network.takes_seed else {})
-    try:
+    with _told(network):
         model = function(rows.network_shape, rows.classes, **settings)
-    except StudyError:
-        raise
-    except Exception as failure:
-        raise own_file.failure(network, failure) from failure
     if not isinstance(model, keras.Model):
         raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
     if len(getattr(model, "inputs", None) or [None]) != 1:
@@ -194,10 +201,8 @@ def check_outputs(config: TrialConfig, rows: Rows) -> None:
     shape = (PROBE_ROWS, *rows.shape)
     values = rng.integers(0, 256, shape).astype(np.uint8) if rows.mean is None else rng.normal(size=shape)
     network = network_of_config(config)
-    try:
+    with _told(network):
         answers = np.asarray(model(values.astype(model.inputs[0].dtype), training=False))
-    except Exception as failure:
-        raise own_file.failure(network, failure) from failure
     sums = answers.sum(axis=1)
     if not (np.isfinite(sums).all() and (answers >= 0).all() and (np.abs(sums - 1) < SUM_TOLERANCE).all()):
         got = "logits, it seems" if np.isfinite(sums).all() else "numbers that are not finite"
