@@ -136,7 +136,7 @@ def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, workers: in
     program.say(f"ablation {ablation.task}: {ablation.question}")
     if ablation.left_out:
         names = ", ".join(ablation.left_out)
-        program.say(f"network {ablation.baseline.network.name}, which has no {names}: left out of the task's baseline")
+        program.say(f"left out of the task, because {ablation.baseline.network.name} has no such fields: {names}")
     display.introduce_data(program.console(), dataset, SPLITS)
     number = f"{arms * rule.first} trials: {arms} arms × {display.count(rule.first, 'seed')}"
     if rule.first < rule.most:

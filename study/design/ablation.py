@@ -74,7 +74,8 @@ class Ablation:
     None means the one that equals the baseline, or else the first. `factors` holds a grid's fields with their values,
     in the order in which the arms run through them; it is empty for listed arms. `figures` are those that show best
     what the task is about. Where the split is to `vary`, seed i validates on fold i - 1 in every arm. `origin` is the
-    report that the task follows. `left_out` are the settings of the task's baseline that its network does not have.
+    report that the task follows. `left_out` are the settings of the task's baseline, and its listed arms, that
+    name what only the task's own network has.
     """
 
     task: str
@@ -254,7 +255,8 @@ def parse_ablation(
 ) -> Ablation:
     """Return the ablation that a YAML file's text describes; errors cite `path`.
 
-    With a `network` the settings of the baseline that only the task's own network has are left out. `own_files` lets
+    With a `network` the settings of the baseline and the listed arms that name what only the task's own network has are
+    left out. `own_files` lets
     the text name networks by their files, which are then run. Raises as `load_ablation` does.
     """
     content, at = yaml_file.parse(text, path)
@@ -272,7 +274,11 @@ def parse_ablation(
     settings = {field: value for field, value in settings.items() if field not in left_out}
     baseline = _checked(start, settings, tuple(OWN_PARAMETER), partial(at, "baseline"))
     arms, configs = [], set()
+    grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     for arm, where in _arms(file.arms, at):
+        if network and not grid and any(field in FIELDS and field not in start.fields for field in arm.settings):
+            left_out.append(arm.name)
+            continue
         arms.append(arm)
         configs.add(_checked(baseline, arm.settings, OF_EVERY_ARM, where))
     if not len(configs) == len({arm.name for arm in arms}) == len(arms) >= least_arms:
@@ -281,9 +287,9 @@ def parse_ablation(
     if file.against and file.against not in [arm.name for arm in arms]:
         hint = nearest(file.against, [arm.name for arm in arms])
         raise AblationError(f"no arm is called {shown(file.against)}", where=at("against"), hint=hint)
-    grid = file.arms.get("grid", {}) if isinstance(file.arms, dict) else {}
     factors = {field: tuple(values) for field, values in grid.items()}
-    reported = read_reported(file.reported, [arm.name for arm in arms], partial(at, "reported"))
+    figures = [] if network else file.reported  # another network has others
+    reported = read_reported(figures, [arm.name for arm in arms], partial(at, "reported"))
     origin = Origin(file.source, file.claims, reported, file.departs)
     return Ablation(
         task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,

@@ -370,3 +370,16 @@ def test_trials_beyond_number_are_refused_before_they_are_made(digits):
         ConfigError, match=r"^seeds: too many trials; expected at most 100,000, got 4 arms × 25,001 seeds"
     ):
         study.trial_specs(seeds, digits)
+
+
+def test_a_task_of_another_network_leaves_out_what_only_its_own_has(tmp_path):
+    study = load_ablation("l2", "cnn")
+    assert {study.baseline.replace(arm.settings).network.name for arm in study.arms} == {"cnn"}
+    assert [arm.settings["l2"] for arm in study.arms] == [0.0, 1e-4, 1e-3, 1e-2]
+    assert study.left_out == ("l2=0.01 l2_on=all",) and not study.origin.reported
+    assert study.baseline.get("dropout") == 0.1 and study.networks == ["cnn"]
+    with pytest.raises(ConfigError, match="no hyperparameter is called hidden"):
+        load_ablation("capacity", "cnn")
+    with pytest.raises(AblationError, match="the file names its network"):
+        load_ablation("filters", "mlp")
+    assert load_ablation("architecture").networks == ["mlp", "cnn"]
