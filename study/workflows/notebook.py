@@ -23,6 +23,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
 from study.tracking import records, store
 from study.tracking.records import RunRecord
+from study.training.networks import own_file
 from study.workflows import prepare
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
@@ -143,6 +144,7 @@ def run_ablation(
     data: str | None = None,
     target: str | None = None,
     size: str | None = None,
+    network: str | None = None,
     validation: str | None = None,
     seeds: int | None = None,
     most_seeds: int = CAP,
@@ -161,11 +163,12 @@ def run_ablation(
     """Run an ablation from the catalogue or from a YAML file, and return its results.
 
     The parameters are those of the command. None means the task's own value; for `workers` it means one worker for
-    each core. Raises StudyError with the message that the command shows.
+    each core. `network` may be the path of a file, which is run. Raises StudyError with the message that the command
+    shows.
     """
     ablation, dataset = prepare.prepare_ablation(
-        task, data=data, target=target, size=size, validation=validation, epochs=epochs, settings=settings,
-        margin=margin, decide=decide, vary=vary,
+        task, network=network and own_file.named(network), data=data, target=target, size=size, validation=validation,
+        epochs=epochs, settings=settings, margin=margin, decide=decide, vary=vary,
     )  # fmt: skip
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=compare == "pairs")
     specs = ablation.trial_specs(rule.first, dataset)
@@ -179,8 +182,9 @@ def run_ablation(
 
 
 def run_search(
-    space: str = "default",
+    space: str | None = None,
     *,
+    network: str | None = None,
     trials: int | None = None,
     minutes: float | None = None,
     name: str | None = None,
@@ -204,11 +208,12 @@ def run_search(
     the message that the command shows.
     """
     search, dataset = prepare.prepare_search(
-        space, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target, size=size,
-        epochs=epochs, settings=settings,
+        space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner, seed=seed,
+        data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
-    params = {"space": space, "sampler": sampler, "pruner": pruner, "metric": metric, "data": dataset.spec}
+    how = {"sampler": sampler, "pruner": pruner, "metric": metric}
+    params = {"space": space or search.space.name, **how, "data": dataset.spec}
     with _Bar(budget.trials, progress) as observe:
         outcome = _run_search(
             search, dataset, name=name or f"{search.space.name}-{dataset.name}", budget=budget, params=params,
