@@ -93,16 +93,21 @@ class Ablation:
     origin: Origin = NO_ORIGIN
     left_out: tuple[str, ...] = ()
 
+    @cached_property
+    def configs(self) -> list[TrialConfig]:
+        """The arms' configs, before they have data and seed."""
+        return [self.baseline.replace(arm.settings) for arm in self.arms]
+
     @property
     def networks(self) -> list[str]:
         """The names of the arms' networks."""
-        return list(dict.fromkeys(self.baseline.replace(arm.settings).network.name for arm in self.arms))
+        return list(dict.fromkeys(config.network.name for config in self.configs))
 
     @property
     def reference(self) -> Arm:
         """The arm that the others are compared with."""
-        for arm in self.arms:
-            if arm.name == self.against if self.against else self.baseline.replace(arm.settings) == self.baseline:
+        for arm, config in zip(self.arms, self.configs, strict=True):
+            if arm.name == self.against if self.against else config == self.baseline:
                 return arm
         return self.arms[0]
 

@@ -58,7 +58,7 @@ def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dic
     if "test" in outputs:
         smallest = np.min_scalar_type(dataset.classes - 1)
         files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
-    return files, _score_metrics(scores, program.penalty_of(model))
+    return files, _score_metrics(scores, program.penalty(model))
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:

@@ -129,10 +129,12 @@ class TrialConfig(Part):
         nested: dict[str, dict[str, object]] = {"data": {}, "training": {}}
         top: dict[str, object] = {"network": network}
         for name, value in values.items():
-            if name in own or name in _OF_NETWORK:
+            if name in own:
                 continue
             check_name(name, fields_of(network.name), where)
             *part, attribute = _PATHS[name]
+            if part == ["network"]:
+                continue
             (nested[part[0]] if part else top)[attribute] = _checked(name, value, where)
         return cls.model_validate({**nested, **top})
 
@@ -228,7 +230,6 @@ class TrialConfig(Part):
 
 # --- flat names -------------------------------------------------------------------------------------
 
-_OF_NETWORK = {NETWORK: "name", "pixels": "pixels"}
 _FLAT_NAMES = {("data", "source"): "data", ("training", "decay"): "weight_decay", ("network", "name"): NETWORK}
 _PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("data", DataConfig), ("network", NetworkConfig), ("training", TrainingConfig)
@@ -258,17 +259,12 @@ def _adapter(name: str) -> TypeAdapter[Any]:
 
 
 def _checked(name: str, value: object, where: object) -> Value:
-    if isinstance(value, bool):  # would pass for the numbers 0 and 1
-        raise ConfigError(f"{name} cannot be {value}", where=where, expected="a number or a word")
     return checked(_adapter(name), name, value, where)
 
 
 def _network(values: Mapping[str, object], where: object) -> NetworkConfig:
     """Return the network's part of a config from its flat `values`."""
     network = find(values.get(NETWORK, MLP), where)
-    for name in network.parameters:
-        if isinstance(values.get(name), bool) and not isinstance(network.parameters[name].info.default, bool):
-            raise ConfigError(f"{name} cannot be {values[name]}", where=where, expected="a number or a word")
     pixels: Any = _checked("pixels", values.get("pixels", GENERAL["pixels"].default), where)
     settings = network.complete({name: values[name] for name in network.parameters if name in values}, where)
     return NetworkConfig(name=network.name, pixels=pixels, settings=settings)

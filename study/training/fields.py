@@ -112,8 +112,10 @@ def decay(value: object) -> object:
     return number
 
 
-def checked(adapter: TypeAdapter[Any], name: str, value: object, where: object) -> Value:
-    """Return the value of one field as its type has it; raises ConfigError."""
+def checked(adapter: TypeAdapter[Any], name: str, value: object, where: object, *, is_bool: bool = False) -> Value:
+    """Return the value of one field as its type has it; raises ConfigError. Only one that `is_bool` takes a bool."""
+    if isinstance(value, bool) and not is_bool:  # would pass for the numbers 0 and 1
+        raise ConfigError(f"{name} cannot be {value}", where=where, expected="a number or a word")
     try:
         found: Value = adapter.validate_python(value)
     except ValidationError as failure:

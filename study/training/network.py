@@ -14,7 +14,7 @@ from study.data.dataset import Dataset
 from study.training.config import TrialConfig, network_of_config
 from study.training.fields import Value
 from study.training.networks import own_file
-from study.training.networks.network import Network, find
+from study.training.networks.network import Network, find, network_shape
 
 PROBE_ROWS = 4
 SUM_TOLERANCE = 1e-3  # of a row's probabilities around 1
@@ -52,7 +52,7 @@ class Rows:
     @property
     def network_shape(self) -> tuple[int, ...]:
         """The shape of a row as the network's function gets it: pictures have three sides, the last of channels."""
-        return (*self.shape, 1) if self.mean is None and len(self.shape) == 2 else self.shape
+        return network_shape(self.shape, self.mean is None)
 
     def scaled(self, inputs: np.ndarray) -> np.ndarray:
         """Return features (n, …) as the network's own layers get them; pixels stay as they are."""

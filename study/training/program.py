@@ -44,7 +44,6 @@ class Program:
         for index, (place, layer) in enumerate(self.dropouts):
             layer.call = partial(self._drop, layer, index, place)
         self.penalized = penalized(model)
-        self.otherwise_penalized = [weight for weight in model.trainable_variables if _has_other_penalty(weight)]
         self._strengths: list[tuple[float, float]] = []
         self.strengths = tf.Variable(np.zeros((max(1, len(self.penalized)), 2), np.float32))
         self.compiler = GRAPH if _is_better_as_graph(model) else XLA
@@ -91,9 +90,8 @@ class Program:
             self.strengths.assign(np.array(self._strengths, np.float32))
 
     def penalty(self) -> float:
-        """Return what Keras adds to every loss for the weights: Σ λ₁ |w| + λ₂ w², and penalties of other kinds."""
-        others = sum(float(weight.regularizer(weight)) for weight in self.otherwise_penalized)
-        return penalty(self.penalized, self._strengths) + others
+        """Return what Keras adds to every loss for the weights as they are now, with the trial's strengths."""
+        return penalty(self.model, self._strengths)
 
     def epoch(self, *arguments: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
@@ -216,19 +214,19 @@ def strengths(variable: keras.Variable) -> tuple[float, float]:
     return float(getattr(penalty, "l1", 0.0)), float(getattr(penalty, "l2", 0.0))
 
 
-def penalty(kernels: list[keras.Variable], both: Sequence[tuple[float, float]]) -> float:
-    """Return Σ λ₁ |w| + λ₂ w² over kernels, of which each has `both` strengths."""
-    total = 0.0
+def penalty(model: keras.Model, both: Sequence[tuple[float, float]] | None = None) -> float:
+    """Return what Keras adds to every loss for a model's weights: Σ λ₁ |w| + λ₂ w², and penalties of other kinds.
+
+    `both` are the strengths for each weight that has an L1 or L2 penalty; None means those that the model was built
+    with.
+    """
+    kernels = penalized(model)
+    both = [strengths(kernel) for kernel in kernels] if both is None else both
+    total = sum(float(one.regularizer(one)) for one in model.trainable_variables if _has_other_penalty(one))
     for kernel, (l1, l2) in zip(kernels, both, strict=True):
         values = kernel.numpy().astype(np.float64)
         total += l1 * float(np.abs(values).sum()) + l2 * float(np.square(values).sum())
     return total
-
-
-def penalty_of(model: keras.Model) -> float:
-    """Return the L1 and L2 penalties that Keras adds to every loss of a model."""
-    kernels = penalized(model)
-    return penalty(kernels, [strengths(kernel) for kernel in kernels])
 
 
 def other_losses(model: keras.Model) -> list[tf.Tensor]:

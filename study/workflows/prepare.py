@@ -13,7 +13,7 @@ from study.design.search import Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
 from study.training.config import MLP, TrialConfig
-from study.training.networks.network import find
+from study.training.networks.network import find, network_shape
 
 DEFAULT_TRIALS = 50
 
@@ -56,7 +56,7 @@ def prepare_ablation(
         dataset = _load(data, target, size, ablation.baseline.replace({"fold": 0})).in_folds()
     else:
         dataset = _load(data, target, size, ablation.baseline)
-    check_networks([ablation.baseline.replace(arm.settings) for arm in ablation.arms], dataset)
+    check_networks(ablation.configs, dataset)
     rows, what = len(dataset.validation), "images" if dataset.kind == "pixels" else "rows"
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
@@ -137,7 +137,7 @@ def check_networks(configs: Sequence[TrialConfig], dataset: Dataset) -> None:
 
     One's own are built for it, and asked about a few rows.
     """
-    shape = (*dataset.row_shape, 1) if dataset.kind == "pixels" and len(dataset.row_shape) == 2 else dataset.row_shape
+    shape = network_shape(dataset.row_shape, dataset.kind == "pixels")
     for part in dict.fromkeys(config.network for config in configs):
         network = find(part.name)
         if network.check:

@@ -13,7 +13,7 @@ from study.training import loop, network
 from study.training.config import TrialConfig
 from study.training.early_stopping import EarlyStopping
 from study.training.loop import train
-from study.training.program import Program, logits, penalty_of
+from study.training.program import Program, logits, penalty
 
 ACTIVATIONS = ("relu", "tanh", "softsign", "gelu", "sigmoid", "elu", "selu", "silu", "leaky_relu")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
@@ -244,9 +244,9 @@ def test_val_cross_entropy_is_the_loss_without_its_penalty(few_digits):
     model = network.build(RECIPE.replace({"l2": 0.01}))
     model.set_weights(result.weights)
     first_kernel = result.weights[0].astype(np.float64)
-    assert penalty_of(model) == pytest.approx(0.01 * (first_kernel**2).sum())
+    assert penalty(model) == pytest.approx(0.01 * (first_kernel**2).sum())
     last = result.epochs[-1]
-    assert last.val_loss - last.val_cross_entropy == pytest.approx(penalty_of(model), rel=1e-6)
+    assert last.val_loss - last.val_cross_entropy == pytest.approx(penalty(model), rel=1e-6)
     plain = train(RECIPE.replace({"l2": 0.0}), few_digits).epochs[-1]
     assert plain.val_loss == plain.val_cross_entropy
 

@@ -47,6 +47,8 @@ def test_any_network_is_trained_to_the_numbers_of_fit(name, settings, compiler, 
         ).history  # fmt: skip
         assert [epoch.loss, epoch.val_loss] == pytest.approx([history["loss"][0], history["val_loss"][0]], abs=1e-5)
     assert ours.compiler == compiler
+    last = ours.epochs[-1]
+    assert last.val_loss - last.val_cross_entropy == pytest.approx(program.penalty(model), abs=1e-5)
     for mine, keras_own in zip(ours.weights, model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, keras_own, atol=1e-4)
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from study.base.errors import ConfigError
-from study.training.networks.network import Network, Parameter, find, know, make_parameter
+from study.training.networks.network import Network, Parameter, find, know, make_parameter, members_of
 
 KINDS = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -39,21 +39,14 @@ def sources(names: Iterable[str]) -> dict[str, str]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     annotation = parameter.info.annotation
-    members = [one for one in _members(annotation) if one is not type(None)]
-    kind = members[0]
+    members = members_of(annotation)
+    kind = next(one for one in members if one is not type(None))
     words: dict[str, Any] = {"default": parameter.info.default}
     if get_origin(kind) is Literal:
         words["choices"] = list(get_args(kind))
     else:
         words["type"] = next(name for name, type_ in KINDS.items() if type_ is kind)
-    return words | ({"optional": True} if len(members) < len(_members(annotation)) else {})
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    origin = get_origin(annotation)
-    if origin is Union or (origin is not None and origin is not Literal):
-        return get_args(annotation)
-    return (annotation,)
+    return words | ({"optional": True} if type(None) in members else {})
 
 
 def _type(words: dict[str, Any]) -> Any:

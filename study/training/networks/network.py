@@ -34,6 +34,10 @@ class Parameter:
     info: FieldInfo
     adapter: TypeAdapter[Any]
 
+    def checked(self, name: str, value: object, where: object) -> Value:
+        """Return a value as the parameter's type has it; raises ConfigError."""
+        return fields.checked(self.adapter, name, value, where, is_bool=isinstance(self.info.default, bool))
+
 
 @dataclass(frozen=True)
 class Network:
@@ -69,7 +73,7 @@ class Network:
         Raises ConfigError.
         """
         return tuple(
-            (name, fields.checked(parameter.adapter, name, settings.get(name, parameter.info.default), where))
+            (name, parameter.checked(name, settings.get(name, parameter.info.default), where))
             for name, parameter in self.parameters.items()
         )
 
@@ -117,6 +121,16 @@ def _parameter(
     return make_parameter(name, annotation, default, where)
 
 
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of which an annotation takes one: ``int | None`` has two, ``int`` itself."""
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def network_shape(row_shape: tuple[int, ...], is_pixels: bool) -> tuple[int, ...]:
+    """Return the shape of a row as a network's function gets it: pictures have three sides, the last of channels."""
+    return (*row_shape, 1) if is_pixels and len(row_shape) == 2 else row_shape
+
+
 def make_parameter(name: str, annotation: Any, default: object, where: object) -> Parameter:
     """Return a hyperparameter of this type and default; raises ConfigError if it is none that a config can hold."""
     base = annotation
@@ -125,7 +139,7 @@ def make_parameter(name: str, annotation: Any, default: object, where: object) -
         base, *rest = get_args(annotation)
         metadata = tuple(rest)
     before: list[Callable[[object], object]] = []
-    members = get_args(base) if get_origin(base) in (Union, types.UnionType) else (base,)
+    members = members_of(base)
     if type(None) in members:
         before.append(fields.none)
         members = tuple(member for member in members if member is not type(None))
@@ -150,7 +164,7 @@ def make_parameter(name: str, annotation: Any, default: object, where: object) -
     try:
         info = FieldInfo.from_annotated_attribute(whole, default)
         adapter = TypeAdapter(whole, config={"allow_inf_nan": False})
-        value = fields.checked(adapter, name, default, where)
+        value = Parameter(info, adapter).checked(name, default, where)
     except (PydanticUserError, TypeError) as failure:
         raise ConfigError(f"{name} has limits that do not fit its type ({failure})", where=where) from None
     info.default = value
