@@ -1,6 +1,5 @@
 """Estimates how long trials will take: roughly beforehand, and better while they run."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +7,7 @@ from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.training.config import TrialConfig
-from study.training.fields import width_list
+from study.training.networks.network import find, network_shape
 
 # Measured in November 2026 on one core of a cloud machine, 784-128-10 on 55,000 rows at batch 8, 32 and 128
 # (docs/lab-log.md): what an epoch costs for each weight and row, for each weight and step, and for each step.
@@ -32,20 +31,11 @@ def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
 
 def weights_used(config: TrialConfig, dataset: Dataset) -> int:
     """Return about how many multiplications a network makes for a row."""
-    inputs = math.prod(dataset.row_shape)
-    own = dict(config.network.settings)
-    match config.network.name:
-        case "mlp":
-            sizes = (inputs, *width_list(str(own["hidden"])), dataset.classes)
-            return sum(before * after for before, after in itertools.pairwise(sizes))
-        case "cnn":
-            side, channels, total = math.prod(dataset.row_shape[:2]), (*dataset.row_shape, 1)[2], 0
-            for width in width_list(str(own["filters"])):
-                total += side * channels * width * int(str(own["kernel"])) ** 2
-                side, channels = side // 4 if own["pool"] != "none" else side, width
-            sizes = (side * channels, *width_list(str(own["dense"])), dataset.classes)
-            return total + sum(before * after for before, after in itertools.pairwise(sizes))
-    return USUAL_WIDTH * (inputs + dataset.classes)  # nobody knows: as if it were the usual mlp
+    work = find(config.network.name).work
+    if work is None:  # as if it were the usual mlp
+        return USUAL_WIDTH * (math.prod(dataset.row_shape) + dataset.classes)
+    shape = network_shape(dataset.row_shape, dataset.kind == "pixels")
+    return work(shape, dataset.classes, **dict(config.network.settings))
 
 
 def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:

@@ -291,8 +291,8 @@ OPTIMIZERS = get_args(TrainingConfig.model_fields["optimizer"].annotation)
 WITHOUT_EFFECT: Effects = {
     "momentum": {"optimizer": tuple(name for name in OPTIMIZERS if name not in ("momentum", "nesterov"))}
 }
-know(network_of(MLP, mlp.mlp, GENERAL, None, without_effect=mlp.WITHOUT_EFFECT, unless=mlp.UNLESS))
-know(network_of("cnn", cnn.cnn, GENERAL, None, check=cnn.check))
+know(network_of(MLP, mlp.mlp, GENERAL, None, work=mlp.work, without_effect=mlp.WITHOUT_EFFECT, unless=mlp.UNLESS))
+know(network_of("cnn", cnn.cnn, GENERAL, None, check=cnn.check, work=cnn.work))
 BUILT_IN = (MLP, "cnn")
 # The fields of a config with the default network.
 FIELDS = fields_of(MLP)

@@ -1,12 +1,13 @@
 """A convolutional network: blocks of convolution and pooling, then Dense layers."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from study.base.errors import ConfigError
 from study.training import fields
-from study.training.networks.mlp import Activation, BatchNorm, Rate, Widths, seeded
+from study.training.networks.mlp import Activation, BatchNorm, Rate, Widths, between, seeded
 
 if TYPE_CHECKING:
     from study.base.backend import keras
@@ -27,6 +28,17 @@ def check(shape: tuple[int, ...], *, filters: str, pool: str, **others: object) 
         hint = "Take fewer filters=, or pool=none."
         expected = f"pictures of at least {2**blocks} × {2**blocks} pixels"
         raise ConfigError(f"filters={filters} halves a side too often", expected=expected, got=shape[:2], hint=hint)
+
+
+def work(
+    shape: tuple[int, ...], classes: int, *, filters: str, kernel: int, pool: str, dense: str, **others: object
+) -> int:
+    """Return about how many multiplications a row takes."""
+    places, channels, total = math.prod(shape[:2]), shape[2], 0
+    for width in fields.width_list(filters):
+        total += places * channels * width * kernel**2
+        places, channels = places // 4 if pool != "none" else places, width
+    return total + between((places * channels, *fields.width_list(dense), classes))
 
 
 def cnn(

@@ -1,5 +1,7 @@
 """The multilayer perceptron: Dense layers with an activation, batch normalization, dropout and an L2 penalty."""
 
+import itertools
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -29,6 +31,16 @@ WITHOUT_EFFECT: dict[str, dict[str, tuple[fields.Value, ...]]] = {
 }
 # The output layer is there without hidden ones.
 UNLESS: dict[str, dict[str, tuple[fields.Value, ...]]] = {"l2": {"l2_on": ("all",)}}
+
+
+def work(shape: tuple[int, ...], classes: int, *, hidden: str, **others: object) -> int:
+    """Return how many multiplications a row takes."""
+    return between((math.prod(shape), *fields.width_list(hidden), classes))
+
+
+def between(sizes: tuple[int, ...]) -> int:
+    """Return how many weights Dense layers between layers of these sizes have."""
+    return sum(before * after for before, after in itertools.pairwise(sizes))
 
 
 def mlp(

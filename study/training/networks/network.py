@@ -45,7 +45,8 @@ class Network:
 
     A network that is known from the record only has none, and cannot be built. `source` is the text of its file, if
     it is somebody's own. `check`, with a row's shape and the settings, raises ConfigError where the function would,
-    without Keras. `without_effect` has the fields that have no effect beside certain values of others, by field and
+    without Keras; `work`, with shape, classes and settings, is about how many multiplications a row takes.
+    `without_effect` has the fields that have no effect beside certain values of others, by field and
     other field; `unless`, the values beside which they have one all the same.
     """
 
@@ -54,6 +55,7 @@ class Network:
     function: Callable[..., Any] | None
     source: str | None = None
     check: Callable[..., None] | None = None
+    work: Callable[..., int] | None = None
     without_effect: Effects = field(default_factory=dict)
     unless: Effects = field(default_factory=dict)
 
