@@ -74,6 +74,11 @@ class Dataset:
         return {"data": self.spec, "target": self.target, "size": self.size}
 
     @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that have rows, by name; a search or a race has no test rows."""
+        return {name: getattr(self, name) for name in SPLITS if len(getattr(self, name))}
+
+    @property
     def untrained(self) -> list[int]:
         """The classes that validation or test rows have and no training row has."""
         others = np.union1d(self.validation.labels, self.test.labels)

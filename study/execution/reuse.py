@@ -75,13 +75,16 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     the saved model is scored now. If it has none, the equal trial's test results are left out.
     """
     from study.execution import run_trial  # imports TensorFlow
+    from study.training import program
 
     _begin(equal, equal.epochs, dataset, run)
     files: dict[str, bytes | str] = dict(equal.files)
     metrics = equal.record.metrics
     metrics = {key: value for key, value in metrics.items() if key not in BY_EPOCH}
     if (PREDICTIONS in files) != (len(dataset.test) > 0):
-        new_files, scores = run_trial.score(equal.model, config, dataset, f"{name} · {dataset.title}")
+        logits = {name: program.logits(equal.model, split.inputs) for name, split in dataset.splits.items()}
+        title = f"{name} · {dataset.title}"
+        new_files, scores = run_trial.score(logits, program.penalty(equal.model), dataset, title)
         files = {path: content for path, content in files.items() if not path.startswith(OF_ALL_SPLITS)} | new_files
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     run.log_summary(metrics)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from study.data.dataset import SPLITS, Dataset
+from study.data.dataset import Dataset
 from study.reports.plots import trial
 from study.tracking import runs, tags
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
@@ -37,7 +37,7 @@ def run_trial(
     if result.state == "complete":
         model = network.build(config, network.Rows.of(dataset))
         model.set_weights(result.weights)
-        scored_files, scores = score(model, config, dataset, title)
+        scored_files, scores = score(result.logits, program.penalty(model), dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
         record.log_model(model, dataset.row_shape, dataset.classes, dataset.dtype)
@@ -48,17 +48,20 @@ def run_trial(
     return result
 
 
-def score(model, config: TrialConfig, dataset: Dataset, title: str) -> tuple[dict[str, bytes | str], dict[str, float]]:
-    """Score a trained model on the splits that have rows; return confusion and prediction files, and metrics."""
-    splits = [split for split in SPLITS if len(getattr(dataset, split))]  # a search or a race has no test rows
-    outputs = {split: program.logits(model, getattr(dataset, split).inputs) for split in splits}
-    scores = {split: evaluate(outputs[split], getattr(dataset, split).labels) for split in splits}
-    judged = {split: scores[split] for split in splits if split != "train"}
+def score(
+    logits: Mapping[str, np.ndarray], penalty: float, dataset: Dataset, title: str
+) -> tuple[dict[str, bytes | str], dict[str, float]]:
+    """Score what a trained network computes for splits, (n, classes) each; return their files and metrics.
+
+    The files have confusions and predictions; `penalty` is what the network's weights add to its test_loss.
+    """
+    scores = {split: evaluate(values, getattr(dataset, split).labels) for split, values in logits.items()}
+    judged = {split: scores[split] for split in scores if split != "train"}
     files = _confusion_files(judged, title, dataset.class_names)
-    if "test" in outputs:
+    if "test" in logits:
         smallest = np.min_scalar_type(dataset.classes - 1)
-        files |= {PREDICTIONS: npy_bytes(outputs["test"].argmax(axis=1).astype(smallest))}
-    return files, _score_metrics(scores, program.penalty(model))
+        files |= {PREDICTIONS: npy_bytes(logits["test"].argmax(axis=1).astype(smallest))}
+    return files, _score_metrics(scores, penalty)
 
 
 def _epoch_metrics(epoch: Epoch) -> dict[str, float]:

@@ -6,19 +6,21 @@ happens once an epoch (validation, early stopping, pruning) is ordinary Python.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from study.base.backend import tf
-from study.data.dataset import Dataset, Split
+from study.data.dataset import SPLITS, Dataset
 from study.training import network
 from study.training.config import TrialConfig
 from study.training.early_stopping import EarlyStopping, Plateau, lowest
 from study.training.metrics import evaluate
 from study.training.network import Rows
-from study.training.program import Program, logits, structure
+from study.training.program import Program, structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,8 @@ class TrialResult:
     `model.get_weights()`) are those of the epoch `model_epoch`: the last, or under early stopping the last that was
     better than all before by more than `min_delta`; where that is 0, it is `best_epoch`. `compile_seconds` is the time
     before the first epoch; `train_seconds` that of the epochs. `compiler` is ``xla``, or ``graph`` for networks with
-    convolutions and what XLA cannot compile.
+    convolutions and what XLA cannot compile. If it is complete, `logits` has what the network with these weights
+    computes before its softmax, (n, classes) for each split that has rows.
     """
 
     state: str
@@ -64,23 +67,20 @@ class TrialResult:
     compile_seconds: float
     train_seconds: float
     compiler: str = "xla"
+    logits: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def train(
     config: TrialConfig, dataset: Dataset, on_epoch: Callable[[Epoch], bool | None] = lambda epoch: None
 ) -> TrialResult:
-    """Train the config's network on `dataset.train` and return the outcome; the test images are not touched.
+    """Train the config's network on `dataset.train` and return the outcome; nothing depends on the test rows.
 
     `on_epoch` is called after every epoch and ends the training by returning True. The same config and data give
     the same bits on one machine, whatever was trained before in this process.
     """
     clock = time.perf_counter()
-    rows = Rows.of(dataset)
-    train_rows, validation = (
-        replace(split, inputs=rows.scaled(split.inputs)) for split in (dataset.train, dataset.validation)
-    )
-    inputs, labels = tf.constant(train_rows.inputs), tf.constant(train_rows.labels)
-    program = _started(config, rows, inputs, labels)
+    rows, training, validation = Rows.of(dataset), _resident(dataset, "train"), _resident(dataset, "validation")
+    program = _started(config, rows, training)
     compile_seconds = time.perf_counter() - clock
 
     epochs: list[Epoch] = []
@@ -89,7 +89,7 @@ def train(
     plateau = Plateau(limits.patience_steps, limits.min_delta)
     state, reason = "complete", None
     while state == "complete" and len(epochs) < limits.epochs and not (stopping.stop or plateau.stop):
-        epoch = _take_epoch(program, config, (inputs, labels), validation, len(epochs) + 1, plateau)
+        epoch = _take_epoch(program, config, training, validation, len(epochs) + 1, plateau)
         epochs.append(epoch)
         stopping.update(epoch.number, epoch.val_loss, program.model.get_weights)
         if not (np.isfinite(epoch.step_losses).all() and np.isfinite(epoch.val_loss)):
@@ -97,35 +97,50 @@ def train(
         if on_epoch(epoch) and state == "complete":
             state, reason = "pruned", f"stopped after epoch {epoch.number}"
 
+    weights = stopping.kept_weights or program.model.get_weights()
     return TrialResult(
         state=state,
         reason=reason,
         epochs=tuple(epochs),
         best_epoch=1 + lowest([epoch.val_loss for epoch in epochs]),
         model_epoch=stopping.kept_epoch or len(epochs),
-        weights=stopping.kept_weights or program.model.get_weights(),
+        weights=weights,
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
         compiler=program.compiler,
+        logits=_logits(program, weights, dataset) if state == "complete" else {},
     )
 
 
+class _Resident(NamedTuple):
+    """Rows of a split as the network gets them, and their labels (n,), in TensorFlow's memory."""
+
+    inputs: tf.Tensor
+    labels: tf.Tensor
+
+
+@lru_cache(maxsize=len(SPLITS))  # a worker trains many trials on one dataset
+def _resident(dataset: Dataset, name: str) -> _Resident:
+    rows = getattr(dataset, name)
+    return _Resident(tf.constant(Rows.of(dataset).scaled(rows.inputs)), tf.constant(rows.labels))
+
+
+def _logits(program: Program, weights: list[np.ndarray], dataset: Dataset) -> dict[str, np.ndarray]:
+    program.model.set_weights(weights)
+    return {name: program.logits(_resident(dataset, name).inputs) for name in dataset.splits}
+
+
 def _take_epoch(
-    program: Program,
-    config: TrialConfig,
-    rows: tuple[tf.Tensor, tf.Tensor],
-    validation: Split,
-    number: int,
-    plateau: Plateau,
+    program: Program, config: TrialConfig, rows: _Resident, validation: _Resident, number: int, plateau: Plateau
 ) -> Epoch:
     clock = time.perf_counter()
-    order = epoch_order(config.seed, number, len(rows[1]))
+    order = epoch_order(config.seed, number, len(rows.labels))
     sizes = _rows_by_step(len(order), config.training.batch_size)
     step_losses, hits, val_losses = np.empty(0, np.float32), 0, []
     for first, last in _stretches(len(sizes), config.training.validate_every):
         losses, hit = program.epoch(*rows, *map(tf.constant, (order, first, last)))
         step_losses, hits = np.append(step_losses, losses.numpy()[first:last]), hits + int(hit)
-        scores = evaluate(logits(program.model, validation.inputs), validation.labels)
+        scores = evaluate(program.logits(validation.inputs), validation.labels.numpy())
         val_loss = scores.loss + program.penalty()
         val_losses.append((last, val_loss))
         plateau.update(last - first, val_loss)
@@ -178,15 +193,15 @@ def _divergence(epoch: Epoch) -> str:
 _PROGRAMS: dict[tuple[str, tuple[int, ...]], Program] = {}
 
 
-def _started(config: TrialConfig, rows: Rows, inputs: tf.Tensor, labels: tf.Tensor) -> Program:
+def _started(config: TrialConfig, rows: Rows, training: _Resident) -> Program:
     """Return the program of the config's structure, compiled if this process has none yet, and ready for this trial."""
     model = network.build(config, rows, front=False)
-    key = structure(config, model, rows), tuple(inputs.shape)
+    key = structure(config, model, rows), tuple(training.inputs.shape)
     if key not in _PROGRAMS:
         program = Program(config, model, rows)
-        program.compile(inputs, labels)
+        program.compile(*training)
         _PROGRAMS[key] = program
-    _PROGRAMS[key].start(config, model, class_weights(config, labels.numpy(), rows.classes))
+    _PROGRAMS[key].start(config, model, class_weights(config, training.labels.numpy(), rows.classes))
     return _PROGRAMS[key]
 
 

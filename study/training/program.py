@@ -48,6 +48,11 @@ class Program:
         self.strengths = tf.Variable(np.zeros((max(1, len(self.penalized)), 2), np.float32))
         self.compiler = GRAPH if _is_better_as_graph(model) else XLA
         self._compiled = {kind: tf.function(self._epoch, jit_compile=kind == XLA) for kind in (XLA, GRAPH)}
+        entry = model.inputs[0]
+        self._answers = tf.function(
+            lambda inputs: logits_of(model(inputs, training=False)), [tf.TensorSpec(entry.shape, entry.dtype)]
+        )
+        self._rows_at_once = rows_at_once(model)
 
     def _set_optimizer(self, config: TrialConfig) -> None:
         self.optimizer = network.optimizer(config)
@@ -92,6 +97,10 @@ class Program:
     def penalty(self) -> float:
         """Return what Keras adds to every loss for the weights as they are now, with the trial's strengths."""
         return penalty(self.model, self._strengths)
+
+    def logits(self, inputs: tf.Tensor) -> np.ndarray:
+        """Return what the network computes for `inputs` before its softmax: (n, classes)."""
+        return in_parts(self._answers, inputs, self._rows_at_once)
 
     def epoch(self, *arguments: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on the rows in `order`, from step `first` to before `last`; return all steps' losses (0 where it was
@@ -339,10 +348,10 @@ def logits(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
     return in_parts(lambda part: logits_of(model(part, training=False)), inputs, rows_at_once(model))
 
 
-def in_parts(function: Callable[[tf.Tensor], tf.Tensor], inputs: np.ndarray, rows: int) -> np.ndarray:
+def in_parts(function: Callable[[tf.Tensor], tf.Tensor], inputs: np.ndarray | tf.Tensor, rows: int) -> np.ndarray:
     """Return a function's results for so many rows at a time, together."""
     firsts = range(0, max(1, len(inputs)), rows)
-    return np.concatenate([function(tf.constant(inputs[first : first + rows])).numpy() for first in firsts])
+    return np.concatenate([function(tf.convert_to_tensor(inputs[first : first + rows])).numpy() for first in firsts])
 
 
 def rows_at_once(model: keras.Model) -> int:
