@@ -96,7 +96,7 @@ def _one_level_down(markdown: str) -> str:
 
 
 def _picture(studies: list) -> str:
-    from study.design.ablation import MARGIN
+    from study.design.limits import MARGIN
     from study.reports import ablation_report
     from study.reports.plots import panels, style
 

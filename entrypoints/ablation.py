@@ -1,26 +1,11 @@
 """Run a controlled ablation: arms that differ in named hyperparameters, each trained with the same seeds."""
 
-import contextlib
-import math
-import sys
+from typing import Any
 
-import click
-
-from entrypoints import display, options, program
+from entrypoints import options, program
 from entrypoints.option_types import Choice, Number, Whole
 from entrypoints.options import option
-from study.analysis import confidence_sequence
-from study.analysis.ablation_results import COMPARE, DECIDING
-from study.analysis.seed_plan import CAP
-from study.base.passwords import without_password
-from study.data.dataset import SPLITS, Dataset
-from study.design.ablation import MARGIN, MOST_SEEDS, VARY, Ablation, TrialSpec, Vary, catalogue, load_ablation
-from study.execution import time_estimate
-from study.reports import verdicts_file
-from study.tracking import runs
-from study.workflows import run_ablation
-from study.workflows.prepare import prepare_ablation
-from study.workflows.seed_supply import SeedRule, seed_rule
+from study.design.limits import CAP, COMPARE, DECIDE, MARGIN, MOST_SEEDS, VARY
 
 OPTIONS = (
     option("task", "batch_size", "A task of the catalogue, or a YAML file of your own. list shows the catalogue."),
@@ -38,7 +23,7 @@ OPTIONS = (
     options.MINUTES,
     option("margin", "auto", "The smallest difference that matters, in points of accuracy (nats with "
            f"decide=val_cross_entropy). auto: as the task says, usually {MARGIN:g}.", Number(100, unless="auto")),
-    option("decide", "val_accuracy", "The measure that verdicts rest on.", Choice(DECIDING)),
+    option("decide", "val_accuracy", "The measure that verdicts rest on.", Choice(DECIDE)),
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the task says."),
     options.WORKERS,
     options.SETTINGS,
@@ -51,134 +36,14 @@ OPTIONS = (
            "error.", Choice(("text", "json"))),
     options.dry_run("true: list the trials with an estimate of the time, and run nothing."),
 )  # fmt: skip
-USUAL_SD = 0.2  # points, of a paired difference: what most of the catalogue has
 
 
-@options.command(__doc__, *OPTIONS)
-def main(
-    *,
-    task: str,
-    data: str | None,
-    target: str | None,
-    size: str | None,
-    validation: str | None,
-    network: str | None,
-    seeds: int | None,
-    most_seeds: int,
-    minutes: float | None,
-    margin: float | None,
-    decide: str,  # read from the run's params when the study is evaluated, as compare is
-    epochs: int | None,
-    workers: int,
-    settings: dict[str, str],
-    vary: Vary | None,
-    compare: str,
-    storage: str,
-    reuse: bool,
-    output: str,
-    dry_run: bool,
-) -> None:
+@options.command(__doc__, *OPTIONS, trains=True)
+def main(**given: Any) -> None:
     """Run the ablation that the options name."""
-    standard_output = sys.stdout
-    if output == "json":
-        click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
-    if task == "list":
-        _list_catalogue()
-        return
-    ablation, dataset = prepare_ablation(
-        task, network=network, data=data, target=target, size=size, validation=validation, epochs=epochs,
-        settings=settings, margin=margin, decide=decide, vary=vary,
-    )  # fmt: skip
-    pairs = compare == "pairs"
-    rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=pairs)
-    trials = ablation.trial_specs(rule.first, dataset)
-    workers = min(workers, len(trials))
-    display.warn_of_password(storage)
-    console = program.console()
-    _introduce(ablation, dataset, rule, workers)
-    if dry_run:
-        power = _power(ablation.judged_together(pairs), rule, decide)
-        _print_dry_run(ablation, trials, dataset, rule, workers, power)
-        runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": run_ablation.plan_table(trials, dataset)})
-        return
+    from entrypoints.commands import ablation
 
-    with display.Display(console, time_estimate.time_left(trials, dataset, workers)) as observe:
-        outcome = run_ablation.run_ablation(
-            ablation, trials, dataset, params=options.given() | {"storage": without_password(storage)},
-            worker_count=workers, observe=observe, rule=rule, on_look=observe.looks(dataset, workers),
-            reuse=reuse, storage=storage,
-            announce=lambda name: display.tell_how_to_join(console, name, storage),
-        )  # fmt: skip
-    display.print_findings(console, outcome.study)
-    display.tell_of_reused(outcome.reused)
-    number = len(outcome.study.trials)
-    display.warn_of_ended(outcome.diverged, "diverged", number)
-    if outcome.note:
-        display.warn(outcome.note)
-    program.say(f"Report: {outcome.page}")
-    program.print_link(outcome.study.record.run_id)
-    if output == "json":
-        standard_output.write(verdicts_file.text(outcome.study))
-    if outcome.failures:
-        count, first = len(outcome.failures), outcome.failures[0]
-        raise click.ClickException(f"{count} of {number} trials failed; the first: {first.reason}")
-
-
-def _list_catalogue() -> None:
-    width = max(map(len, catalogue()))
-    listing = "\n".join(f"{task:<{width}}  {load_ablation(task).question}" for task in catalogue())
-    program.say(listing)
-    runs.name_project_run("ablation list", {"catalogue.txt": listing})
-
-
-def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, workers: int) -> None:
-    arms = len(ablation.arms)
-    program.say(f"ablation {ablation.task}: {ablation.question}")
-    if ablation.left_out:
-        names = ", ".join(ablation.left_out)
-        program.say(f"left out of the task, because {ablation.baseline.network.name} has no such fields: {names}")
-    display.introduce_data(program.console(), dataset, SPLITS)
-    number = f"{arms * rule.first} trials: {arms} arms × {display.count(rule.first, 'seed')}"
-    if rule.first < rule.most:
-        number += f", then more seeds for what is open, up to {rule.most} an arm"
-    time = f", for {rule.minutes:g} minutes" if rule.minutes else ""
-    program.say(f"{number}{time}, on {display.count(workers, 'worker')}")
-
-
-def _power(comparisons: int, rule: SeedRule, decide: str) -> str:
-    """Return which true difference the plan would find."""
-    sds = confidence_sequence.detectable(rule.most, comparisons)
-    seeds = f"With {display.count(rule.most, 'seed')} an arm"
-    if math.isinf(sds):
-        return f"{seeds} no difference can be claimed."
-    if decide != "val_accuracy":
-        return f"{seeds} a true difference of {sds:.2g} of its standard deviations would be found with 80 %."
-    return (
-        f"{seeds} a true difference of {sds * USUAL_SD:.2g} points would be found with 80 %, if differences vary from "
-        f"seed to seed by {USUAL_SD:g} points (sd), as in most tasks on MNIST."
-    )
-
-
-def _print_dry_run(
-    ablation: Ablation, trials: list[TrialSpec], dataset: Dataset, rule: SeedRule, workers: int, power: str
-) -> None:
-    width = max(len(trial.name) for trial in trials)
-    for trial in trials:
-        seconds = time_estimate.trial_seconds(trial.config, dataset)
-        program.say(f"{trial.name:<{width}}  about {display.duration(seconds)}")
-    most = ablation.trial_specs(rule.most, dataset)
-    least_seconds, most_seconds = (time_estimate.total_seconds(specs, dataset, workers) for specs in (trials, most))
-    if rule.minutes:
-        most_seconds = max(least_seconds, min(most_seconds, 60 * rule.minutes))
-    total, start = display.duration(least_seconds), display.duration(time_estimate.SECONDS_TO_START)
-    on = f"on {display.count(workers, 'worker')}, {start} of it to start"
-    if len(most) > len(trials):
-        program.say(f"At least {len(trials)} trials, about {total} in total; at most {len(most)}, about "
-                    f"{display.duration(most_seconds)}; {on}.")  # fmt: skip
-    else:
-        program.say(f"About {total} in total {on}.")
-    program.say(power)
-    program.say("Nothing was run.")
+    ablation.run(**given)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """How a command declares its options, and the options that several commands share."""
 
 from collections.abc import Callable
+from functools import wraps
 
 import click
 
 from entrypoints.option_types import GIVEN, Boolean, Choice, Field, NetworkName, Number, Settings, Storage, Text, Whole
 from study.base.processes import cores
 from study.base.text import readable
-from study.design.ablation import VARY as VARIED
+from study.design.limits import VARY as VARIED
+from study.execution.worker_server_client import server
 from study.training.config import FIELDS, NETWORK, value_text
 
 PLAN = "study.plan"  # in click's context: whether plan=true was given
@@ -25,16 +27,32 @@ def option(name: str, default: object, help: str, type: Text | None = None, vari
     )
 
 
-def command(help: str, *options: Callable) -> Callable[[Callable], click.Command]:
-    """Return a decorator that makes a function a click command with these options, and ``--debug``."""
+def command(help: str, *options: Callable, trains: bool = False) -> Callable[[Callable], click.Command]:
+    """Return a decorator that makes a function a click command with these options, and ``--debug``.
+
+    If it `trains`, and this is no dry run, the server that forks its workers starts before the function: it needs
+    seconds to import TensorFlow, and this process needs seconds for what it imports.
+    """
 
     def decorate(function: Callable) -> click.Command:
+        if trains:
+            function = _after_server(function)
         debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
         for declare in (debug, *reversed(options)):
             function = declare(function)
         return click.command(help=help)(function)
 
     return decorate
+
+
+def _after_server(function: Callable) -> Callable:
+    @wraps(function)
+    def run(**given: object) -> object:
+        if not given.get("dry_run"):
+            server()
+        return function(**given)
+
+    return run
 
 
 def given() -> dict[str, str]:

@@ -1,23 +1,18 @@
 """Ask a network what pictures show or what rows of features are, or why it classifies a test row as it does."""
 
-from entrypoints import display, options, program
+from typing import Any
+
+from entrypoints import options, program
 from entrypoints.option_types import Indices, NetworkName, Text, Whole
 from entrypoints.options import option
-from study.analysis.explanations import Reading
-from study.base.errors import ConfigError
-from study.inference import row_files
-from study.inference.predict import SYNTHETIC
-from study.inference.row_files import WANTED
-from study.reports import explanation_report, prediction_report
-from study.workflows import predict
-from study.workflows.predict import Answer
+from study.data.picture_headers import SYNTHETIC
 
 MOST_INDICES, MOST_DRAWINGS = 20, 10_000
-MOST_LINES = 60  # of a table on a terminal; the run has all of it
 OPTIONS = (
     option("image", "none", f"A picture file, a folder of pictures, or {SYNTHETIC} for generated drawings of digits.",
            Text(unless="none")),
-    option("row", "none", f"Features: {WANTED}.", Text(unless="none")),
+    option("row", "none", "Features: a JSON object of named features, or the path of a .json or .csv file of rows.",
+           Text(unless="none")),
     option("index", "none", "Test rows to explain, by number, such as 1234 or 3,17,200.",
            Indices(MOST_INDICES, "numbers of test rows"), "indices"),
     option("model", options.CHAMPION, "The network: a registered model, runs:/ID/model, or a trial's run ID."),
@@ -33,82 +28,11 @@ OPTIONS = (
 
 
 @options.command(__doc__, *OPTIONS)
-def main(
-    *,
-    image: str | None,
-    row: str | None,
-    indices: list[int],
-    model: str,
-    network: str | None,
-    data: str | None,
-    target: str | None,
-    size: str | None,
-    seed: int,
-    count: int,
-) -> None:
+def main(**given: Any) -> None:
     """Ask what the options say."""
-    asked = [name for name, value in (("image", image), ("row", row), ("index", indices)) if value]
-    if len(asked) != 1:
-        what = f"{' and '.join(asked)} are both given" if asked else "image, row and index are all missing"
-        hint = (
-            f"Give one: -P image=FILE, FOLDER or {SYNTHETIC} reads pictures, -P row=JSON or FILE takes features, -P "
-            "index=1234 explains a test row."
-        )
-        raise ConfigError(what, hint=hint)
-    rows = row_files.read_rows(row) if row else None
-    question = predict.open_question(model, network)
-    if rows:
-        answer = question.read_rows(rows)
-        (_print_many if len(answer.readings) > 1 else _print_one)(answer)
-    elif image is None:
-        dataset = question.load_data(data, indices, target, size)
-        display.warn_of_substitute(dataset, "this is not MNIST")
-        answer = question.explain(dataset, indices)
-        _print_explanations(answer)
-    elif image == SYNTHETIC:
-        _print_many(answer := question.draw(count, seed))
-    elif (path := predict.find_picture(str(image))).is_dir():
-        _print_many(answer := question.read_folder(path))
-    else:
-        answer = question.read_picture(path)
-        _print_one(answer)
-    run_id, page = question.log(answer, options.given())
-    program.say(f"Page: {page}")
-    program.print_link(run_id)
+    from entrypoints.commands import predict
 
-
-def _print_one(answer: Answer) -> None:
-    _print_reading(answer.readings[0])
-
-
-def _print_reading(reading: Reading) -> None:
-    program.say(prediction_report.sentence(reading))
-    bars = prediction_report.bars(reading.probabilities, reading.classes)
-    for line in [*bars, prediction_report.doubt_line(reading)]:
-        if line:
-            program.say(line)
-
-
-def _print_explanations(answer: Answer) -> None:
-    for one in answer.explanations:
-        _print_reading(one.reading)
-        program.say("\n".join(explanation_report.explanation_lines(one)))
-
-
-def _print_many(answer: Answer) -> None:
-    """Print the table of readings, of very many only those with a remark, the files not read, and the accuracy."""
-    readings = answer.readings
-    remarkable = [reading for reading in readings if reading.wrong or reading.reason]
-    few = readings if len(readings) <= MOST_LINES else remarkable[:MOST_LINES]
-    if few:
-        display.print_table(program.console(), prediction_report.readings_table(few))
-    if len(few) < len(readings):
-        what = "pictures" if readings[0].picture is not None else "rows"
-        program.say(f"{len(readings):,} {what}; {len(few)} with a remark are listed, predictions.csv has all of them.")
-    for file, reason in answer.unreadable:
-        display.warn(f"not read: {file}: {reason}")
-    for line in answer.score_lines:
-        program.say(line)
+    predict.run(**given)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import contextlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from study.base import interruption, startup
 from study.base.errors import DEBUG_VARIABLE, StudyError, in_one_line, traceback_text
@@ -13,6 +13,9 @@ from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE
 from study.base.startup import hush
 from study.base.text import readable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def run(command: click.Command) -> None:
@@ -33,8 +36,10 @@ def run(command: click.Command) -> None:
         _fail(in_one_line(failure), 1)
 
 
-def console() -> Console:
+def console() -> "Console":
     """Return a console for the standard output; in a file, which has no width, lines are never wrapped."""
+    from rich.console import Console  # the options do not need it
+
     return Console(width=None if sys.stdout.isatty() else 1_000)
 
 

@@ -1,12 +1,11 @@
 """Write a study's report again from its runs in MLflow."""
 
-from entrypoints import display, program
+from typing import Any
+
+from entrypoints import options, program
 from entrypoints.option_types import Choice, Required
-from entrypoints.options import command, option
-from study.analysis import ablation_results, search_results
-from study.analysis.ablation_results import COMPARE
-from study.reports import ablation_report, search_report
-from study.tracking import runs, store
+from entrypoints.options import option
+from study.design.limits import COMPARE
 
 OPTIONS = (
     option("run", "none", "Run ID of the study. `mlflow ui` shows it, and the study's command prints it last.",
@@ -16,21 +15,12 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@command(__doc__, *OPTIONS)
-def main(*, run: str, compare: str) -> None:
+@options.command(__doc__, *OPTIONS)
+def main(**given: Any) -> None:
     """Write the report of the study that the options name into its run."""
-    client = store.connect()
-    if search_results.is_search(client, run):
-        search = search_results.read(client, run)
-        name, page = search.record.name, search_report.log(search)
-        display.print_search(program.console(), search)
-    else:
-        ablation = ablation_results.read(client, run, compare)
-        name, page = ablation.record.name, ablation_report.log(ablation)
-        display.print_findings(program.console(), ablation)
-    runs.name_project_run(f"report of {name}", {"report_of.txt": run})
-    program.say(f"Report: {page}")
-    program.print_link(run)
+    from entrypoints.commands import report
+
+    report.run(**given)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from study.analysis.tries import runs_that_count
 from study.analysis.verdicts import Loss, Question, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
+from study.design.limits import DECIDE
 from study.tracking import records, store, tags
 from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
 from study.tracking.records import RunRecord
 from study.training.networks.described import know_described
 
-COMPARE = ("baseline", "pairs")
 THIS_ARM, BASELINE, OTHER_ARM = "this arm", "the baseline", "the other arm"  # the sides of a comparison
 
 
@@ -41,7 +41,7 @@ class Measure:
 ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
 CROSS_ENTROPY = Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats")
 TEST_ACCURACY = Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100)
-DECIDING = {"val_accuracy": ACCURACY, "val_cross_entropy": CROSS_ENTROPY}  # what verdicts may rest on
+DECIDING = dict(zip(DECIDE, (ACCURACY, CROSS_ENTROPY), strict=True))
 MEASURES = (
     ACCURACY,
     CROSS_ENTROPY,
@@ -342,7 +342,7 @@ def _arm_and_seed(trial: RunRecord) -> tuple[str, str]:
 
 
 def read(client: store.MlflowClient, run_id: str, compare: str = "auto", *, curves: bool = True) -> AblationResults:
-    """Return the ablation of this run, its arms compared as the run says or as `compare` says (one of COMPARE).
+    """Return the ablation of this run, its arms compared as the run says or as `compare` says.
 
     Without `curves` it is read faster, and has all that verdicts need.
 

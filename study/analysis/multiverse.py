@@ -11,7 +11,7 @@ import numpy as np
 
 from study.analysis.ablation_results import ACCURACY, TEST_ACCURACY, AblationResults
 from study.analysis.verdicts import Question, Verdict, judge
-from study.design.ablation import MARGIN, MARGIN_NATS
+from study.design.limits import MARGIN, MARGIN_NATS
 from study.tracking.records import RunRecord
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -110,6 +109,8 @@ def in_memory(trials: Sequence[FrozenTrial], direction: Direction | StudyDirecti
 
 def importances_of(study: optuna.Study) -> list[Importance]:
     """Return how much each field mattered among a study's complete trials, the most important by PED-ANOVA first."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # takes a second to import
+
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     top = max(BEST_SHARE, min(0.5, LEAST_BEST / len(trials)))
     with warnings.catch_warnings():
@@ -124,6 +125,8 @@ def importances_of(study: optuna.Study) -> list[Importance]:
 
 
 def _fanova(study: optuna.Study) -> dict[str, float]:
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     try:
         return get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0))
     except RuntimeError:  # the fields that all trials have are the same in all of them: no tree has a branch

@@ -13,8 +13,6 @@ from study.analysis import confidence_sequence as sequence
 from study.analysis.ablation_results import AblationResults
 from study.analysis.verdicts import Kind, Question, Verdict
 
-CAP = 40  # seeds, beyond which a question is left undecided unless the person says otherwise
-
 
 def start(comparisons: int) -> int:
     """Return how many seeds every arm has at the first look: as many as it takes for an interval to have ends."""

@@ -13,7 +13,8 @@ from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Loss
 from study.base.errors import StudyError
-from study.design.ablation import BECAUSE, MARGIN, Ablation, Arm
+from study.design.ablation import Ablation, Arm
+from study.design.limits import BECAUSE, MARGIN
 from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import BUILT_IN, MLP, NETWORK, TrialConfig, brief, settings_text, value_text

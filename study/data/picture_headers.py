@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from study.base.errors import StudyError
 
+SYNTHETIC = "synthetic"  # in place of a picture file: asks for drawings of digits
 WANTED = "a PNG, JPEG, GIF, BMP or WebP picture"
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 25_000_000

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
+from study.design.limits import BECAUSE, MARGIN, MOST_ARMS, MOST_SEEDS, MOST_TRIALS, Vary
 from study.design.origin import NO_ORIGIN, Origin, read_reported
 from study.training.config import AUTO, BUILT_IN, DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, settings_text, value_text
 from study.training.networks import own_file
@@ -27,15 +28,6 @@ FIGURES: tuple[Figure, ...] = get_args(Figure)
 # Data, split and seed have parameters of their own. Arms that differed in them would not be compared on equal terms.
 OF_EVERY_ARM = DATA_AND_SEED
 OWN_PARAMETER = {"seed": "seeds", "fold": "vary"}  # where it has another name
-MOST_SEEDS = 1_000
-Vary = Literal["seed", "split"]  # what differs between the trials of an arm: the seed alone, or the validation rows too
-VARY: tuple[Vary, ...] = get_args(Vary)
-MARGIN = 0.2  # points of accuracy
-BECAUSE = "Less than 0.2 points, ten images in 5,000, would hardly change what anybody chooses."
-MARGIN_NATS = 0.01  # of cross-entropy
-BECAUSE_NATS = "A hundredth of a nat is a tenth of the cross-entropy that a small network has on MNIST."
-MOST_ARMS = 1_000  # each is a run with a row in every table
-MOST_TRIALS = 100_000
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
+from study.tracking.artifacts import csv_text
 from study.training.config import TrialConfig
 from study.training.networks.network import find, network_shape
 
@@ -82,3 +83,18 @@ def search_seconds(baseline: TrialConfig, dataset: Dataset, trials: int, workers
     """Estimate the seconds that this number of trials like the baseline takes, if none is pruned."""
     # Nearly every trial of a search needs its own program compiled.
     return SECONDS_TO_START + trials * (trial_seconds(baseline, dataset) + SECONDS_TO_COMPILE) / workers
+
+
+def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
+    """Return every trial with its full config and estimated time, as a CSV file's text."""
+    texts = [spec.config.as_text() for spec in specs]
+    fields = list(dict.fromkeys(name for text in texts for name in text))  # networks differ in theirs
+    rows = (
+        (
+            spec.name,
+            f"{trial_seconds(spec.config, dataset):.1f}",
+            *(text.get(name, "") for name in fields),
+        )
+        for spec, text in zip(specs, texts, strict=True)
+    )
+    return csv_text(("trial", "about seconds", *fields), rows)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # imports TensorFlow
     from study.inference.model import Reader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-SYNTHETIC = "synthetic"  # in place of a picture file: asks for drawings of digits
 LARGE, SMALL = 320, 56  # pixels a side of the stored original: of a single picture, of one among many
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import Kind, Verdict
-from study.design.ablation import MARGIN_NATS
 from study.design.ablation import Arm as ArmSettings
+from study.design.limits import MARGIN_NATS
 from study.design.origin import Origin
 from study.reports import ablation_tables, mlflow_runs, study_report, verdicts_file
 from study.reports.document import Document

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from study.analysis.formatting import count
+from study.analysis.phases import phases
 from study.reports.document import Document
 from study.reports.markdown import code_block, plain
 from study.reports.table import Table
@@ -55,6 +57,8 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
         ("libraries", tags.get(names.LIBRARIES, "not recorded")),
         ("hosts", ", ".join(sorted({trial.tags[names.HOST] for trial in trials if names.HOST in trial.tags})) or "–"),
     ]
+    if spent := phases(record, trials):
+        facts.append(("time until this report", f"{spent.text}; {count(spent.workers, 'worker')}"))
     document.table(facts_table(facts))
 
 

@@ -12,6 +12,7 @@ from study.analysis import seed_plan
 from study.analysis.ablation_results import DECIDING, MEASURES, AblationResults
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import Verdict
+from study.design.limits import CAP
 from study.reports import study_report
 from study.tracking import records, tags
 from study.training.config import value_text
@@ -189,7 +190,7 @@ def _next(study: AblationResults) -> Next | None:
     if not still or "task" not in study.record.params:
         return None
     most = max(arm.trials for arm in study.arms)
-    changes: dict[str, object] = {"most_seeds": max(2 * most, seed_plan.CAP)}
+    changes: dict[str, object] = {"most_seeds": max(2 * most, CAP)}
     if "seeds" in study.record.params:
         changes["seeds"] = "auto"
     return Next(

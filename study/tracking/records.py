@@ -29,7 +29,7 @@ _COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FIN
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as MLflow has it, with everything that a comparison needs; `started` is in seconds since 1970."""
+    """A run as MLflow has it, with all that a comparison needs; it `started` and `ended` in seconds since 1970."""
 
     run_id: str
     name: str
@@ -40,6 +40,7 @@ class RunRecord:
     curves: dict[str, list[float]] = field(default_factory=dict)
     started: float = 0.0
     experiment_id: str = "0"
+    ended: float | None = None
 
 
 def read_run(client: MlflowClient, run_id: str) -> RunRecord:
@@ -233,6 +234,7 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
         },
         started=run.info.start_time / 1000,
         experiment_id=run.info.experiment_id,
+        ended=run.info.end_time / 1000 if run.info.end_time else None,
     )
 
 

@@ -15,9 +15,8 @@ from tqdm.auto import tqdm
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
-from study.analysis.seed_plan import CAP
 from study.base.processes import cores
-from study.design.ablation import Vary
+from study.design.limits import CAP, Vary
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME

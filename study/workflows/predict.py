@@ -9,11 +9,10 @@ from study.base.errors import DataError
 from study.base.paths import check_regular, find_file
 from study.base.text import readable
 from study.data.dataset import Dataset
-from study.data.picture_headers import WANTED, ImageError
+from study.data.picture_headers import SYNTHETIC, WANTED, ImageError
 from study.inference import explain, predict, row_files
 from study.inference.contract import Contract
 from study.inference.find_model import Found, find_model
-from study.inference.predict import SYNTHETIC
 from study.inference.row_files import RowsAsked
 from study.reports import explanation_report, prediction_report
 from study.reports.document import Document

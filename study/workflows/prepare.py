@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import BECAUSE_NATS, MARGIN_NATS, Ablation, Vary, load_ablation
+from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
 from study.design.dimensions import MOST_POINTS
+from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
 from study.design.search import Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate

@@ -9,7 +9,8 @@ from study.analysis.ablation_results import AblationResults
 from study.analysis.selection import Candidate, Decision
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
-from study.design.ablation import Ablation, TrialSpec, Vary
+from study.design.ablation import Ablation, TrialSpec
+from study.design.limits import MOST_FRESH_SEEDS, Vary
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -23,7 +24,6 @@ from study.workflows.common import Outcome, open_run
 from study.workflows.run_ablation import run_specs
 from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
-MOST_FRESH_SEEDS = 20  # of each arm of a race, unless the person says how many
 FORBIDDEN = r"[/:@]"  # in a registered model's name
 
 

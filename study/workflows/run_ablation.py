@@ -17,7 +17,7 @@ from study.execution.worker_pool import WorkerPool
 from study.reports import ablation_report
 from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
-from study.tracking.artifacts import ABLATION, TEST_SET, csv_text
+from study.tracking.artifacts import ABLATION, TEST_SET
 from study.tracking.runs import Run
 from study.workflows.common import Outcome, assignment, network_files, open_run, outcome_of, run_trials, study_tags
 from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
@@ -94,7 +94,7 @@ def run_specs(
         refill=supply,
     )  # fmt: skip
     if len(supply.specs) > len(specs):
-        run.log_files({PLAN: plan_table(supply.specs, dataset)})
+        run.log_files({PLAN: time_estimate.plan_table(supply.specs, dataset)})
     study = ablation_results.read(run.client, run.run_id)
     return replace(outcome_of(study, ablation_report.log(study), trials), note=supply.note)
 
@@ -113,7 +113,7 @@ def describe(
         | study_tags(dataset, ablation.networks)
     )
     run.log_dataset(dataset)
-    files: dict[str, bytes | str] = {PLAN: plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
+    files: dict[str, bytes | str] = {PLAN: time_estimate.plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:
         files[TEST_SET] = _test_set(dataset)
     run.log_files(files | network_files(ablation.networks))
@@ -126,21 +126,6 @@ def arm_params(specs: Sequence[TrialSpec]) -> dict[str, dict[str, str]]:
     for spec in specs:
         found.setdefault(spec.arm, spec.shared)
     return found
-
-
-def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
-    """Return every trial with its full config and estimated time, as a CSV file's text."""
-    texts = [spec.config.as_text() for spec in specs]
-    fields = list(dict.fromkeys(name for text in texts for name in text))  # networks differ in theirs
-    rows = (
-        (
-            spec.name,
-            f"{time_estimate.trial_seconds(spec.config, dataset):.1f}",
-            *(text.get(name, "") for name in fields),
-        )
-        for spec, text in zip(specs, texts, strict=True)
-    )
-    return csv_text(("trial", "about seconds", *fields), rows)
 
 
 def _test_set(dataset: Dataset) -> bytes:

@@ -4,7 +4,6 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from study.training import fields
@@ -104,6 +103,8 @@ def mlp(
 
 def seeded(name: str, seed: int, number: int) -> "keras.initializers.Initializer":
     """Return the initializer of this name for a trial's layer of this number."""
+    import numpy as np  # the options of a command need this module, and not numpy
+
     from study.base.backend import keras
 
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % 2**31
