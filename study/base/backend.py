@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from study.base import keras_file
+from study.base import keras_file, xla_cache
 from study.base.errors import TrackingError, first_line
 from study.base.startup import hush, stderr_without_chatter, use_tensorflow
 
 hush()
 use_tensorflow()
+xla_cache.use()
 with stderr_without_chatter():
     import keras
     import tensorflow as tf

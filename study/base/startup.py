@@ -11,11 +11,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-# What TensorFlow 2.21 prints before its log level takes effect; the last one on machines without a GPU.
+# What TensorFlow 2.21 prints before its log level takes effect; errors without a GPU, and when it reads what
+# XLA compiled before, on the very processor that it says is another.
 _CHATTER = re.compile(
-    rb"^(I\d{4} |WARNING: All log messages before absl::InitializeLog|E\d{4} .*failed call to cuInit)"
+    rb"^(I\d{4} |WARNING: All log messages before absl::InitializeLog"
+    rb"|E\d{4} .*(failed call to cuInit|tensorflow\.XlaSerializedCacheEntry|cpu_aot_loader\.cc))"
 )
 
 
@@ -72,6 +74,14 @@ def stderr_without_chatter() -> Iterator[None]:
             for line in caught:
                 if not _CHATTER.match(line):
                     os.write(2, line)
+
+
+def remove_generated_code() -> None:
+    """Remove the files of TensorFlow's that only an ordinary end of this process would remove."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__autograph_generated_file") and module.__file__:
+            with suppress(OSError):
+                os.unlink(module.__file__)
 
 
 # --- the garbage collector --------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from study.base.startup import hush, stderr_without_chatter, use_tensorflow
+from study.base.startup import hush, remove_generated_code, stderr_without_chatter, use_tensorflow
 
 # Imports only: TensorFlow must not be forked after its first operation, so `study.base.backend` is not among them.
 # The worker is the first because psycopg has to be loaded before TensorFlow.
@@ -127,6 +127,7 @@ class WorkerServer:
         except BaseException:
             traceback.print_exc()
         finally:
+            remove_generated_code()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)  # and never return into the loop above

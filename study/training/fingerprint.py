@@ -13,6 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from study.base import xla_cache
 from study.training.config import TrialConfig
 from study.training.networks.network import find
 
@@ -29,7 +30,7 @@ TRAINING_CODE = (
     HERE.parent / "base" / "backend.py",
 )
 # What tells the compilers beneath TensorFlow to calculate in another way, such as with fast and inexact functions.
-COMPILER_FLAGS = ("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
+COMPILER_FLAGS = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")  # and TF_XLA_FLAGS
 
 
 def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
@@ -55,7 +56,7 @@ def training_code_version() -> str:
     That is the training code, the libraries that it rests on, the compilers' flags in the environment, and
     RECORD_VERSION. A machine with another version is not let in as a worker.
     """
-    flags = [os.environ.get(name, "") for name in COMPILER_FLAGS]
+    flags = [xla_cache.flags(), *(os.environ.get(name, "") for name in COMPILER_FLAGS)]
     parts = [training_libraries(), RECORD_VERSION, _training_code(), *flags]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -10,7 +10,9 @@ from functools import partial
 
 import numpy as np
 
+from study.base import xla_cache
 from study.base.backend import keras, tf
+from study.base.startup import stderr_without_chatter
 from study.training import network
 from study.training.config import TrialConfig
 from study.training.network import Rows, is_stock, layers_within
@@ -20,6 +22,7 @@ MOST_BYTES_AT_ONCE = 64 * 2**20  # of the largest layer's output, when rows are 
 MOST_ROWS_AT_ONCE = 10_000
 FIRST_ROWS = 1_000  # where no layer's size is known
 XLA, GRAPH = "xla", "graph"
+NOT_FOR_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 _PENALTIES = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
 
@@ -47,7 +50,7 @@ class Program:
         self._strengths: list[tuple[float, float]] = []
         self.strengths = tf.Variable(np.zeros((max(1, len(self.penalized)), 2), np.float32))
         self.compiler = GRAPH if _is_better_as_graph(model) else XLA
-        self._compiled = {kind: tf.function(self._epoch, jit_compile=kind == XLA) for kind in (XLA, GRAPH)}
+        self._set_compiled()
         entry = model.inputs[0]
         self._answers = tf.function(
             lambda inputs: logits_of(model(inputs, training=False)), [tf.TensorSpec(entry.shape, entry.dtype)]
@@ -63,19 +66,27 @@ class Program:
             self.optimizer.momentum = _Nonzero(self.momentum)
         self._fresh_optimizer = [variable.numpy() for variable in self.optimizer.variables]
 
+    def _set_compiled(self) -> None:
+        self._compiled = {kind: tf.function(self._epoch, jit_compile=kind == XLA) for kind in (XLA, GRAPH)}
+
     def compile(self, inputs: tf.Tensor, labels: tf.Tensor) -> None:
         """Compile the epoch for data of this size, by an epoch of no steps.
 
         What XLA cannot compile is left as a plain graph.
         """
         nothing = inputs, labels, *map(tf.constant, (np.zeros(len(labels), np.int32), 0, 0))
-        try:
-            self.epoch(*nothing)
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            if self.compiler == GRAPH:
-                raise
-            self.compiler = GRAPH
-            self.epoch(*nothing)
+        with stderr_without_chatter():
+            try:
+                self.epoch(*nothing)
+            except tf.errors.OpError as failure:
+                if xla_cache.mend():  # what was kept is damaged, and that is why
+                    self._set_compiled()
+                elif self.compiler == XLA and isinstance(failure, NOT_FOR_XLA):
+                    self.compiler = GRAPH
+                else:
+                    raise
+                self.epoch(*nothing)
+        xla_cache.seal()
 
     def start(self, config: TrialConfig, model: keras.Sequential, class_weights: np.ndarray) -> None:
         """Prepare for a trial: set its initial weights, those of a fresh model, and all else that is a variable."""
