@@ -60,12 +60,12 @@ def measure(trials: int) -> Taken:
     from study.reports.plots import kept, trial
     from study.tracking import runs
     from study.tracking.store import connect
-    from study.training import loop, network, program
+    from study.training import loop
     from study.training.config import TrialConfig
 
     taken: Taken = defaultdict(lambda: [np.zeros(2)])
     for owner, name, label in (
-        (loop, "train", "training"), (network, "build", "network: build"), (program, "logits", "network: logits"),
+        (loop, "train", "training"),
         (run_trial, "evaluate", "network: scores"), (run_trial, "_inspection_metrics", "network: inspection"),
         (trial, "learning_curves", "pictures"), (trial, "step_losses", "pictures"),
         (trial, "confusion_matrices", "pictures"), (kept.Kept, "png", "pictures"),

@@ -8,7 +8,7 @@ from study.data.dataset import Dataset
 from study.reports.plots import trial
 from study.tracking import runs, tags
 from study.tracking.artifacts import CURVES, PREDICTIONS, STEP_LOSSES, STEP_VAL_LOSSES, WEIGHTS, csv_text, npy_bytes
-from study.training import diagnostics, loop, network, program
+from study.training import diagnostics, loop, program
 from study.training.config import TrialConfig
 from study.training.loop import Epoch, TrialResult
 from study.training.metrics import Evaluation, evaluate
@@ -35,8 +35,7 @@ def run_trial(
     if result.state != "diverged":
         metrics |= best_epoch_metrics(result.best_epoch, _epoch_metrics(result.epochs[result.best_epoch - 1]))
     if result.state == "complete":
-        model = network.build(config, network.Rows.of(dataset))
-        model.set_weights(result.weights)
+        model = result.model
         scored_files, scores = score(result.logits, program.penalty(model), dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.base.backend import tf
+from study.base.backend import keras, tf
 from study.data.dataset import SPLITS, Dataset
 from study.training import network
 from study.training.config import TrialConfig
@@ -54,8 +54,8 @@ class TrialResult:
     `model.get_weights()`) are those of the epoch `model_epoch`: the last, or under early stopping the last that was
     better than all before by more than `min_delta`; where that is 0, it is `best_epoch`. `compile_seconds` is the time
     before the first epoch; `train_seconds` that of the epochs. `compiler` is ``xla``, or ``graph`` for networks with
-    convolutions and what XLA cannot compile. If it is complete, `logits` has what the network with these weights
-    computes before its softmax, (n, classes) for each split that has rows.
+    convolutions and what XLA cannot compile. If it is complete, `model` is the network with these weights, for rows
+    that are not scaled, and `logits` has what it computes before its softmax, (n, classes) for each split with rows.
     """
 
     state: str
@@ -67,6 +67,7 @@ class TrialResult:
     compile_seconds: float
     train_seconds: float
     compiler: str = "xla"
+    model: keras.Model | None = None
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -80,7 +81,7 @@ def train(
     """
     clock = time.perf_counter()
     rows, training, validation = Rows.of(dataset), _resident(dataset, "train"), _resident(dataset, "validation")
-    program = _started(config, rows, training)
+    program, fresh = _started(config, rows, training)
     compile_seconds = time.perf_counter() - clock
 
     epochs: list[Epoch] = []
@@ -98,6 +99,11 @@ def train(
             state, reason = "pruned", f"stopped after epoch {epoch.number}"
 
     weights = stopping.kept_weights or program.model.get_weights()
+    model, outputs = None, {}
+    if state == "complete":
+        model = fresh if rows.mean is None else network.build(config, rows)
+        model.set_weights(weights)
+        outputs = _logits(program, weights, dataset)
     return TrialResult(
         state=state,
         reason=reason,
@@ -108,7 +114,8 @@ def train(
         compile_seconds=compile_seconds,
         train_seconds=sum(epoch.seconds for epoch in epochs),
         compiler=program.compiler,
-        logits=_logits(program, weights, dataset) if state == "complete" else {},
+        model=model,
+        logits=outputs,
     )
 
 
@@ -193,8 +200,11 @@ def _divergence(epoch: Epoch) -> str:
 _PROGRAMS: dict[tuple[str, tuple[int, ...]], Program] = {}
 
 
-def _started(config: TrialConfig, rows: Rows, training: _Resident) -> Program:
-    """Return the program of the config's structure, compiled if this process has none yet, and ready for this trial."""
+def _started(config: TrialConfig, rows: Rows, training: _Resident) -> tuple[Program, keras.Sequential]:
+    """Return the program of the config's structure, compiled if this process has none yet, and ready for this trial.
+
+    With it comes the fresh network from which it starts.
+    """
     model = network.build(config, rows, front=False)
     key = structure(config, model, rows), tuple(training.inputs.shape)
     if key not in _PROGRAMS:
@@ -202,7 +212,7 @@ def _started(config: TrialConfig, rows: Rows, training: _Resident) -> Program:
         program.compile(*training)
         _PROGRAMS[key] = program
     _PROGRAMS[key].start(config, model, class_weights(config, training.labels.numpy(), rows.classes))
-    return _PROGRAMS[key]
+    return _PROGRAMS[key], model
 
 
 def class_weights(config: TrialConfig, labels: np.ndarray, classes: int) -> np.ndarray:
