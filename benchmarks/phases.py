@@ -29,8 +29,8 @@ def main(*run_ids: str) -> None:
         if spent is None:
             sys.exit(f"{study.name}: no trial has ended")
         seconds = "".join(f"{asdict(spent)[part]:>11.1f}" for part in NAMES)
-        print(f"{study.name:<28}{len(trials):>7}{spent.workers:>8}{seconds}{spent.total:>11.1f}"
-              f"{spent.total / spent.train:>18.2f}")  # fmt: skip
+        ratio = f"{spent.total / spent.train:.2f}" if spent.train else "–"
+        print(f"{study.name:<28}{len(trials):>7}{spent.workers:>8}{seconds}{spent.total:>11.1f}{ratio:>18}")
 
 
 if __name__ == "__main__":

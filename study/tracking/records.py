@@ -23,6 +23,8 @@ from study.tracking.artifacts import BY_EPOCH
 from study.tracking.params import unquoted
 from study.tracking.store import active_experiment, said_clearly, shown_uri
 
+RUNS_AT_ONCE = 100
+MOST_POINTS = 2**31 - 1  # of the answer: all
 # A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
 _COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
 
@@ -163,11 +165,25 @@ def _search(
     records, token, order = [], None, ["attributes.start_time ASC"]
     while True:
         page = client.search_runs(list(experiments), query, view, order_by=order, page_token=token)
-        for run in page:
-            histories = {key: client.get_metric_history(run.info.run_id, key) for key in curves}
-            records.append(_record(run, histories))
+        histories = _histories(client, [run.info.run_id for run in page], curves)
+        records += [_record(run, histories[run.info.run_id]) for run in page]
         if not (token := page.token):
             return records
+
+
+def _histories(client: MlflowClient, run_ids: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, list[Metric]]]:
+    """Return the history of each of these metrics by run, as `get_metric_history` does."""
+    # Its public way is one request for each run and metric: half a minute for 5,000 trials. A store in a database of
+    # this machine's, in contrast to a server, answers for many runs at once.
+    bulk = getattr(client._tracking_client.store, "get_metric_history_bulk", None)
+    if bulk is None:
+        return {run_id: {key: client.get_metric_history(run_id, key) for key in keys} for run_id in run_ids}
+    found: dict[str, dict[str, list[Metric]]] = {run_id: {key: [] for key in keys} for run_id in run_ids}
+    for first in range(0, len(run_ids), RUNS_AT_ONCE):
+        for key in keys:
+            for point in bulk(run_ids[first : first + RUNS_AT_ONCE], key, MOST_POINTS):
+                found[point.run_id][key].append(point)
+    return found
 
 
 def check_study(client: MlflowClient, run_id: str, home: str) -> None:
