@@ -136,6 +136,17 @@ class Ablation:
         """Return how many comparisons and effects there are, at least 1: their intervals hold together."""
         return max(1, len(self.comparisons(pairs)) + len(self.contrasts))
 
+    def with_visible_margin(self, dataset: Dataset) -> "Ablation":
+        """Return the ablation with a margin that is no smaller than one validation row, which is the least to be seen.
+
+        In folds all rows count: it stays as it is.
+        """
+        rows, what = len(dataset.validation), "images" if dataset.kind == "pixels" else "rows"
+        if self.vary == "split" or self.margin >= 100 / rows:
+            return self
+        because = f"Of {rows} validation {what} one is {100 / rows:.2g} points: less cannot be seen."
+        return replace(self, margin=math.ceil(1000 / rows) / 10, because=because)
+
     def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:
         """Return the trials of all arms with so many seeds; as `more_specs`."""
         arms = [arm.name for arm in self.arms]

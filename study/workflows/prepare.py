@@ -1,6 +1,5 @@
 """Turns a command's options into an ablation or a search around its baseline, and the dataset to run it on."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -58,15 +57,12 @@ def prepare_ablation(
     else:
         dataset = _load(data, target, size, ablation.baseline)
     check_networks(ablation.configs, dataset)
-    rows, what = len(dataset.validation), "images" if dataset.kind == "pixels" else "rows"
     if margin is not None:
         ablation = replace(ablation, margin=margin, because="The command says so.")
     elif decide != "val_accuracy":
         ablation = replace(ablation, margin=MARGIN_NATS, because=BECAUSE_NATS)
-    elif ablation.margin < 100 / rows and ablation.vary == "seed":  # in folds all rows count
-        of_one = math.ceil(1000 / rows) / 10
-        because = f"Of {rows} validation {what} one is {100 / rows:.2g} points: less cannot be seen."
-        ablation = replace(ablation, margin=of_one, because=because)
+    else:
+        ablation = ablation.with_visible_margin(dataset)
     return ablation, dataset
 
 

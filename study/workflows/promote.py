@@ -121,7 +121,7 @@ def prepare(
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
-    ablation = replace(selection.race(entrants, seeds, arm_of_champion), vary=vary)
+    ablation = replace(selection.race(entrants, seeds, arm_of_champion), vary=vary).with_visible_margin(dataset)
     rule = seed_rule(ablation, seeds, MOST_FRESH_SEEDS)
     reserved = rule.most if arm_of_champion else rule.first
     decisive = candidates, dataset.sha256, str(len(dataset.validation)) if vary == "seed" else selection.FOLDS

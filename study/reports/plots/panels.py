@@ -35,7 +35,8 @@ def forest(
     What lies within `resolution` of zero is shaded. Where many lines are `dense`, they stand closer, and the axis is
     linear within one point of zero and logarithmic beyond.
     """
-    figure, axes = panel(title, xlabel, "", height=0.8 + (0.19 if dense else 0.34) * len(rows))
+    figure, axes = panel(title, "", "", height=0.8 + (0.19 if dense else 0.34) * len(rows))
+    axes.set_xlabel(xlabel, loc="right")  # it may be longer than the axis, which long labels make short
     if dense:
         figure.set_figwidth(1.5 * WIDTH)
         axes.tick_params(axis="y", labelsize=8, length=0)
