@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import traceback
@@ -112,6 +113,7 @@ class WorkerServer:
     def _become(self, job: Job, life: int, others: list[int]) -> NoReturn:
         status = 1
         try:
+            _set_signals(signal.SIG_DFL)  # until the worker listens
             os.dup2(life, 0)  # in place of the socket
             for descriptor in (life, *others):
                 os.close(descriptor)
@@ -145,8 +147,14 @@ class WorkerServer:
                 self._lines.send([job.number, pid, code])
 
 
+def _set_signals(handler: signal.Handlers) -> None:
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, handler)
+
+
 def main() -> None:
     """Serve the process that started this one."""
+    _set_signals(signal.SIG_IGN)  # a batch system signals all processes of a job, and the workers are to end in peace
     hush()
     use_tensorflow()
     WorkerServer(Lines(socket.socket(fileno=0))).serve()

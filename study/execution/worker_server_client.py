@@ -76,7 +76,7 @@ class WorkerServerClient:
         if self.ended:
             return
         self.ended = True
-        self._process.terminate()
+        self._process.kill()  # it ignores SIGTERM
         status = self._process.wait()
         with contextlib.suppress(EOFError):
             while True:  # what it said before it ended
