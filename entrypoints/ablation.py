@@ -26,6 +26,7 @@ OPTIONS = (
     option("decide", "val_accuracy", "The measure that verdicts rest on.", Choice(DECIDE)),
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the task says."),
     options.WORKERS,
+    options.LAUNCH,
     options.SETTINGS,
     option("compare", "baseline", "Compare each arm with the baseline, or compare all pairs of arms (pairs).",
            Choice(COMPARE)),

@@ -279,6 +279,13 @@ def tell_how_to_join(console: Console, name: str, storage: str) -> None:
         write(console, f"Another machine joins with: {command}")
 
 
+def tell_how_to_follow(name: str, storage: str, given: str) -> None:
+    """Print the commands that show a study's status, and that end it; `given` is the storage as it was given."""
+    words = ["-P", f"study={name}", *(("-P", f"storage={without_password(storage)}") if given != "auto" else ())]
+    for what, entry_point in (("How it goes", "status"), ("End it everywhere", "cancel")):
+        program.say(f"{what}: {shlex.join(('mlflow', 'run', '.', '-e', entry_point, *words))}")
+
+
 def warn_of_password(storage: str) -> None:
     """Warn if a database's address has a password in it, which `mlflow run` records for all to read."""
     if has_password(storage):

@@ -10,6 +10,7 @@ from typing import Literal, get_args, get_origin
 import click
 
 from study.base.errors import ConfigError, likeliest, shown
+from study.execution.engines import engine
 from study.training.config import FIELDS, TrialConfig, parse_settings
 from study.training.networks import own_file
 
@@ -132,6 +133,27 @@ class Settings(Text):
 
     def parse(self, name: str, text: str) -> dict[str, str]:
         return parse_settings(text, where=name)
+
+
+class EngineOptions(Text):
+    """Options of an engine as ``option=value,option=value``, or none: a mapping to texts, which the engine checks."""
+
+    metavar = "OPTION=VALUE,…"
+
+    def parse(self, name: str, text: str) -> dict[str, str]:
+        return {} if text == "none" else engine.parse_options(text, name)
+
+
+class LaunchRequest(Text):
+    """Workers on an engine, as ``ENGINE:WORKERS,option=value``; none is None."""
+
+    metavar = "ENGINE:WORKERS"
+
+    def __init__(self) -> None:
+        super().__init__(unless="none")
+
+    def parse(self, name: str, text: str) -> engine.Request:
+        return engine.parse_request(text, name)
 
 
 class NetworkName(Text):

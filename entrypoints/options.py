@@ -2,13 +2,28 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import click
 
-from entrypoints.option_types import GIVEN, Boolean, Choice, Field, NetworkName, Number, Settings, Storage, Text, Whole
+from entrypoints.option_types import (
+    GIVEN,
+    Boolean,
+    Choice,
+    Field,
+    LaunchRequest,
+    NetworkName,
+    Number,
+    Required,
+    Settings,
+    Storage,
+    Text,
+    Whole,
+)  # fmt: skip
 from study.base.processes import cores
 from study.base.text import readable
 from study.design.limits import VARY as VARIED
+from study.execution.engines.engine import MOST_LAUNCHED, Request
 from study.execution.worker_server_client import server
 from study.training.config import FIELDS, NETWORK, value_text
 
@@ -47,10 +62,10 @@ def command(help: str, *options: Callable, trains: bool = False) -> Callable[[Ca
 
 def _after_server(function: Callable) -> Callable:
     @wraps(function)
-    def run(**given: object) -> object:
-        if not given.get("dry_run"):
+    def run(**values: Any) -> object:
+        if not values.get("dry_run") and own_workers(values["workers"], values.get("launch")):
             server()
-        return function(**given)
+        return function(**values)
 
     return run
 
@@ -58,6 +73,24 @@ def _after_server(function: Callable) -> Callable:
 def given() -> dict[str, str]:
     """Return the text of every option of the running command, as the run's params are to show it."""
     return {name: readable(text) for name, text in click.get_current_context().meta.get(GIVEN, {}).items()}
+
+
+def own_workers(workers: int, launch: Request | None) -> int:
+    """Return how many workers the running command starts by itself: with workers=auto none beside those it launches."""
+    return 0 if launch and given()["workers"] == "auto" else workers
+
+
+def team(workers: int, launch: Request | None, trials: int | None, storage: str) -> tuple[int, int]:
+    """Return how many workers the running command starts by itself, and how many it has with those that it launches.
+
+    Neither is more than the trials. Raises ConfigError for a launch that cannot work.
+    """
+    if launch:
+        from study.execution.engines import launches  # imports Optuna
+
+        launches.check(launch, storage)
+    own, most = own_workers(workers, launch), trials or MOST_LAUNCHED
+    return min(own, most), min(own + (launch.workers if launch else 0), most)
 
 
 def field(name: str, help: str | None = None) -> Callable:
@@ -109,6 +142,14 @@ def _plan(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         click.echo("plan is now called dry_run; plan still works in this version.", err=True)
 
 
+STUDY = option(
+    "study", "none", "Name of the study, as its command prints it.",
+    Required("Give the name that the search or ablation prints: -P study=….")
+)  # fmt: skip
+STUDY_STORAGE = storage(
+    "The study's database: the storage of the command that started it. auto: optuna.db beside the tracking store.",
+    exists=True,
+)
 NETWORK_NAME = option(
     NETWORK, "auto", "The network: mlp, cnn, or a file of your own, such as my_net.py or my_net.py:FUNCTION. auto: as "
     "the task or the space says, usually mlp.", NetworkName()
@@ -123,6 +164,10 @@ VARY = option("vary", "seed", VARIES, Choice(VARIED))
 WORKERS = option(
     "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
 )
+LAUNCH = option(
+    "launch", "none", "More workers, which an engine starts and which end with this command: local:4, slurm:64, or "
+    "slurm:64,partition=gpu with options of the engine. workers=auto then starts none by itself.", LaunchRequest()
+)  # fmt: skip
 MINUTES = option("minutes", "none", "Start no trial after this many minutes.", Number(MOST_MINUTES))
 REUSE = option("reuse", "true", "false: train every trial, even if the store already has its result.", Boolean())
 SETTINGS = option("set", "none", "Changes to the baseline, such as hidden=256,dropout=0.2.", Settings(), "settings")

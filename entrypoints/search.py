@@ -9,6 +9,7 @@ from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.auto_space import AUTO_SPACE, space_of
 from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
+from study.execution.engines.engine import Request
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
@@ -36,6 +37,7 @@ OPTIONS = (
     options.TARGET,
     options.SIZE,
     options.WORKERS,
+    options.LAUNCH,
     options.storage(),
     option("set", "none", "Changes to the baseline, which is the first trial, such as hidden=256,dropout=0.2.",
            Settings(), "settings"),
@@ -61,6 +63,7 @@ def main(
     target: str | None,
     size: str | None,
     workers: int,
+    launch: Request | None,
     storage: str,
     settings: dict[str, str],
     reuse: bool,
@@ -73,7 +76,7 @@ def main(
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"
-    workers = min(workers, budget.trials or workers)
+    own, workers = options.team(workers, launch, budget.trials, storage)
     display.warn_of_password(storage)
     console = program.console()
     _introduce(console, search, dataset, name, budget, workers)
@@ -88,7 +91,7 @@ def main(
     display.tell_how_to_join(console, name, storage)
     with display.Display(console, time_left, search.better, budget.trials) as observe:
         outcome = run_search.run_search(
-            search, dataset, name=name, budget=budget, worker_count=workers, observe=observe, reuse=reuse,
+            search, dataset, name=name, budget=budget, worker_count=own, observe=observe, reuse=reuse, launch=launch,
             params=options.given() | {"storage": without_password(storage)}, storage=storage,
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.trials)) > budget.trials:

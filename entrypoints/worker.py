@@ -3,14 +3,10 @@
 from typing import Any
 
 from entrypoints import options, program
-from entrypoints.option_types import Required
-from entrypoints.options import option
 
 OPTIONS = (
-    option("study", "none", "Name of the study, as its command prints it.",
-           Required("Give the name that the search or ablation prints: -P study=….")),
-    options.storage("The study's database: the storage of the command that started it. auto: optuna.db beside the "
-                    "tracking store.", exists=True),
+    options.STUDY,
+    options.STUDY_STORAGE,
     options.WORKERS,
     options.data("Where the study's data are on this machine. auto: as the study says."),
 )  # fmt: skip

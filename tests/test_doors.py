@@ -15,7 +15,7 @@ DOORS = {
     "plotly": {"study.reports.plots"},
     "matplotlib": {"study.reports.plots"},
     "markdown_it": {"study.reports.document"},
-    "sqlalchemy": {"study.execution.storage"},
+    "sqlalchemy": {"study.execution.storage", "study.execution.optuna_internals"},
     "psycopg": {"study.execution.storage"},
     "psutil": {"study.base.processes"},
     "yaml": {"study.base.yaml_file"},

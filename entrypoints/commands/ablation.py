@@ -13,6 +13,7 @@ from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import Ablation, TrialSpec, catalogue, load_ablation
 from study.design.limits import Vary
 from study.execution import time_estimate
+from study.execution.engines.engine import Request
 from study.tracking import runs
 from study.workflows.prepare import prepare_ablation
 from study.workflows.seed_supply import SeedRule, seed_rule
@@ -35,6 +36,7 @@ def run(
     decide: str,  # read from the run's params when the study is evaluated, as compare is
     epochs: int | None,
     workers: int,
+    launch: Request | None,
     settings: dict[str, str],
     vary: Vary | None,
     compare: str,
@@ -57,7 +59,7 @@ def run(
     pairs = compare == "pairs"
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=pairs)
     trials = ablation.trial_specs(rule.first, dataset)
-    workers = min(workers, len(trials))
+    own, workers = options.team(workers, launch, len(trials), storage)
     display.warn_of_password(storage)
     console = program.console()
     _introduce(ablation, dataset, rule, workers)
@@ -73,8 +75,8 @@ def run(
     with display.Display(console, time_estimate.time_left(trials, dataset, workers)) as observe:
         outcome = run_ablation.run_ablation(
             ablation, trials, dataset, params=options.given() | {"storage": without_password(storage)},
-            worker_count=workers, observe=observe, rule=rule, on_look=observe.looks(dataset, workers),
-            reuse=reuse, storage=storage,
+            worker_count=own, observe=observe, rule=rule, on_look=observe.looks(dataset, workers),
+            reuse=reuse, storage=storage, launch=launch,
             announce=lambda name: display.tell_how_to_join(console, name, storage),
         )  # fmt: skip
     display.print_findings(console, outcome.study)

@@ -11,4 +11,4 @@ def run(*, study: str, storage: str, workers: int, data: str | None) -> None:
     runs.name_project_run(f"worker of {study}", {"study.txt": study})
     with display.Display(program.console(), None) as observe:
         done = join_study.join_study(storage, study, workers, spec=data, observe=observe)
-    program.say(f"{display.count(done, 'trial')} run here. {study} has no trials left to run.")
+    program.say(f"{display.count(done, 'trial')} run here. {study} has no trials left to run here.")

@@ -25,15 +25,23 @@ def this_process() -> dict[str, str]:
     started = psutil.Process().create_time()
     return {
         "host": socket.gethostname(),
-        "machine": _machine(),
+        "machine": machine(),
         "pid": str(os.getpid()),
         "process_started": f"{started:.2f}",
     }
 
 
+def machine() -> str:
+    """Return what identifies a space of pids: two machines or containers can share a host name."""
+    parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]
+    with contextlib.suppress(OSError):  # Linux only
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
+
+
 def is_gone(process: Mapping[str, str]) -> bool:
     """Return whether a process, identified as by `this_process`, has ended; False for one on another machine."""
-    if process.get("machine") != _machine() or "process_started" not in process:
+    if process.get("machine") != machine() or "process_started" not in process:
         return False
     try:
         there = psutil.Process(int(process["pid"]))
@@ -54,6 +62,28 @@ def kill(pids: Iterable[int]) -> None:
             there.append(psutil.Process(pid))
             there[-1].kill()
     psutil.wait_procs(there, timeout=5)
+
+
+def marked(variable: str, value: str) -> dict[int, int]:
+    """Return this person's processes with a variable in their environment: their parents' pids, by pid."""
+    found = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE:
+                found[process.pid] = process.ppid()
+    return found
+
+
+def end(pids: Iterable[int], others: Iterable[int], seconds: float) -> None:
+    """Ask processes to end (SIGTERM), and wait so long until they and the `others` are gone; kill what is left."""
+    there = []
+    for pid in (asked := set(pids)) | set(others):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            there.append(psutil.Process(pid))
+            if pid in asked:
+                there[-1].terminate()
+    _, left = psutil.wait_procs(there, timeout=seconds)
+    kill(process.pid for process in left)
 
 
 def cores() -> int:
@@ -149,11 +179,3 @@ def _claim(run_id: str) -> Path:
     if not re.fullmatch(r"\w+", run_id):
         raise ValueError(run_id)
     return private_folder() / "claims" / run_id
-
-
-def _machine() -> str:
-    """Return what identifies a space of pids: two machines or containers can share a host name."""
-    parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]
-    with contextlib.suppress(OSError):  # Linux only
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts)

@@ -18,6 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import func, select
 
 from study.execution.attributes import HAND_OUT, HISTORY, REASON, doubles, slot_of, tries_that_count
 
@@ -77,6 +78,26 @@ def expect_heartbeat(study: optuna.Study, trial: FrozenTrial) -> None:
         with _create_scoped_session(storage.scoped_session, True) as session:
             if models.TrialHeartbeatModel.where_trial_id(trial._trial_id, session) is None:
                 session.add(models.TrialHeartbeatModel(trial_id=trial._trial_id))
+
+
+def heartbeat_ages(study: optuna.Study) -> dict[int, float]:
+    """Return how many seconds ago, by the database's clock, each running trial's worker last said that it lives.
+
+    By the trial's number; one that has said nothing yet is missing.
+    """
+    storage = getattr(study._storage, "_backend", study._storage)
+    if not isinstance(storage, RDBStorage):
+        return {}
+    with _create_scoped_session(storage.scoped_session, True) as session:
+        now = session.execute(select(func.now())).scalar_one()
+        beats = (
+            session.query(models.TrialModel.number, models.TrialHeartbeatModel.heartbeat)
+            .join(models.TrialHeartbeatModel, models.TrialHeartbeatModel.trial_id == models.TrialModel.trial_id)
+            .filter(models.TrialModel.study_id == study._study_id, models.TrialModel.state == TrialState.RUNNING)
+            .all()
+        )
+    # SQLite's time has no zone, PostgreSQL's has; Optuna compares them in this way.
+    return {number: (now.replace(tzinfo=None) - beat.replace(tzinfo=None)).total_seconds() for number, beat in beats}
 
 
 def retry_attributes(tries: Sequence[int]) -> dict[str, object]:

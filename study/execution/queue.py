@@ -77,6 +77,11 @@ class Queue(OrderedStudy):
         """Why workers take no more trials; None while they may."""
         return self.user_attrs.get(attributes.ENDED) or None
 
+    @property
+    def cancelled(self) -> str | None:
+        """The host from which the study was cancelled; None while it may go on."""
+        return self.user_attrs.get(attributes.CANCELLED) or None
+
     def assign(self, assignment: Assignment) -> None:
         """Write the workers' assignment; from then on they can begin."""
         self.set_user_attr(attributes.ASSIGNMENT, asdict(assignment))
@@ -85,8 +90,14 @@ class Queue(OrderedStudy):
         """Stop workers from taking more trials."""
         self.set_user_attr(attributes.ENDED, reason)
 
+    def cancel(self, host: str) -> None:
+        """Stop workers from taking more trials, and ask them and the conductor to end at once."""
+        self.end(f"cancelled from {host}")
+        self.set_user_attr(attributes.CANCELLED, host)
+
     def reopen(self) -> None:
         """Let workers take trials again."""
+        self.set_user_attr(attributes.CANCELLED, "")
         self.set_user_attr(attributes.ENDED, "")
 
     def add_specs(self, specs: Sequence[TrialSpec], until: int | None = None) -> None:

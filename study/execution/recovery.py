@@ -13,6 +13,9 @@
 | `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
+| a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
+| nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |
+| a conductor that had launched workers | its command, repeated | its start | the launches that are left are ended |
 
 A trial that fails through its own fault (it diverges, or its code raises) is never requeued. The clocks of two machines
 are never compared: heartbeats are written and judged by the database's clock.
@@ -85,6 +88,18 @@ def fail_and_requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = 
     with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
         optuna_internals.mark_failed(study, trial)
         requeue(study, trial, counts=counts)
+
+
+def requeue_silent(study: optuna.Study, seconds: float) -> None:
+    """Requeue, as if they had been interrupted, the running trials whose workers have been silent for so long.
+
+    A worker that is told to end is not lost, and its try does not count against the trial.
+    """
+    requeue_lost(study)
+    ages = optuna_internals.heartbeat_ages(study)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if ages.get(trial.number, 0.0) > seconds:
+            fail_and_requeue(study, trial, counts=False)
 
 
 def requeue_forgotten(study: optuna.Study) -> None:

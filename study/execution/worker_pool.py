@@ -25,13 +25,14 @@ class WorkerPool:
 
     def __init__(self, size: int):
         self._size = size
-        self._server = server()
+        self._server = server() if size else None  # without workers here, others have been launched elsewhere
         self._workers: list[ServedWorker] = []
 
     def assign(self, storage: str, name: str, spec: str | None = None) -> None:
         """Start the workers on this queue's trials; `spec` names the data, unless they are named as in the queue."""
         words = [storage, name] if spec is None else [storage, name, spec]
-        self._workers = [self._server.start(words, store.tracking_uri()) for _ in range(self._size)]
+        if self._server:
+            self._workers = [self._server.start(words, store.tracking_uri()) for _ in range(self._size)]
 
     @property
     def names(self) -> list[str]:
@@ -40,12 +41,12 @@ class WorkerPool:
 
     def working(self) -> bool:
         """Return whether any worker is still running."""
-        self._server.look()
+        self._look()
         return any(worker.status is None for worker in self._workers)
 
     def failed(self) -> bool:
         """Return whether all workers have ended, none of them with exit status 0."""
-        self._server.look()
+        self._look()
         return all(worker.status not in (None, 0) for worker in self._workers)
 
     def __enter__(self) -> "WorkerPool":
@@ -56,6 +57,8 @@ class WorkerPool:
 
     def stop(self) -> None:
         """End the workers and the trials that they are running."""
+        if not self._server:
+            return
         self._server.look()
         if self._workers and not any(worker.pid for worker in self._workers):
             self._server.end()  # rather than wait until it has imported all that they will not need
@@ -69,6 +72,10 @@ class WorkerPool:
                     asked.add(worker.pid)
             self._server.look(seconds=0.1)
         processes.kill(worker.pid for worker in self._workers if worker.pid and worker.status is None)
+
+    def _look(self) -> None:
+        if self._server:
+            self._server.look()
 
     def failure(self, trials: Sequence[Progress]) -> WorkerError:
         """Return the error that no worker is left to run the unfinished ones of these trials."""

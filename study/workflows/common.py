@@ -8,18 +8,20 @@ from typing import Generic, TypeVar
 
 from study.analysis.ablation_results import AblationResults
 from study.analysis.search_results import SearchResults
-from study.base import processes
+from study.base import interruption, processes
 from study.base.errors import Interrupted, in_one_line
 from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
-from study.execution import recovery
+from study.execution import attributes, recovery
+from study.execution.engines.engine import Request
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
 from study.tracking import arm_runs, runs, store, tags
 from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 from study.training.networks import described, own_file
+from study.workflows.launch import OwnLaunch
 
 RESUME = "Run the same command again to resume: finished trials are not trained again"
 
@@ -144,28 +146,40 @@ def run_trials(
     epochs: int = 0,
     specs: Sequence[TrialSpec] = (),
     end_queue: str | None = None,
+    launch: Request | None = None,
+    wanted: int | None = None,
 ) -> list[Progress]:
     """Let the pool's workers run the queue's trials until all of them, or the queue, have ended; return their progress.
 
     About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is how many
-    a search's trial trains, `specs` are all trials of an ablation. However this ends, no worker outlives it, no trial's
-    run stays RUNNING, and the queue is ended with the reason `end_queue`, if given. Raises WorkerError if no worker of
-    the pool is left, Interrupted.
+    a search's trial trains and `wanted` how many it wants, `specs` are all trials of an ablation. With `launch` an
+    engine's workers run them too.
+    However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is ended with the reason
+    `end_queue`, if given. Raises WorkerError if no worker of the pool and of the launch is left, Interrupted, also
+    where the study is cancelled.
     """
-    parent, looked = ParentWatch(), time.monotonic()
+    parent, looked, own = ParentWatch(), time.monotonic(), OwnLaunch(queue, storage, launch)
     trials: list[Progress] = []
+    told = 0
+    queue.set_user_attr(attributes.CONDUCTOR, processes.this_process())
     try:
         refill(progress(queue, epochs, specs))
         trials = progress(queue, epochs, specs)
         pool.assign(storage, queue.study_name)
+        own.start()
         while True:
-            alive = pool.working()  # before the progress, so that it includes all that dead workers finished
+            alive = pool.working() or own.alive()  # before the progress: it includes all that dead workers finished
             recovery.requeue_forgotten(queue)
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)
                 looked = time.monotonic()
             trials = progress(queue, epochs, specs)
             observe(trials)
+            if (wanted or len(specs)) != told:  # for whoever asks how far the study is
+                told = wanted or len(specs)
+                queue.set_user_attr(attributes.WANTED, told)
+            if queue.cancelled:
+                interruption.ask()
             refill(trials)
             if queue.ended or all(trial.finished for trial in trials):
                 trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
@@ -174,17 +188,20 @@ def run_trials(
                     observe(trials)
                     return trials
             if not alive:
-                raise pool.failure(trials)
+                raise own.failure() or pool.failure(trials)
             parent.check()
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         done = sum(trial.finished for trial in trials)
-        raise Interrupted(f"stopped with {done} of {len(trials)} trials done. {RESUME}") from None
+        how = f"cancelled from {queue.cancelled}" if queue.cancelled else "stopped"
+        raise Interrupted(f"{how} with {done} of {len(trials)} trials done. {RESUME}") from None
     finally:
         pool.stop()
         if end_queue:
             with suppress(Exception):  # before the trials of the stopped workers are requeued
                 queue.end(end_queue)
+        with suppress(Exception):  # what is left of it stays remembered, and `cancel` ends it
+            own.stop()
         recovery.end_lost_trials(run.client, run.run_id, queue)
 
 

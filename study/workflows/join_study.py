@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from study.base.errors import Interrupted, WorkerError
-from study.base.interruption import ParentWatch
+from study.base.interruption import ParentWatch, ask
 from study.execution import recovery
 from study.execution.queue import Progress, load_queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
@@ -16,9 +16,9 @@ def join_study(
 ) -> int:
     """Let `worker_count` workers run trials of this study until it ends, or nothing is left; return how many they ran.
 
-    `spec` names the data on this machine, None for the study's own name; `observe` is called about twice a second with
-    the progress of the trials that run here. Raises QueueError if there is no such study, WorkerError if every worker
-    failed (each has printed why), Interrupted.
+    Where the study is cancelled, the workers put their trials back at once. `spec` names the data on this machine, None
+    for the study's own name; `observe` is called about twice a second with the progress of the trials that run here.
+    Raises QueueError if there is no such study, WorkerError if every worker failed (each has printed why), Interrupted.
     """
     queue = load_queue(storage, name)
     if queue.ended:
@@ -36,9 +36,13 @@ def join_study(
                 if not working:
                     break
                 parent.check()
+                if queue.cancelled:
+                    ask()
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             done = sum(trial.finished for trial in here)
+            if queue.cancelled:  # no failure: what started this program is not to start it again
+                return done
             raise Interrupted(
                 f"stopped after {done} trials; unfinished trials are requeued for other workers"
             ) from None

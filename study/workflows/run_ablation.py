@@ -11,6 +11,7 @@ from study.analysis.ablation_results import AblationResults
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.execution import time_estimate
+from study.execution.engines.engine import Request
 from study.execution.queue import Progress, create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -39,11 +40,13 @@ def run_ablation(
     on_look: OnLook = lambda study, more: None,
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
+    launch: Request | None = None,
 ) -> Outcome[AblationResults]:
     """Run every trial once, each as a run below the study's, and write the comparison into the study's run.
 
     With a `rule` trials with more seeds follow, as `SeedSupply` plans them; `on_look` is called as it says. `announce`
-    is called once with the name by which other workers can join, `observe` about twice a second with the progress of
+    is called once with the name by which other workers can join; with `launch` an engine's workers do, and end with the
+    ablation. `observe` is called about twice a second with the progress of
     all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
     FAILED with the reasons. Raises TrackingError, WorkerError if the workers died, Interrupted.
     """
@@ -54,7 +57,7 @@ def run_ablation(
     ):
         outcome = run_specs(
             run, pool, ablation, specs, dataset, storage=storage, reuse=reuse, observe=observe, announce=announce,
-            rule=rule, on_look=on_look,
+            rule=rule, on_look=on_look, launch=launch,
         )  # fmt: skip
         if outcome.failures:
             run.end("FAILED", outcome.failure_text)
@@ -75,6 +78,7 @@ def run_specs(
     on_look: OnLook = lambda study, more: None,
     open_test: bool = True,
     reuse: bool = True,
+    launch: Request | None = None,
 ) -> Outcome[AblationResults]:
     """Run an ablation's trials below an open run, which gets its description, report and tables, and stays open.
 
@@ -91,7 +95,7 @@ def run_specs(
     supply = SeedSupply(run, queue, ablation, dataset, specs, rule, on_look)
     trials = run_trials(
         run, queue, pool, storage=storage, observe=observe, specs=supply.specs, end_queue="the ablation has ended",
-        refill=supply,
+        refill=supply, launch=launch,
     )  # fmt: skip
     if len(supply.specs) > len(specs):
         run.log_files({PLAN: time_estimate.plan_table(supply.specs, dataset)})

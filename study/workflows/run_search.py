@@ -13,6 +13,7 @@ from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
 from study.design.search_space import FIXED
 from study.execution import attributes, recovery, sampling
+from study.execution.engines.engine import Request
 from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -48,11 +49,13 @@ def run_search(
     observe: Callable[[list[Progress]], None],
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
+    launch: Request | None = None,
 ) -> Outcome[SearchResults]:
     """Start or resume the search of this name and run it until its budget is spent; its run is the trials' parent.
 
     No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A search does
-    not need all its trials: its run ends FAILED only if some failed and none is complete. Raises ConfigError if
+    not need all its trials: its run ends FAILED only if some failed and none is complete. With `launch` an engine's
+    workers run the trials, beside `worker_count` here, and end with the search. Raises ConfigError if
     another search has this name, TrackingError, WorkerError, Interrupted.
     """
     dataset = dataset.without_test()
@@ -65,7 +68,10 @@ def run_search(
             if new:
                 begin(search, dataset, queue, run, params, reuse)
             supply, epochs = Supply(queue, search, budget), search.baseline.training.epochs
-            trials = run_trials(run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs)
+            trials = run_trials(
+                run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs, wanted=budget.trials,
+                launch=launch,
+            )  # fmt: skip
             study = search_results.read(client, run.run_id)
             outcome = replace(outcome_of(study, search_report.log(study), trials), note=supply.note)
             if outcome.failures:

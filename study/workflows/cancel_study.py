@@ -1,0 +1,70 @@
+"""Cancels a study everywhere: its conductor, its workers on all machines, and what engines have of it."""
+
+import time
+from dataclasses import dataclass
+
+from study.base import processes
+from study.execution import attributes, recovery
+from study.execution.engines import launches
+from study.execution.engines.engine import host
+from study.execution.queue import Queue, load_queue
+from study.execution.storage import GRACE_SECONDS
+from study.tracking import arm_runs, records, store
+from study.tracking.runs import Run
+from study.workflows.launch import end_launches
+
+ANSWER_SECONDS = 60  # in which conductor and workers have to end: they look twice a second
+POLL_SECONDS = 0.5
+REASON = "cancelled"
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What a cancelled study keeps: the number of its finished trials, and of those that wait for its command.
+
+    `stopped` counts the trials that ran, `problems` says which launches could not be ended, and why.
+    """
+
+    finished: int
+    waiting: int
+    stopped: int
+    problems: tuple[str, ...]
+
+
+def cancel_study(storage: str, name: str) -> Cancelled:
+    """End the study of this name everywhere, so that nothing of it runs, and return what it keeps.
+
+    Its running trials wait again. The command that began it resumes it, and `cancel_study` may be repeated. Raises
+    QueueError if there is no such study, TrackingError if its run is not in this store.
+    """
+    queue, client = load_queue(storage, name), store.connect()
+    assignment = queue.assignment
+    records.check_study(client, assignment.run_id, assignment.tracking_uri)
+    stopped = len(queue.running())
+    queue.cancel(host())  # workers of every machine see this, also those that nobody has launched
+    problems = end_launches(queue, list(launches.remembered(queue)))
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline and (queue.running() or _conductor_runs(queue, client, assignment.run_id)):
+        time.sleep(POLL_SECONDS)
+        recovery.requeue_silent(queue, GRACE_SECONDS)
+    recovery.requeue_silent(queue, -1)  # those whose workers do not answer: they notice when they do
+    recovery.requeue_forgotten(queue)
+    recovery.end_lost_trials(client, assignment.run_id, queue)
+    if records.read_run(client, assignment.run_id).status == "RUNNING":  # its conductor was killed
+        run = Run(client, assignment.run_id)
+        run.end("KILLED", REASON)
+        arm_runs.close_arm_runs(run, "KILLED", REASON)
+    if not problems:
+        for launch in launches.remembered(queue):  # those of other machines, whose workers have ended by themselves
+            launches.forget(queue, launch)
+    tries = attributes.tries_that_count(queue.get_trials(deepcopy=False))
+    finished = sum(trial.state.is_finished() for trial in tries)
+    return Cancelled(finished, len(tries) - finished, stopped, tuple(problems))
+
+
+def _conductor_runs(queue: Queue, client: store.MlflowClient, run_id: str) -> bool:
+    """Return whether the study's run has not ended, and its conductor may still end it."""
+    conductor = queue.user_attrs.get(attributes.CONDUCTOR)
+    if conductor is None or processes.is_gone(conductor):
+        return False
+    return records.read_run(client, run_id).status == "RUNNING"

@@ -1,0 +1,145 @@
+"""What a killed study leaves running is ended, and its command can go on; a conductor that lives hears of it."""
+
+import os
+import re
+
+import click.testing
+import pytest
+from factories.programs import searched
+from optuna.trial import TrialState
+
+from entrypoints import cancel, launch, status, status_tables
+from study.base import interruption, processes
+from study.base.errors import ConfigError, Interrupted
+from study.design.search import Budget
+from study.execution import attributes, optuna_internals, recovery
+from study.execution.engines.engine import Request
+from study.execution.queue import create_queue, load_queue
+from study.execution.study_status import study_status
+from study.tracking import runs, tags
+from study.tracking.store import connect
+from study.workflows import cancel_study, run_search
+from study.workflows.launch import launch_workers
+from study.workflows.run_search import Supply
+
+pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+STORAGE = "sqlite:///optuna.db"
+DEAD = processes.this_process() | {"pid": str(2**22 - 1)}
+ELSEWHERE = processes.this_process() | {"host": "elsewhere", "machine": "elsewhere 1"}
+
+
+@pytest.fixture(autouse=True)
+def alone(store, connections_closed, monkeypatch):
+    monkeypatch.setattr(interruption, "_asked", False)
+    monkeypatch.setattr(cancel_study, "ANSWER_SECONDS", 1)
+    yield
+    interruption._asked = False
+
+
+@pytest.fixture
+def queue(digits, name):
+    """A search whose conductor has died: a trial is done, one is a dead worker's, one a silent one's elsewhere."""
+    client, search, dataset = connect(), searched(1, digits), digits.without_test()
+    queue, _ = create_queue(STORAGE, name, search.direction)
+    run = run_search.open_search(client, name)
+    run_search.begin(search, dataset, queue, run, {}, reuse=False)
+    Supply(queue, search, Budget(5, None))([])
+    queue.set_user_attr(attributes.CONDUCTOR, DEAD)
+    queue.set_user_attr(attributes.WANTED, 5)
+    for number, worker in enumerate((DEAD, DEAD, ELSEWHERE)):
+        trial = queue.ask()
+        trial.set_user_attr(attributes.WORKER, worker)
+        if not number:
+            queue.tell(trial, 0.5)
+            continue
+        trial.report(0.7, 1)
+        marks = {tags.OPTUNA_STUDY: name, tags.OPTUNA_TRIAL: str(trial.number), tags.SLOT: str(number)}
+        config = search.baseline.as_text()
+        trial.set_user_attr(
+            attributes.RUN_ID, runs.start_trial_run(client, run.run_id, "a trial", config, marks).run_id
+        )
+        optuna_internals.expect_heartbeat(queue, queue.frozen(trial))
+    return queue
+
+
+def running_runs(name: str) -> int:
+    """Return how many runs of the study, and of its trials, have not ended."""
+    queries = (f"tags.{tag} = '{name}' and attributes.status = 'RUNNING'" for tag in (tags.STUDY, tags.OPTUNA_STUDY))
+    return len({run.info.run_id for query in queries for run in connect().search_runs(["0"], query)})
+
+
+def test_nothing_of_a_killed_study_is_left_running(queue):
+    assert running_runs(queue.study_name) == 3
+    left = cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert (left.finished, left.waiting, left.stopped, left.problems) == (1, 4, 2, ())
+    assert running_runs(queue.study_name) == 0
+    assert (
+        sorted(trial.state.name for trial in queue.get_trials(deepcopy=False))
+        == ["COMPLETE", "FAIL", "FAIL"] + ["WAITING"] * 4
+    )
+    assert queue.ended == f"cancelled from {queue.cancelled}"
+    again = cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert (again.finished, again.waiting, again.stopped) == (1, 4, 0)
+
+
+def test_the_command_that_is_repeated_goes_on(queue, digits):
+    cancel_study.cancel_study(STORAGE, queue.study_name)
+    Supply(queue, searched(1, digits), Budget(5, None))([])
+    assert queue.cancelled is None and queue.ended is None
+    assert queue.ask().number == 5  # the next try of the one that came first
+
+
+def test_a_conductor_that_lives_ends_when_its_study_is_cancelled(digits, name):
+    def cancel_it(trials):
+        load_queue(STORAGE, name).cancel("there")
+
+    with pytest.raises(Interrupted, match=r"cancelled from there with 0 of 3 trials done\. Run the same command again"):
+        run_search.run_search(
+            searched(1, digits), digits, name=name, budget=Budget(3, None), params={}, worker_count=0,
+            observe=cancel_it, storage=STORAGE,
+        )  # fmt: skip
+    (run,) = connect().search_runs(["0"], f"tags.study = '{name}'")
+    assert run.info.status == "KILLED"
+
+
+def test_a_study_that_has_ended_takes_no_more_workers(queue):
+    queue.end("the ablation has ended")
+    with pytest.raises(ConfigError, match=r"takes no more workers: the ablation has ended\. Run the command that"):
+        launch_workers(STORAGE, queue.study_name, Request("local", 1, {}))
+    assert not os.path.exists("launches")
+
+
+def test_status_counts_trials_by_state_host_and_worker(queue):
+    now = study_status(STORAGE, queue.study_name)
+    assert (now.trials, now.complete, now.running, now.waiting, now.failed) == (5, 1, 2, 2, 0)
+    assert now.conductor_ended and now.ended is None
+    assert {(one.host, one.running, one.ended) for one in now.hosts} == {("elsewhere", 1, 0), (DEAD["host"], 1, 1)}
+    assert {(one.host, one.epoch, one.epochs) for one in now.workers} == {("elsewhere", 1, 1), (DEAD["host"], 1, 1)}
+    assert all(0 <= one.heartbeat_seconds < 60 for one in now.workers)
+    assert now.seconds_left is not None
+    lines = list(status_tables.lines(now))
+    assert lines[0] == f"{now.study}: 1 of 5 trials done, 2 running, 2 waiting"
+    assert lines[-1].endswith(f":{DEAD['pid']}, which has ended: run it again to resume")
+
+
+def test_a_trial_whose_worker_is_silent_waits_again_and_has_lost_no_try(queue):
+    recovery.requeue_silent(queue, seconds=3_600)
+    assert len(queue.running()) == 1  # that of the dead worker here needs no patience
+    recovery.requeue_silent(queue, seconds=-1)
+    assert queue.running() == []
+    last = queue.get_trials(deepcopy=False)[-1]
+    assert last.state == TrialState.WAITING and last.user_attrs[attributes.UNCOUNTED] == 1
+
+
+def test_the_commands_say_what_they_see_and_do(queue):
+    def called(command, *words: str) -> click.testing.Result:
+        given = ["--study", queue.study_name, "--storage", STORAGE, *words]
+        return click.testing.CliRunner().invoke(command, given)
+
+    shown = called(status.main).stdout
+    assert re.search(r"^worker +trial +epoch +heartbeat *$", shown, re.M) and "trial 2" in shown
+    assert '"waiting": 2,' in called(status.main, "--output", "json").stdout
+    said = f"{queue.study_name} is cancelled, with 1 trial finished; 2 ran and were put back."
+    assert said in called(cancel.main).stdout
+    refused = called(launch.main, "--workers", "1").exception
+    assert isinstance(refused, ConfigError) and "takes no more workers: cancelled from" in str(refused)
