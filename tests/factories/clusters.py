@@ -1,0 +1,204 @@
+"""Real clusters on this one machine, as contexts: Slurm with two nodes, and an SSH server."""
+
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from factories.servers import free_port
+
+START_SECONDS = 60
+SLURM_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+
+# Two nodes on one machine, told apart by port. `normal` gives way to `urgent`, whose jobs preempt its own.
+_SLURM_CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CryptoType=crypto/munge
+SlurmctldPort={port}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdSpoolDir={folder}/spool-%n
+StateSaveLocation={folder}/state
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU,CR_LLN
+SlurmdParameters=config_overrides
+ReturnToService=2
+MpiDefault=none
+KillWait=30
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerParameters=batch_sched_delay=0,bf_interval=1,sched_interval=2
+{nodes}
+PartitionName=normal Nodes=ALL Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=ALL PriorityTier=10 MaxTime=INFINITE State=UP
+"""
+_NODE = "NodeName={name} NodeAddr=127.0.0.1 NodeHostname={host} Port={port} CPUs=2 RealMemory=16000 State=UNKNOWN"
+
+
+def _found(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def slurm_missing() -> str | None:
+    """Return why no Slurm can be started here, for `pytest.skip`, or None."""
+    missing = [program for program in SLURM_PROGRAMS if _found(program) is None]
+    if missing:
+        return f"needs Slurm's {', '.join(missing)} (Debian: slurm-wlm and munge)"
+    return None if os.geteuid() == 0 else "needs root, which Slurm's daemons run jobs as"
+
+
+class Slurm:
+    """A Slurm cluster of two nodes, n1 and n2, of two cores each; `SLURM_CONF` in `environment` names it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="study-slurm-", dir="/tmp"))
+        self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        self._daemons: list[subprocess.Popen] = []
+
+    def __enter__(self) -> "Slurm":
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in self._daemons:
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, *words: str) -> str:
+        """Run one of Slurm's commands and return what it says."""
+        environment = os.environ | self.environment
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def _start(self) -> None:
+        host = socket.gethostname().partition(".")[0]
+        nodes = "\n".join(_NODE.format(name=name, host=host, port=free_port()) for name in ("n1", "n2"))
+        settings = {"host": host, "folder": self.folder, "port": free_port(), "nodes": nodes}
+        (self.folder / "slurm.conf").write_text(_SLURM_CONF.format(**settings))
+        for name in ("state", "spool-n1", "spool-n2"):
+            (self.folder / name).mkdir()
+        key = self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o600)
+        files = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "log", "pid", "seed")]
+        self._run("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *files)
+        self._run("slurmctld", "-D")
+        for name in ("n1", "n2"):
+            self._run("slurmd", "-D", "-N", name)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in self._daemons):
+                logs = "\n".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
+                raise RuntimeError(f"Slurm does not start:\n{logs}")
+            time.sleep(0.2)
+
+    def _run(self, program: str, *words: str) -> None:
+        with (self.folder / f"{program}.out").open("ab") as log:
+            self._daemons.append(
+                subprocess.Popen(
+                    [str(_found(program)), *words], env=os.environ | self.environment, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=log, start_new_session=True,
+                )
+            )  # fmt: skip
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(subprocess.SubprocessError):
+            return self.ask("sinfo", "--noheader", "--format=%T", "--partition=normal").split() == ["idle"]
+        return False
+
+
+# --- SSH --------------------------------------------------------------------------------------------
+
+_SSHD_CONF = """\
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {folder}/key
+AuthorizedKeysFile {folder}/key.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+"""
+_HOST = "Host {name}\n HostName 127.0.0.1\n Port {port}\n User {user}\n"
+# Each host has processes, and a name, of its own.
+_ISOLATED = ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "sh", "-c"]
+_PASSED = ("UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "REQUESTS_")
+
+
+def ssh_missing() -> str | None:
+    """Return why no SSH servers can be started here, for `pytest.skip`, or None."""
+    if _found("sshd") is None:
+        return "needs sshd (Debian: openssh-server)"
+    if os.geteuid() != 0 or subprocess.run([*_ISOLATED, "true"], capture_output=True).returncode:
+        return "needs root, to give each host processes of its own (unshare)"
+    return None
+
+
+class SshHosts:
+    """SSH servers that stand for machines of these names; `config` is the file with which ssh reaches them.
+
+    `home` is on each of them a folder of its own, and `path` is where they find programs.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...], path: str):
+        self._folder, self._names, self._path = folder, names, path
+        self.config, self.home = folder / "config", folder / "home"
+        self._servers: list[subprocess.Popen] = []
+
+    def __enter__(self) -> "SshHosts":
+        key = self._folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd demands it
+        usual = f"IdentityFile {key}\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n"
+        entries = []
+        self.home.mkdir()
+        passed = {key: value for key, value in os.environ.items() if key.startswith(_PASSED)} | {"PATH": self._path}
+        profile = self._folder / "profile.d"
+        profile.mkdir()
+        lines = [f"export {key}={shlex.quote(value)}" for key, value in passed.items()]
+        (profile / "environment.sh").write_text("\n".join(lines))
+        for name in self._names:
+            (self._folder / name).mkdir()
+            port = free_port()
+            conf = self._folder / f"{name}.conf"
+            conf.write_text(_SSHD_CONF.format(port=port, folder=self._folder))
+            mounts = f"mount --bind {self._folder / name} {self.home} && mount --bind {profile} /etc/profile.d"
+            script = f"hostname {name} && {mounts} && exec {_found('sshd')} -D -e -f {conf}"
+            with (self._folder / f"{name}.log").open("ab") as log:
+                self._servers.append(subprocess.Popen([*_ISOLATED, script], stdout=log, stderr=log))
+            entries.append(_HOST.format(name=name, port=port, user="root"))
+        self.config.write_text("".join(entries) + f"Host *\n{usual}")
+        deadline = time.monotonic() + START_SECONDS
+        for name in self._names:
+            while subprocess.run(["ssh", "-F", self.config, name, "true"], capture_output=True).returncode:
+                assert time.monotonic() < deadline, (self._folder / f"{name}.log").read_text()
+                time.sleep(0.2)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for server in self._servers:
+            server.kill()  # and with it all that the host runs
+            server.wait()
