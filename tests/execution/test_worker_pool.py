@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from study.base.errors import Interrupted, WorkerError
 from study.design.ablation import load_ablation
-from study.execution import worker_pool, worker_server
+from study.execution import worker_server, worker_server_client
 from study.tracking import records, store
 from study.workflows import run_ablation
 
@@ -83,7 +83,7 @@ def wait_until(condition, seconds: float = 120) -> None:
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_an_ablation_that_was_interrupted_trains_the_rest(new_store, digits, monkeypatch, start):
     monkeypatch.setenv(worker_server.START_VARIABLE, start)
-    monkeypatch.setattr(worker_pool, "_latest", [])  # a server of its own, which has read the variable
+    monkeypatch.setattr(worker_server_client, "_latest", [])  # a server of its own, which has read the variable
     study = load_ablation("dropout").with_baseline({"epochs": 30, "patience": None})
     specs = study.trial_specs(2, digits)
 
