@@ -9,7 +9,6 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from study.base import processes
-from study.design.search import parse_search
 from study.execution import attributes, optuna_internals
 from study.execution.attributes import slot_of
 from study.execution.engines import launches
@@ -84,11 +83,11 @@ def study_status(storage: str, name: str) -> StudyStatus:
     """Return how far the study of this name is; raises QueueError if there is none."""
     queue = load_queue(storage, name)
     assignment = queue.assignment
-    search = parse_search(assignment.search, name) if assignment.search else None
-    shown = progress(queue, search.baseline.training.epochs if search else 0)
+    plan = {"trials": 0, "epochs": 0} | queue.user_attrs.get(attributes.PLAN, {})
+    shown = progress(queue, plan["epochs"])
     counts = Counter(trial.state for trial in shown)
     ended = sum(trial.finished for trial in shown)
-    wanted = max(queue.user_attrs.get(attributes.WANTED, 0), ended + counts["RUNNING"])
+    wanted = max(plan["trials"], ended + counts["RUNNING"])
     waiting = max(counts["WAITING"], wanted - ended - counts["RUNNING"])
     conductor = queue.user_attrs.get(attributes.CONDUCTOR)
     workers = _workers(queue, shown)

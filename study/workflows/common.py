@@ -177,7 +177,7 @@ def run_trials(
             observe(trials)
             if (wanted or len(specs)) != told:  # for whoever asks how far the study is
                 told = wanted or len(specs)
-                queue.set_user_attr(attributes.WANTED, told)
+                queue.set_user_attr(attributes.PLAN, {"trials": told, "epochs": epochs})
             if queue.cancelled:
                 interruption.ask()
             refill(trials)

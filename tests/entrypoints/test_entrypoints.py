@@ -96,6 +96,15 @@ def call(call_program):
         (["--seeds", "0"], "Error: seeds cannot be '0'; expected a whole number from 1 to 1000, or auto."),
         (["--seeds", "abc"], "Error: seeds cannot be 'abc'"),
         (["--workers", "-1"], "Error: workers cannot be '-1'"),
+        (
+            ["--launch", "slrum:4"],
+            "Error: launch cannot be 'slrum:4'; expected ENGINE:WORKERS, such as",
+        ),
+        (
+            ["--launch", "slurm:4"],
+            "Error: slurm: the storage is a SQLite file, which serves one machine",
+        ),
+        (["--launch", "local:2,fast=1"], "Error: options: local has no option 'fast'. It takes none."),
         (["--plan", "perhaps"], "Error: plan cannot be 'perhaps'; expected true or false."),
         (["--dry_run", "flase"], "Error: dry_run cannot be 'flase'; expected true or false. Did you mean false?"),
         (["--compare", "pair"], "Error: compare cannot be 'pair'; expected baseline or pairs. Did you mean pairs?"),

@@ -45,7 +45,7 @@ def queue(digits, name):
     run_search.begin(search, dataset, queue, run, {}, reuse=False)
     Supply(queue, search, Budget(5, None))([])
     queue.set_user_attr(attributes.CONDUCTOR, DEAD)
-    queue.set_user_attr(attributes.WANTED, 5)
+    queue.set_user_attr(attributes.PLAN, {"trials": 5, "epochs": 1})
     for number, worker in enumerate((DEAD, DEAD, ELSEWHERE)):
         trial = queue.ask()
         trial.set_user_attr(attributes.WORKER, worker)

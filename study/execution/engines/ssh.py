@@ -156,5 +156,8 @@ def _ask(launch: Launch, name: str, what: str, share: int = 0) -> str:
     python = shlex.quote(launch.options.get("python") or ".venv/bin/python")
     passed = {key: value for key, value in os.environ.items() if key.startswith(PASSED) and key != RUN_VARIABLE}
     given = json.dumps({"launch": asdict(replace(launch, workers=share)), "environment": passed})
-    script = f"cd {shlex.quote(_folder(launch))} && exec {python} -m study.execution.engines.local {what}"
+    # A host that was never reached, or never got its environment, has no workers.
+    absent = "exit 1" if what == "start" else "{ echo '[]'; exit 0; }"
+    there = f"cd {shlex.quote(_folder(launch))} 2>/dev/null && command -v {python} >/dev/null || {absent}"
+    script = f"{there}\nexec {python} -m study.execution.engines.local {what}"
     return _run(launch, name, script, given)
