@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from entrypoints import display
+from study.execution.storage import GRACE_SECONDS
 from study.execution.study_status import LaunchStatus, StudyStatus
 from study.reports.table import Table
-
-SILENT_SECONDS = 20  # after which a worker counts as lost
 
 
 def lines(status: StudyStatus) -> Iterator[str]:
@@ -23,8 +22,8 @@ def lines(status: StudyStatus) -> Iterator[str]:
     if status.ended:
         yield f"Workers take no more trials: {status.ended}"
     if status.conductor and not status.ended:
-        how = ", which has ended: run it again to resume" if status.conductor_ended else ""
-        yield f"Its command: {status.conductor}{how}"
+        how = ", which has ended: run its command again to resume" if status.conductor_ended else ""
+        yield f"Conductor: {status.conductor}{how}"
 
 
 def tables(status: StudyStatus) -> Iterator[Table]:
@@ -55,4 +54,4 @@ def _jobs(launch: LaunchStatus) -> str:
 def _age(seconds: float | None) -> str:
     if seconds is None:
         return "none yet"
-    return f"{display.duration(seconds)} ago{', so it is lost' if seconds > SILENT_SECONDS else ''}"
+    return f"{display.duration(seconds)} ago{', so it is lost' if seconds > GRACE_SECONDS else ''}"

@@ -35,9 +35,12 @@ def was_asked() -> bool:
 
 
 def ask() -> None:
-    """Raise KeyboardInterrupt as a signal would, in a process that has been asked to end in another way."""
-    global _asked, _raised
-    _asked, _raised = True, time.monotonic()
+    """Raise KeyboardInterrupt as a signal would, in a process that is told in another way to end what it does.
+
+    A signal that follows says the same, and does not disturb the cleaning up either.
+    """
+    global _raised
+    _raised = time.monotonic()
     raise KeyboardInterrupt
 
 

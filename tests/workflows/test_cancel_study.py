@@ -9,7 +9,7 @@ from factories.programs import searched
 from optuna.trial import TrialState
 
 from entrypoints import cancel, launch, status, status_tables
-from study.base import interruption, processes
+from study.base import processes
 from study.base.errors import ConfigError, Interrupted
 from study.design.search import Budget
 from study.execution import attributes, optuna_internals, recovery
@@ -30,10 +30,7 @@ ELSEWHERE = processes.this_process() | {"host": "elsewhere", "machine": "elsewhe
 
 @pytest.fixture(autouse=True)
 def alone(store, connections_closed, monkeypatch):
-    monkeypatch.setattr(interruption, "_asked", False)
     monkeypatch.setattr(cancel_study, "ANSWER_SECONDS", 1)
-    yield
-    interruption._asked = False
 
 
 @pytest.fixture
@@ -119,7 +116,7 @@ def test_status_counts_trials_by_state_host_and_worker(queue):
     assert now.seconds_left is not None
     lines = list(status_tables.lines(now))
     assert lines[0] == f"{now.study}: 1 of 5 trials done, 2 running, 2 waiting"
-    assert lines[-1].endswith(f":{DEAD['pid']}, which has ended: run it again to resume")
+    assert lines[-1].endswith(f":{DEAD['pid']}, which has ended: run its command again to resume")
 
 
 def test_a_trial_whose_worker_is_silent_waits_again_and_has_lost_no_try(queue):
