@@ -1,11 +1,11 @@
-"""More workers on this machine by one command, with real trials: preempted, counted, cancelled, and launched again."""
+"""More workers on this machine by one command, with real trials: preempted, cancelled, and a search's own."""
 
 import os
 import re
 import signal
 
 import pytest
-from factories.programs import asked, at_work, done, said, trials_of, wait_until
+from factories.programs import PATIENCE_SECONDS, asked, at_work, check_whole, said, trials_of, wait_until
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
@@ -18,12 +18,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
 STORAGE = "sqlite:///optuna.db"
 
 
-def test_launched_workers_are_preempted_and_cancelled_and_the_search_goes_on(name, start, new_store):
-    given = asked(name, STORAGE, 60)
-    program = start("search", **given, trials=100)
+def test_launched_workers_are_preempted_and_cancelled(name, start, new_store):
+    program = start("search", **asked(name, STORAGE, 20_000, trials=4))  # no trial ends by itself
     wait_until(lambda: at_work(STORAGE, name), program)
     launched = start("launch", study=name, storage=STORAGE, workers=1)
-    output, errors = launched.communicate(timeout=100)
+    output, errors = launched.communicate(timeout=PATIENCE_SECONDS)
     assert errors == "" and re.search(r"^1 worker on local: study-launched-", output)
     wait_until(lambda: len(at_work(STORAGE, name)) == 2, program)
     (launch,) = launches.remembered(load_queue(STORAGE, name))
@@ -35,18 +34,22 @@ def test_launched_workers_are_preempted_and_cancelled_and_the_search_goes_on(nam
     tries = trials_of(STORAGE, name)
     assert tries[lost].state == TrialState.FAIL
     (again,) = (trial for trial in tries if tries_before(trial) == [lost])
-    assert again.user_attrs[UNCOUNTED] == 1
+    assert again.state == TrialState.WAITING and again.user_attrs[UNCOUNTED] == 1
 
     cancelled = start("cancel", study=name, storage=STORAGE)
-    assert cancelled.communicate(timeout=100)[1] == ""
+    assert cancelled.communicate(timeout=PATIENCE_SECONDS)[1] == ""
     assert "cancelled from" in said(program) and program.returncode == 130
     assert not MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'")
-    finished = len(done(STORAGE, name))
+    assert {trial.state for trial in trials_of(STORAGE, name)} == {TrialState.FAIL, TrialState.WAITING}
 
+
+def test_a_search_trains_on_what_it_launches_and_ends_it(name, start, new_store):
+    given = asked(name, STORAGE, 3, trials=3, launch="local:1")
     del given["workers"]  # auto: none of the command's own
-    program = start("search", **given, trials=finished + 3, launch="local:1")
+    program = start("search", **given)
     message = said(program)
     assert program.returncode == 0, message
-    assert len(done(STORAGE, name)) == finished + 3
-    assert not MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'")
+    check_whole(MlflowClient(), STORAGE, name, 3)
     assert not list(launches.remembered(load_queue(STORAGE, name)))
+    (log,) = new_store.glob(f"launches/*/{local.LOG}")
+    assert "1/" in log.read_text()  # it ran there
