@@ -8,8 +8,8 @@ from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.auto_space import AUTO_SPACE, space_of
-from study.design.search import METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.execution.engines.engine import Request
+from study.design.search import AUTO, BEST_SAMPLER, METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
@@ -30,7 +30,8 @@ OPTIONS = (
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the space says (default and wide: 10)."),
     option("metric", "val_cross_entropy", "What to optimize: val_cross_entropy (val_loss without the L2 penalty), "
            "val_loss or val_accuracy, measured on the weights that a trial keeps.", Choice(METRICS)),
-    option("sampler", "tpe", "How Optuna suggests points.", Choice(SAMPLERS)),
+    option("sampler", AUTO, f"How points are suggested. auto: {BEST_SAMPLER}, a Gaussian process through the results "
+           "so far, which found the best points with the fewest trials.", Choice((AUTO, *SAMPLERS))),
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
     options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),

@@ -24,6 +24,7 @@ from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import REPEATS, slot_of, tries_that_count
 from study.execution.cma_es import CmaEs
+from study.execution.gp_sampler import GaussianProcess
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
 
 S = TypeVar("S")  # a sampler
@@ -45,6 +46,9 @@ def _sampler(search: Search, settings: dict[str, object]) -> BaseSampler:
         return BySlot(search.baseline.seed, lambda slot, seed: _silently(TPESampler, seed=seed, **settings))
     if search.sampler == "qmc":
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
+    if search.sampler == "gp":
+        every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
+        return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, seed))
     if search.sampler == "cmaes":
         ranges = {name: each for name, each in known.items() if not isinstance(each, CategoricalDistribution)}
         return BySlot(search.baseline.seed, lambda slot, seed: CmaEs(ranges, seed))

@@ -17,6 +17,7 @@ from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.design.limits import CAP, Vary
+from study.design.search import AUTO
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -193,7 +194,7 @@ def run_search(
     epochs: int | None = None,
     settings: Mapping[str, object] | None = None,
     metric: str = "val_cross_entropy",
-    sampler: str = "tpe",
+    sampler: str = AUTO,
     pruner: str = "hyperband",
     seed: int = 1,
     workers: int | None = None,

@@ -9,7 +9,7 @@ from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
 from study.design.dimensions import MOST_POINTS
 from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
-from study.design.search import Budget, Search
+from study.design.search import AUTO, BEST_SAMPLER, Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
 from study.training.config import MLP, TrialConfig
@@ -95,7 +95,7 @@ def prepare_search(
     fixed = {**dataset.settings, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
-    search = Search(found.with_baseline(fixed), metric, sampler, pruner)
+    search = Search(found.with_baseline(fixed), metric, BEST_SAMPLER if sampler == AUTO else sampler, pruner)
     check_networks([search.baseline], dataset)
     return search, dataset
 

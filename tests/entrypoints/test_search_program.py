@@ -38,7 +38,7 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--space", "defualt"], "space: no space is called defualt. Did you mean default?"),
-    (["--sampler", "TPE"], "sampler cannot be 'TPE'; expected tpe or random or qmc or cmaes or grid. Did you"),
+    (["--sampler", "TPE"], "sampler cannot be 'TPE'; expected auto or gp or tpe or random or"),
     (["--pruner", "mean"], "pruner cannot be 'mean'; expected hyperband or median or none."),
     (["--metric", "accuracy"], "metric cannot be 'accuracy'"),
     (["--sampler", "grid"], "sampler cannot be 'grid' where learning_rate has too many values"),
@@ -72,7 +72,7 @@ def test_a_dry_run_shows_the_space_and_runs_nothing(call, tmp_path):
 def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
     status, output, errors = call(*QUICK)
     assert (status, errors) == (0, "")
-    assert output.startswith("search mine-digits: minimize val_cross_entropy over learning_rate, batch_size (tpe, ")
+    assert output.startswith("search mine-digits: minimize val_cross_entropy over learning_rate, batch_size (gp, ")
     first = r"^1/4 +\d[\d:]*(?: s)?  trial 0  done +[\d.]+  best +learning_rate=0.001 batch_size=32$"
     assert re.search(first, output, re.M)
     run_id = re.search(r"^Run (\w+):", output, re.M)[1]
@@ -89,7 +89,7 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
 
     status, _, errors = call(*QUICK, "--sampler", "random")
     assert status == 1
-    assert "study: the study mine-digits exists, with another sampler; expected tpe, got random." in errors
+    assert "study: the study mine-digits exists, with another sampler; expected gp, got random." in errors
     assert call(*QUICK, "--sampler", "random", "--dry_run", "true")[::2] == (status, errors)
 
     status, fewer, errors = call(*QUICK, "--trials", "2")

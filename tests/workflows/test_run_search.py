@@ -84,13 +84,13 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
 
 
 def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):
-    search = search_of(few_digits, sampler="tpe")
+    search = search_of(few_digits, sampler="gp")  # whose first six trials are random
     whole, _ = begin(search, few_digits, "whole")
-    fill(whole, search, 6)
+    fill(whole, search, 9)
     worker.work(DEFAULT_STORAGE, "whole")
 
     broken, _ = begin(search, few_digits, "broken", reuse=False)
-    fill(broken, search, 6)
+    fill(broken, search, 9)
 
     def dies(config, dataset, record, name, on_epoch):
         if name == "trial 2" and not died:
@@ -206,7 +206,7 @@ def searched(search: Search, budget: Budget) -> tuple[list[dict], int, str | Non
             return found, len(queue.trials) - len(found), supply.note
 
 
-@pytest.mark.parametrize("how", ["random", "tpe", "grid"])
+@pytest.mark.parametrize("how", ["random", "gp", "tpe", "grid"])
 def test_a_finite_space_is_tried_whole_and_then_the_search_says_so(few_digits, how):
     fields = """
 fields:

@@ -1,0 +1,203 @@
+"""The Gaussian process against scikit-learn's, and a search with it at its limits: equal, infinite and many values."""
+
+import time
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from study.design.search_space import load_space, parse_space
+from study.execution import gaussian_process, gp_sampler
+from study.execution.gaussian_process import Kernel, Process
+from study.execution.unit_cube import NOWHERE, UnitCube
+
+FIELDS = np.array([0, 1, 1, 2])  # four coordinates of three fields
+
+
+def some(count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    points = draw.random((count, len(FIELDS)))
+    return points, np.sin(5 * points[:, 0]) + points[:, 3] + draw.normal(0, 0.1, count)
+
+
+def test_process_is_that_of_scikit_learn():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    points, values = some(30)
+    kernel = Kernel(np.array([0.3, 1.0, 2.0]), 1.7, 0.05)
+    more = np.linspace(0, 0.3, 30)
+    ours = Process(kernel, points, values, more, FIELDS)
+    theirs = GaussianProcessRegressor(
+        ConstantKernel(1.7) * Matern([0.3, 1.0, 1.0, 2.0], nu=2.5) + WhiteKernel(0.05), optimizer=None,
+        alpha=more + gaussian_process.JITTER,
+    ).fit(points, values)  # fmt: skip
+    others, _ = some(50, seed=2)
+    mean, deviation = theirs.predict(others, return_std=True)
+    found = ours.predict(others)
+    assert found[0] == pytest.approx(mean, abs=1e-9)
+    assert found[1] ** 2 == pytest.approx(deviation**2 - 0.05, abs=1e-9)  # theirs has the noise of a new value
+    logs = np.log([0.3, 1.0, 2.0, 1.7, 0.05])
+    value, _ = gaussian_process.negative_log_likelihood(logs, squares_of(points), values, more)
+    assert value == pytest.approx(-theirs.log_marginal_likelihood_value_)
+
+
+def squares_of(points: np.ndarray) -> np.ndarray:
+    apart = (points[:, None] - points[None]) ** 2
+    return np.stack([apart[:, :, field == FIELDS].sum(axis=2) for field in range(3)])
+
+
+def test_slope_of_the_likelihood():
+    points, values = some(20)
+    logs = np.log([0.4, 0.8, 3.0, 1.2, 0.1])
+    about = (squares_of(points), values, np.full(20, 0.02))
+    _, slope = gaussian_process.negative_log_likelihood(logs, *about)
+    for number, step in enumerate(np.eye(5) * 1e-5):
+        up, down = (gaussian_process.negative_log_likelihood(logs + way, *about)[0] for way in (step, -step))
+        assert slope[number] == pytest.approx((up - down) / 2e-5, rel=1e-4)
+
+
+def test_lengths_tell_what_matters():
+    points, values = some(60)
+    targets, spread = gaussian_process.standardized(values)
+    process = gaussian_process.fit(points, targets, np.zeros(60), FIELDS)
+    first, unused, last = process.kernel.lengths
+    assert first < last < unused
+    assert process.kernel.noise * spread**2 == pytest.approx(0.01, rel=0.5)
+
+
+def test_bad_values_are_clipped():
+    values, spread = gaussian_process.standardized(np.array([1.0, 2.0, 3.0, 50.0, np.inf, np.nan]))
+    # The median of the finite ones, 2.5, is 1.5 above the best: all from 4 on count as 4.
+    assert values * spread == pytest.approx(np.array([1, 2, 3, 4, 4, 4]) - 3)
+    assert values.std() == pytest.approx(1)
+    assert gaussian_process.standardized(np.full(3, np.inf))[0].tolist() == [0, 0, 0]
+    assert gaussian_process.standardized(np.full(3, 7.0))[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("z", [-200.0, -60.0, -30.0, -5.0, -1.0, -0.5, 0.0, 3.0])
+def test_expected_improvement(z):
+    deviation = 0.5
+    (found,) = gaussian_process.log_expected_improvement(np.array([-z * deviation]), np.array([deviation]), 0.0)
+    if z > -30:
+        expected, _ = quad(lambda x: -x * norm.pdf(x, -z * deviation, deviation), -10, 0, epsabs=0, limit=200)
+        assert found == pytest.approx(np.log(expected), rel=1e-4)
+    else:  # the first terms of its series
+        expected = -(z**2) / 2 - np.log(2 * np.pi) / 2 - 2 * np.log(-z) + np.log(deviation)
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+# --- the cube ---------------------------------------------------------------------------------------
+
+SPACE = """
+baseline: {patience: 2}
+fields:
+  learning_rate: {range: [0.001, 0.1], log: true}
+  l2: {range: [1.0e-8, 1.0e-2], log: true, zero_below: 1.0e-7}
+  batch_size: {choices: [16, 32, 64]}
+  optimizer: {choices: [adam, rmsprop, momentum]}
+  momentum: {range: [0.5, 0.9], step: 0.1, when: {optimizer: [momentum]}}
+  patience: {range: [1, 4]}
+"""
+
+
+def test_cube_draws_what_it_places():
+    cube = UnitCube(parse_space(SPACE, "cube", "cube"))
+    point = {"learning_rate": 0.01, "l2": 5e-8, "batch_size": 32, "optimizer": "momentum", "momentum": 0.6,
+             "patience": 4}  # fmt: skip
+    (shares,) = cube.shares([point])
+    assert cube.point(shares) == pytest.approx(point)
+    (place,) = cube.coordinates(shares[None])
+    assert place == pytest.approx([0.5, 0, 0.5, 0, 0, 0.5**0.5, 0.25, 1])
+    assert cube.field_of.tolist() == [0, 1, 2, 3, 3, 3, 4, 5]
+    (other,) = cube.coordinates(cube.shares([point | {"optimizer": "adam"}]))
+    assert other[6] == NOWHERE  # momentum is not searched there
+    assert np.sum((other - place)[3:6] ** 2) == pytest.approx(1)  # two choices are 1 apart
+    assert cube.is_whole(point) and not cube.is_whole({**point, "momentum": None})
+    assert cube.is_whole({name: value for name, value in (point | {"optimizer": "adam"}).items() if name != "momentum"})
+
+
+def test_shares_are_drawn_evenly():
+    fields = "{patience: {range: [1, 4]}, batch_size: {range: [8, 64], log: true}}"
+    cube = UnitCube(parse_space(f"baseline: {{patience: 2}}\nfields: {fields}", "even", "even"))
+    drawn = [cube.point(shares) for shares in np.random.default_rng(1).random((4000, 2))]
+    counts = np.bincount([point["patience"] for point in drawn])
+    assert counts[1:] == pytest.approx(1000, rel=0.12)
+    sizes = [point["batch_size"] for point in drawn]
+    assert (min(sizes), max(sizes)) == (8, 64)
+    assert np.median(sizes) == pytest.approx((8 * 64) ** 0.5, rel=0.1)  # log
+    for point in drawn[:50]:
+        assert cube.point(cube.shares([point])[0]) == point
+
+
+# --- suggestions ------------------------------------------------------------------------------------
+
+
+def ended(value: float | None, place: float, curve=(), state=TrialState.COMPLETE, **attributes):
+    distributions = {"dropout": FloatDistribution(0, 0.5)}
+    return create_trial(
+        state=state, value=value, params={"dropout": place}, distributions=distributions,
+        intermediate_values=dict(enumerate(curve, start=1)), user_attrs=attributes,
+    )  # fmt: skip
+
+
+def test_pruned_trials_count_as_what_they_would_have_become():
+    trials = [
+        ended(0.5, 0.1, [2.0, 1.0, 0.5]),
+        ended(0.25, 0.2, [2.0, 0.5, 0.25]),
+        ended(None, 0.3, [4.0, 2.0], TrialState.PRUNED),
+        ended(None, 0.4, state=TrialState.FAIL, reason="diverged"),
+        ended(None, 0.4, state=TrialState.FAIL, reason="the same as trial 1", repeats=1),
+        ended(None, 0.4, state=TrialState.RUNNING),
+    ]
+    results = gp_sampler.results_of(trials, maximize=False)
+    assert np.exp(results.values) == pytest.approx([0.5, 0.25, 1.0, np.inf])  # pruned at 2, and the others halved it
+    assert results.guessed == pytest.approx([0, 0, 0, 0])
+    accuracies = [ended(0.9, 0.1, [0.8, 0.9]), ended(1.0, 0.2, [0.5, 1.0])]
+    results = gp_sampler.results_of(accuracies, maximize=True)
+    assert np.exp(results.values) == pytest.approx([0.1, gp_sampler.FEWEST_ERRORS])
+
+
+@pytest.mark.parametrize("values", [[0.5] * 20, [float("inf")] * 20, [*[1e-9] * 10, *[1e9] * 10], [-1.0, 0.0] * 10])
+def test_strange_values_do_no_harm(values):
+    space = parse_space("fields: {dropout: {range: [0, 0.5]}}", "one", "one")
+    draw = np.random.default_rng(1)
+    trials = [ended(value, place) for value, place in zip(values, draw.uniform(0, 0.5, 20), strict=True)]
+    cube = UnitCube(space)
+    found = gp_sampler.suggest(cube, gp_sampler.results_of(trials, False), [{"dropout": 0.1}], draw)
+    assert 0 <= cube.point(found)["dropout"] <= 0.5
+
+
+def test_running_trials_keep_suggestions_apart():
+    space = parse_space("fields: {dropout: {range: [0, 0.5]}}", "one", "one")
+    cube = UnitCube(space)
+    places = np.linspace(0, 0.5, 9)
+    results = gp_sampler.results_of([ended(1 + (place - 0.22) ** 2, place) for place in places], False)
+
+    def suggested(running: list[dict]) -> float:
+        return cube.point(gp_sampler.suggest(cube, results, running, np.random.default_rng(1)))["dropout"]
+
+    first = suggested([])
+    second = suggested([{"dropout": first}])
+    assert abs(first - 0.22) < 0.05
+    assert abs(second - first) > 1e-3
+
+
+def test_suggestion_after_many_trials_is_fast():
+    space = load_space("wide")
+    cube = UnitCube(space)
+    draw = np.random.default_rng(1)
+    points = [cube.point(shares) for shares in draw.random((1500, cube.fields))]
+    values = np.array([abs(np.log(point["learning_rate"] / 0.01)) + point["dropout"] for point in points])
+    clock = time.process_time()
+    trials = [optuna.trial.create_trial(value=0.0) for _ in points]
+    for trial, point in zip(trials, points, strict=True):
+        trial.params = point
+    results = gp_sampler.Results(trials, values, np.zeros(len(points)))
+    found = cube.point(gp_sampler.suggest(cube, results, [], draw))
+    assert abs(np.log(found["learning_rate"] / 0.01)) < 0.3
+    assert time.process_time() - clock < 20  # 1 s on a quiet machine
