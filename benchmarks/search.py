@@ -49,7 +49,8 @@ def main(data: str = "mnist", runs: str = "3") -> None:
 
 def _ours(spec: str, folder: Path) -> None:
     (folder / "eight.yaml").write_text(SPACE)
-    words = ["--space", "eight.yaml", "--sampler", "grid", "--pruner", "none", "--epochs", str(EPOCHS), "--data", spec]
+    words = ["--space", "eight.yaml", "--sampler", "grid", "--pruner", "none", "--epochs", str(EPOCHS), "--data", spec,
+             "--confirm", "false"]  # fmt: skip
     _run([sys.executable, "-m", "entrypoints.search", *words, "--workers", str(WORKERS)], folder)
 
 

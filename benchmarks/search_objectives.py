@@ -24,11 +24,11 @@ from typing import Protocol
 import numpy as np
 import optuna
 
+from study.analysis.unit_cube import UnitCube
 from study.design.search import Search
 from study.design.search_space import load_space
 from study.execution import sampling
 from study.execution.queue import Queue
-from study.execution.unit_cube import UnitCube
 
 TABLE = Path(__file__).with_name("search_quality.npz")
 ROWS = 600

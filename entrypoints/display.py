@@ -23,7 +23,7 @@ from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.execution.time_estimate import TimeLeft, trial_seconds
-from study.reports import ablation_tables
+from study.reports import ablation_tables, confirmation_section
 from study.reports.table import Table
 
 WORDS_WIDTH = 12  # letters that a column of words keeps, however narrow the terminal
@@ -61,6 +61,10 @@ class Display:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave on the terminal what it shows, so that something else can be shown; does nothing the second time."""
         if self._live:
             self._live.stop()
 
@@ -185,10 +189,14 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
 
 
 def print_search(console: Console, study: SearchResults) -> None:
-    """Print the ten best configurations, the importances, the ranges to widen, and a caution."""
+    """Print the verdict, the ten best configurations, the importances, the ranges to widen, and a caution."""
     from study.reports import search_report  # imports matplotlib
 
     console.print()
+    if verdict := confirmation_section.lines(study):
+        for number, line in enumerate(verdict):
+            write(console, line, style=None if number else "bold")
+        console.print()
     if study.top:
         print_table(console, search_report.top_table(study))
         console.print()

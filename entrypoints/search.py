@@ -1,23 +1,31 @@
 """Search for good hyperparameters: Optuna suggests trials, MLflow records them, and unpromising ones are pruned."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from rich.console import Console
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Choice, Settings, StudyName, Text, Whole
+from entrypoints.option_types import Boolean, Choice, Settings, StudyName, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
+from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
 from study.execution.engines.engine import Request
 from study.design.search import AUTO, BEST_SAMPLER, METRICS, PRUNERS, SAMPLERS, Budget, Search
+from study.execution import time_estimate
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
 from study.training.config import BUILT_IN
 from study.workflows import prepare, run_search
 from study.workflows.common import Outcome
+from study.workflows.confirmation import Observe
+from study.workflows.seed_supply import OnLook
 
 MOST_TRIALS = 100_000
+CONFIRMING = "\nThe best configuration against the baseline, with fresh seeds:"
 OPTIONS = (
     option("study", "auto", "Name of the search. Run the same command again to resume it. auto: named after the space "
            "and the data.", StudyName()),
@@ -42,6 +50,8 @@ OPTIONS = (
     options.storage(),
     option("set", "none", "Changes to the baseline, which is the first trial, such as hidden=256,dropout=0.2.",
            Settings(), "settings"),
+    option("confirm", "true", "At the end, compare the best configuration with the baseline, with fresh seeds until "
+           "that is settled. false: leave it out.", Boolean()),
     options.REUSE,
     options.dry_run("true: show the space with an estimate of the time, and run nothing."),
 )  # fmt: skip
@@ -67,6 +77,7 @@ def main(
     launch: Request | None,
     storage: str,
     settings: dict[str, str],
+    confirm: bool,
     reuse: bool,
     dry_run: bool,
 ) -> None:
@@ -91,8 +102,17 @@ def main(
     time_left = prepare.time_left(search.baseline, dataset, budget.trials or 1, seconds)
     display.tell_how_to_join(console, name, storage)
     with display.Display(console, time_left, search.better, budget.trials) as observe:
+
+        @contextmanager
+        def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
+            observe.stop()
+            program.say(CONFIRMING)
+            with display.Display(console, time_estimate.time_left(specs, dataset, workers)) as shown:
+                yield shown, shown.looks(dataset, workers)
+
         outcome = run_search.run_search(
             search, dataset, name=name, budget=budget, worker_count=own, observe=observe, reuse=reuse, launch=launch,
+            confirm=confirming if confirm else None,
             params=options.given() | {"storage": without_password(storage)}, storage=storage,
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
@@ -121,6 +141,8 @@ def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
 def _conclude(console: Console, outcome: Outcome, network: str | None) -> None:
     study, total = outcome.study, len(outcome.study.trials)
     display.print_search(console, study)
+    if (confirmed := outcome.confirmed) and confirmed.failures:
+        display.warn_of_ended(confirmed.failures, "of the comparison failed", len(confirmed.study.trials))
     if outcome.note:
         program.say(outcome.note)
     display.tell_of_reused(outcome.reused)

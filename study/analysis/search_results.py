@@ -8,12 +8,16 @@ from functools import cached_property
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from study.analysis import ablation_results
+from study.analysis.ablation_results import AblationResults
 from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
+from study.analysis.search_process import Ended, Expectation
 from study.analysis.tries import runs_that_count
+from study.analysis.unit_cube import UnitCube
 from study.base.errors import TrackingError, shown
 from study.design.search import TASK, Search, parse_search
 from study.tracking import records, store, tags
-from study.tracking.artifacts import SEARCH
+from study.tracking.artifacts import ABLATION, SEARCH
 from study.tracking.records import RunRecord
 from study.training.config import Value
 from study.training.networks.described import know_described
@@ -131,6 +135,54 @@ class SearchResults:
         """The best trial; None if none has a value."""
         return self.ranked[0] if self.ranked else None
 
+    def is_baseline(self, trial: RunRecord) -> bool:
+        """Return whether a trial is the search's baseline, which is the first."""
+        return slot_of(trial) == 0
+
+    @cached_property
+    def expectation(self) -> Expectation:
+        """What is expected after the search's trials; those that failed by a fault of the machine tell nothing."""
+        return Expectation(
+            UnitCube(self.search.space), [self._ended(trial) for trial in self._telling],
+            maximize=self.search.direction == "maximize",
+        )  # fmt: skip
+
+    @property
+    def _telling(self) -> list[RunRecord]:
+        return [
+            trial for trial in self.trials if state_of(trial) != "failed" or trial.tags.get(tags.STATE) == tags.DIVERGED
+        ]
+
+    def _ended(self, trial: RunRecord) -> Ended:
+        value = {"pruned": None, "complete": self.value(trial)}.get(state_of(trial), math.nan)
+        curve = dict(enumerate(self.curve(trial), start=1))
+        return Ended(self._drawn(trial), math.nan if state_of(trial) == "complete" and value is None else value, curve)
+
+    @cached_property
+    def choice(self) -> RunRecord | None:
+        """The complete trial at whose point the best value is expected, which is seldom by luck.
+
+        After too few trials it is the best trial; None if no trial has a value.
+        """
+        ranks = self.expectation.ranks
+        if ranks is None or not self.ranked:
+            return self.best
+        of_trial = {trial.run_id: rank for trial, rank in zip(self._telling, ranks, strict=True)}
+        return min(self.ranked, key=lambda trial: of_trial[trial.run_id])
+
+    @cached_property
+    def confirmation(self) -> AblationResults | None:
+        """The comparison of the choice with the baseline, with fresh seeds; None if there was none."""
+        run_id = self.record.tags.get(tags.CONFIRMED_BY)
+        if run_id in (None, tags.NOTHING) or not records.read_file(self.client, run_id, ABLATION):
+            return None
+        return ablation_results.read(self.client, run_id)
+
+    @property
+    def nothing_to_confirm(self) -> bool:
+        """Whether the search was to be confirmed, and its choice was the baseline itself."""
+        return self.record.tags.get(tags.CONFIRMED_BY) == tags.NOTHING
+
     def behind(self, trial: RunRecord) -> float:
         """Return by how much the best trial beats one that has a value: 0 or more."""
         value, best = self.value(trial), self.value(self.ranked[0])
@@ -153,13 +205,17 @@ class SearchResults:
         """The search as an Optuna study in memory, its trials numbered from 0 in the slots' order."""
         return in_memory([self._frozen(trial) for trial in self.trials], self.search.direction)
 
-    def _frozen(self, trial: RunRecord) -> FrozenTrial:
+    def _drawn(self, trial: RunRecord) -> dict[str, Value]:
+        """Return what was drawn, or could have been, for a trial's settings."""
         settings = self.settings(trial)
-        drawn = {
+        return {
             dimension.field: dimension.drawn(settings[dimension.field])
             for dimension in self.search.space.dimensions
             if dimension.field in settings
         }
+
+    def _frozen(self, trial: RunRecord) -> FrozenTrial:
+        drawn = self._drawn(trial)
         fixed = FixedTrial(drawn)
         if drawn:  # a trial that failed before it had a config draws nothing
             self.search.space.suggest(fixed)

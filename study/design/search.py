@@ -13,7 +13,7 @@ METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "m
 AUTO, BEST_SAMPLER = "auto", "gp"  # what `auto` stands for was measured (docs/lab-log.md)
 SAMPLERS = (BEST_SAMPLER, "tpe", "random", "qmc", "cmaes", "grid")
 PRUNERS = ("hyperband", "median", "none")
-TASK = "search"
+TASK, CONFIRM = "search", "confirm"  # the latter is the comparison with which a search ends
 
 
 @dataclass(frozen=True)

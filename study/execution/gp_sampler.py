@@ -7,7 +7,6 @@ judged by the process's own mean: the best value seen owes some of it to luck.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import optuna
@@ -16,19 +15,17 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from study.analysis import gaussian_process
+from study.analysis.search_process import Ended, Expectation
+from study.analysis.unit_cube import Point, UnitCube
 from study.design.search_space import SearchSpace
-from study.execution import gaussian_process
 from study.execution.attributes import REASON, REPEATS
-from study.execution.gaussian_process import Process
-from study.execution.unit_cube import UnitCube
 
-RANDOM_TRIALS = 6  # before the first that is suggested, the baseline among them
 CANDIDATES = 1000  # at random
 NEAR_BEST, AROUND = 5, 100  # as many around each of the best points
 REACH = 0.15  # how far around, of a range
-CHANGED = 0.5  # the chance of a field to differ there
+CHANGED, ANYWHERE = 0.5, 0.2  # the chance of a field to differ there, and that of such a one to be anything
 ROUNDS = (0.05, 0.02)  # how far around the best candidates it looks again
-FEWEST_ERRORS = 1e-4  # an accuracy of 1 counts as this share of errors, because its logarithm is needed
 
 
 class GaussianProcess(BaseSampler):
@@ -50,53 +47,16 @@ class GaussianProcess(BaseSampler):
             each for each in study.get_trials(deepcopy=False)
             if each.number != trial.number and self._cube.is_whole(each.params)
         ]  # fmt: skip
-        results = results_of(others, maximize=study.direction == StudyDirection.MAXIMIZE)
-        if len(results.trials) < RANDOM_TRIALS:
-            return {}
-        draw = np.random.default_rng(self._seed)
+        maximize = study.direction == StudyDirection.MAXIMIZE
+        expectation = Expectation(self._cube, [_ended(each) for each in others if _has_ended(each)], maximize)
         running = [each.params for each in others if each.state == TrialState.RUNNING]
-        return self._cube.point(suggest(self._cube, results, running, draw))
+        found = suggest(expectation, running, np.random.default_rng(self._seed))
+        return {} if found is None else self._cube.point(found)  # none: every field is drawn at random
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> object:
         return self._random.sample_independent(study, trial, param_name, param_distribution)
-
-
-@dataclass(frozen=True)
-class Results:
-    """The trials that have ended, the logarithm of each one's loss, and the variance of a guess of it."""
-
-    trials: Sequence[FrozenTrial]
-    values: np.ndarray
-    guessed: np.ndarray
-
-
-def results_of(trials: Sequence[FrozenTrial], maximize: bool) -> Results:
-    """Return the results of those trials that have ended and are no repeats, with a guess how pruned ones would end.
-
-    From the epoch at which it was pruned on, a trial is taken to improve as the complete ones have done since theirs.
-    """
-
-    def loss(value: float) -> float:
-        return max(1 - value, FEWEST_ERRORS) if maximize else value
-
-    ended = [trial for trial in trials if _has_ended(trial)]
-    curves = [{epoch: loss(value) for epoch, value in trial.intermediate_values.items()} for trial in ended]
-    last = [_last(trial, curve, loss) for trial, curve in zip(ended, curves, strict=True)]
-    scale = math.log if all(value > 0 for value in [*last, *(v for c in curves for v in c.values())]) else float
-    values, guessed = np.array([scale(value) for value in last]), np.zeros(len(ended))
-    complete = [number for number, trial in enumerate(ended) if trial.state == TrialState.COMPLETE]
-    for number, trial in enumerate(ended):
-        if trial.state == TrialState.PRUNED and (epoch := max(curves[number], default=None)) is not None:
-            improved = [
-                values[other] - scale(curves[other][epoch]) for other in complete
-                if epoch in curves[other] and math.isfinite(values[other]) and math.isfinite(curves[other][epoch])
-            ]  # fmt: skip
-            if improved:
-                values[number] += float(np.median(improved))
-                guessed[number] = float(np.var(improved))
-    return Results(ended, values, guessed)
 
 
 def _has_ended(trial: FrozenTrial) -> bool:
@@ -105,51 +65,45 @@ def _has_ended(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def _last(trial: FrozenTrial, curve: dict[int, float], loss) -> float:
-    if trial.state == TrialState.FAIL or (trial.value is None and not curve):
-        return math.inf
-    value = loss(trial.value) if trial.state == TrialState.COMPLETE else curve[max(curve)]
-    return math.inf if math.isnan(value) else value
+def _ended(trial: FrozenTrial) -> Ended:
+    values = {TrialState.COMPLETE: trial.value, TrialState.PRUNED: None}
+    return Ended(trial.params, values.get(trial.state, math.nan), trial.intermediate_values)
 
 
-def process_of(cube: UnitCube, results: Results) -> tuple[Process, np.ndarray]:
-    """Return the process through these results, and their points by shares."""
-    shares = cube.shares([trial.params for trial in results.trials])
-    targets, spread = gaussian_process.standardized(results.values)
-    return gaussian_process.fit(cube.coordinates(shares), targets, results.guessed / spread**2, cube.field_of), shares
+def suggest(expectation: Expectation, running: Sequence[Point], draw: np.random.Generator) -> np.ndarray | None:
+    """Return the shares of the point at which the most improvement over the best expected value is expected.
 
-
-def suggest(cube: UnitCube, results: Results, running: Sequence[dict], draw: np.random.Generator) -> np.ndarray:
-    """Return the shares of the point at which the most improvement over the best expected value is expected."""
-    process, shares = process_of(cube, results)
-    expected, _ = process.predict(cube.coordinates(shares))
+    None while there are too few trials to expect anything.
+    """
+    process, expected, cube = expectation.process, expectation.ranks, expectation.cube
+    if process is None or expected is None:
+        return None
     under_way = cube.shares(running)
     process = process.believing(cube.coordinates(under_way))
-    tried = np.concatenate([shares, under_way])
 
     def gain(candidates: np.ndarray) -> np.ndarray:
         return gaussian_process.log_gain(process, cube.coordinates(candidates), float(expected.min()))
 
-    best = shares[np.argsort(expected, kind="stable")[:NEAR_BEST]]
-    candidates = np.concatenate([draw.random((CANDIDATES, cube.fields)), _around(best, AROUND, REACH, draw)])
+    best = expectation.shares[np.argsort(expected, kind="stable")[:NEAR_BEST]]
+    candidates = np.concatenate([draw.random((CANDIDATES, cube.fields)), _around(best, REACH, draw)])
     gains = gain(candidates)
     for reach in ROUNDS:
-        best = candidates[np.argsort(-gains, kind="stable")[:NEAR_BEST]]
-        more = _around(best, AROUND, reach, draw)
+        more = _around(candidates[np.argsort(-gains, kind="stable")[:NEAR_BEST]], reach, draw)
         candidates, gains = np.concatenate([candidates, more]), np.concatenate([gains, gain(more)])
-    places = {tuple(row) for row in cube.coordinates(tried).round(9)}
     order = np.argsort(-gains, kind="stable")
-    ahead = cube.coordinates(candidates[order]).round(9)
-    return candidates[
-        next((row for row, place in zip(order, ahead, strict=True) if tuple(place) not in places), order[0])
-    ]
+    return candidates[_first_new(cube, candidates[order], np.concatenate([expectation.shares, under_way]), order)]
 
 
-def _around(points: np.ndarray, count: int, reach: float, draw: np.random.Generator) -> np.ndarray:
-    """Return `count` points around each: some fields differ by about `reach`, one in five of these by anything."""
-    moved = np.repeat(points, count, axis=0)
-    changed = draw.random(moved.shape) < CHANGED
-    steps = np.where(
-        draw.random(moved.shape) < 0.2, draw.random(moved.shape) - moved, draw.normal(0, reach, moved.shape)
-    )
+def _first_new(cube: UnitCube, candidates: np.ndarray, tried: np.ndarray, order: np.ndarray) -> int:
+    """Return the first of `order` whose candidate is at no place that was tried; the first of all if there is none."""
+    places = {tuple(place) for place in cube.coordinates(tried).round(9)}
+    ahead = cube.coordinates(candidates).round(9)
+    return int(next((row for row, place in zip(order, ahead, strict=True) if tuple(place) not in places), order[0]))
+
+
+def _around(points: np.ndarray, reach: float, draw: np.random.Generator) -> np.ndarray:
+    """Return AROUND points around each: some fields differ by about `reach`, a few of these by anything."""
+    moved = np.repeat(points, AROUND, axis=0)
+    changed, anywhere = draw.random(moved.shape) < CHANGED, draw.random(moved.shape) < ANYWHERE
+    steps = np.where(anywhere, draw.random(moved.shape) - moved, draw.normal(0, reach, moved.shape))
     return np.clip(moved + np.where(changed, steps, 0), 0, 1)

@@ -4,7 +4,7 @@ from study.analysis.formatting import count, percent, show
 from study.analysis.search_results import SearchResults, slot_of, state_of
 from study.analysis.statistics import Estimate
 from study.design.search import Search
-from study.reports import mlflow_runs, study_report
+from study.reports import confirmation_section, mlflow_runs, study_report
 from study.reports.document import Document, Interactive
 from study.reports.markdown import plain
 from study.reports.plots.search import drawing, history
@@ -33,6 +33,7 @@ def write(study: SearchResults) -> dict[str, str]:
     document = Document(f"search {study.record.tags['study']}")
     document.text(f"On {plain(study.record.tags['dataset_title'])}: {plain(study.search.words)}.")
     _introduce(document, study)
+    confirmation_section.add(document, study)
     _top(document, study)
     _course(document, study)
     _what_mattered(document, study)
@@ -146,7 +147,7 @@ def in_short(study: SearchResults) -> list[str]:
         found = "No trial has a value."
     ended = ", ".join(f"{len(getattr(study, state))} {state}" for state in ("complete", "pruned", "failed"))
     trials = f"{count(len(study.trials), 'trial')}: {ended}."
-    return [found, trials, importance_line(study), *edge_lines(study)]
+    return [*confirmation_section.lines(study), found, trials, importance_line(study), *edge_lines(study)]
 
 
 def _settings(study: SearchResults, trial: RunRecord) -> str:

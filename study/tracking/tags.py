@@ -49,6 +49,8 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
 # --- tags: of a few runs only -------------------------------------------------------------------------
 
+CONFIRMED_BY = "confirmed_by"  # on a search: the ID of the run that compared its best configuration with its baseline
+NOTHING = "nothing"  # there, if the baseline is the best itself
 CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
 RACE, RACE_SEED = "race", "race_seed"  # a race's fingerprint at any number of seeds, and the first of its seeds
 PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and the champion after it
@@ -75,7 +77,7 @@ DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``di
 TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_pruned", "trials_failed"
 
 RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat
-NOT_REPEATED = (KIND, REASON)  # tags about the study's own run alone, which they don't repeat either
+NOT_REPEATED = (KIND, REASON, CONFIRMED_BY)  # tags about the study's own run alone, which they don't repeat either
 
 
 def is_result(tag: str) -> bool:

@@ -216,7 +216,8 @@ class Outcome(Generic[S]):
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
     trials that were carried over from earlier studies. `note` says why a search ended before its budget was spent, or
-    an ablation before its questions were settled.
+    an ablation before its questions were settled. `confirmed` is the comparison with which a search ended,
+    if it ran now.
     """
 
     study: S
@@ -225,6 +226,7 @@ class Outcome(Generic[S]):
     failures: list[Progress]
     reused: int = 0
     note: str | None = None
+    confirmed: "Outcome[AblationResults] | None" = None
 
     @property
     def failure_text(self) -> str | None:

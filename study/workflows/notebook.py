@@ -5,7 +5,8 @@ in the same MLflow store: the one that `MLFLOW_TRACKING_URI` or `mlflow.set_trac
 """
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
 from study.base.processes import cores
+from study.design.ablation import TrialSpec
 from study.design.limits import CAP, Vary
 from study.design.search import AUTO
 from study.execution.queue import Progress
@@ -25,9 +27,10 @@ from study.tracking import records, store
 from study.tracking.records import RunRecord
 from study.training.networks import own_file
 from study.workflows import prepare
+from study.workflows.confirmation import Observe
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
-from study.workflows.seed_supply import seed_rule
+from study.workflows.seed_supply import OnLook, seed_rule
 
 FRAME_HEIGHT = 800  # pixels
 
@@ -132,6 +135,11 @@ class SearchFrames(_Frames):
         return row
 
     @cached_property
+    def confirmation(self) -> AblationFrames | None:
+        """The comparison of the search's choice with its baseline, with fresh seeds; None if there was none."""
+        return AblationFrames(self.study.confirmation) if self.study.confirmation else None
+
+    @cached_property
     def importances(self) -> pd.DataFrame:
         """How much each field mattered, as shares, by PED-ANOVA and by fANOVA; empty if it cannot be computed."""
         rows = [(each.field, each.ped_anova, each.fanova) for each in self.study.importances]
@@ -199,6 +207,7 @@ def run_search(
     seed: int = 1,
     workers: int | None = None,
     storage: str = DEFAULT_STORAGE,
+    confirm: bool = True,
     reuse: bool = True,
     progress: bool = True,
 ) -> SearchFrames:
@@ -214,10 +223,17 @@ def run_search(
     budget = prepare.search_budget(search, trials, minutes)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}
     params = {"space": space or search.space.name, **how, "data": dataset.spec}
+
+    @contextmanager
+    def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
+        with _Bar(len(specs), progress) as shown:
+            yield shown, lambda study, more: None
+
     with _Bar(budget.trials, progress) as observe:
         outcome = _run_search(
             search, dataset, name=name or f"{search.space.name}-{dataset.name}", budget=budget, params=params,
-            worker_count=workers or cores(), observe=observe, reuse=reuse, storage=storage,
+            worker_count=workers or cores(), observe=observe, confirm=confirming if confirm else None, reuse=reuse,
+            storage=storage,
         )  # fmt: skip
     return SearchFrames(outcome.study)
 

@@ -23,6 +23,7 @@ from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
 from study.training.config import NETWORK
+from study.workflows import confirmation
 from study.workflows.common import (
     RESUME,
     Outcome,
@@ -34,7 +35,9 @@ from study.workflows.common import (
     stocked,
     study_tags,
 )
+from study.workflows.confirmation import Show, minutes_of_trials
 
+LEAST_MINUTES = 0.01  # for a comparison, if the trials took all
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
 
 
@@ -47,18 +50,20 @@ def run_search(
     params: Mapping[str, str],
     worker_count: int,
     observe: Callable[[list[Progress]], None],
+    confirm: Show | None = None,
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
     launch: Request | None = None,
 ) -> Outcome[SearchResults]:
     """Start or resume the search of this name and run it until its budget is spent; its run is the trials' parent.
 
-    No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A search does
-    not need all its trials: its run ends FAILED only if some failed and none is complete. With `launch` an engine's
-    workers run the trials, beside `worker_count` here, and end with the search. Raises ConfigError if
-    another search has this name, TrackingError, WorkerError, Interrupted.
+    With `confirm`, which shows the progress, the search's choice is then compared with its baseline, within the same
+    minutes. No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A
+    search does not need all its trials: its run ends FAILED only if some failed and none is complete. With `launch` an
+    engine's workers run the trials, beside `worker_count` here, and end with the search. Raises ConfigError if another
+    search has this name, TrackingError, WorkerError, Interrupted.
     """
-    dataset = dataset.without_test()
+    dataset, began = dataset.without_test(), time.monotonic()
     with WorkerPool(worker_count) as pool:
         client = store.connect()
         recovery.end_lost_runs(client)
@@ -67,16 +72,33 @@ def run_search(
         with ended(run, f"stopped. {RESUME}"):
             if new:
                 begin(search, dataset, queue, run, params, reuse)
-            supply, epochs = Supply(queue, search, budget), search.baseline.training.epochs
+            own = replace(budget, minutes=minutes_of_trials(budget.minutes)) if confirm else budget
+            supply, epochs = Supply(queue, search, own), search.baseline.training.epochs
             trials = run_trials(
                 run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs, wanted=budget.trials,
                 launch=launch,
             )  # fmt: skip
             study = search_results.read(client, run.run_id)
-            outcome = replace(outcome_of(study, search_report.log(study), trials), note=supply.note)
+            confirmed = None
+            if confirm and study.complete:
+                search_report.log(study)  # what is known already, if the rest is interrupted
+                left = _minutes_left(budget, began)
+                confirmed = confirmation.confirm(
+                    study, run, dataset, show=confirm, worker_count=worker_count, storage=storage, reuse=reuse,
+                    minutes=left, launch=launch,
+                )  # fmt: skip
+                study = search_results.read(client, run.run_id)
+            page = search_report.log(study)
+            outcome = replace(outcome_of(study, page, trials), note=supply.note, confirmed=confirmed)
             if outcome.failures:
                 run.end("FINISHED" if study.complete else "FAILED", outcome.failure_text)
     return outcome
+
+
+def _minutes_left(budget: Budget, began: float) -> float | None:
+    if budget.minutes is None:
+        return None
+    return max(LEAST_MINUTES, budget.minutes - (time.monotonic() - began) / 60)
 
 
 class Supply:

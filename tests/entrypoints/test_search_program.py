@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from entrypoints import report, search, worker
+from study.analysis import search_results
 from study.design.search import METRICS, Search, parse_search
 from study.design.search_space import load_space
 from study.execution.queue import create_queue
@@ -19,7 +20,8 @@ fields:
   learning_rate: {range: [1.0e-3, 1.0e-1], log: true}
   batch_size: {choices: [32, 64]}
 """
-QUICK = ("--data", "digits", "--space", "mine.yaml", "--epochs", "3", "--trials", "4", "--workers", "1")
+QUICK = ("--data", "digits", "--space", "mine.yaml", "--epochs", "3", "--trials", "4", "--workers", "1", "--confirm",
+         "false")  # fmt: skip
 
 
 @pytest.fixture
@@ -106,6 +108,40 @@ def test_a_search_from_the_command_to_its_report_and_on(call, call_program):
 
     status, shown, errors = call_program(report.main, "--run", run_id)
     assert (status, errors) == (0, "") and "Report: " in shown
+
+
+@pytest.mark.slow
+def test_a_search_ends_with_a_verdict_on_what_it_found(call):
+    """The best configuration against the baseline, with fresh seeds; the same command again compares no more."""
+    quick = (*QUICK[:-1], "true", "--sampler", "random", "--pruner", "none", "--set", "learning_rate=0.001")
+    status, output, errors = call(*quick, "--workers", "2")
+    assert (status, errors) == (0, "")
+    verdict = re.search(
+        r"^(▲ Against the baseline, with (\d+) fresh seeds each, .* is better by .* nats .*)$", output, re.M
+    )
+    assert verdict and output.index(verdict[1]) < output.index("behind the best")
+    run_id = re.search(r"^Run (\w+):", output, re.M)[1]
+    client = store.connect()
+    study = search_results.read(client, run_id)
+    assert len(study.trials) == 4  # those of the comparison are not the search's
+    compared = study.confirmation
+    assert [arm.trials for arm in compared.arms] == [int(verdict[2])] * 2
+    assert compared.ablation.arms[1].settings == study.settings(study.choice)
+    assert compared.decides.metric == "model_val_cross_entropy" and compared.question.margin == 0.01
+    seeds = {trial.tags["seed"] for trial in compared.trials}
+    assert len(seeds) == int(verdict[2]) and "1" not in seeds  # the search's own
+    assert {trial.tags["test_rows"] for trial in compared.trials} == {"0"}
+    assert not any(name.startswith("test") for trial in compared.trials for name in trial.metrics)
+    own = client.get_run(compared.record.run_id)
+    assert own.data.tags["mlflow.parentRunId"] == run_id and own.info.status == "FINISHED"
+    page = records.read_file(client, run_id, "report/report.md").decode()
+    assert verdict[1] in page.replace("\\", "")
+    assert "Is it better than the baseline?" in page
+
+    status, again, errors = call(*quick, "--workers", "2")
+    assert (status, errors) == (0, "")
+    assert verdict[1] in again and "with fresh seeds:" not in again
+    assert search_results.read(client, run_id).confirmation.record.run_id == compared.record.run_id
 
 
 def test_a_worker_says_what_it_cannot_join(call, call_program, few_digits):

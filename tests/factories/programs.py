@@ -46,7 +46,7 @@ def asked(name: str, storage: str, epochs: int, **given) -> dict:
     """Return the options of a search whose trials take so many epochs, none of them cut short or carried over."""
     return {
         "study": name, "storage": storage, "space": search_file(epochs), "data": "digits", "pruner": "none",
-        "workers": 1, "reuse": "false",
+        "workers": 1, "reuse": "false", "confirm": "false",
     } | given  # fmt: skip
 
 

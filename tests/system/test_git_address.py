@@ -72,7 +72,7 @@ def test_an_ablation_of_ones_own_file(run, tmp_path):
 
 def test_a_search_is_resumed_by_the_same_command(run, tmp_path):
     (tmp_path / "mine.yaml").write_text(SPACE)
-    quick = ("space=mine.yaml", "data=digits", "epochs=1", "workers=1")
+    quick = ("confirm=false", "space=mine.yaml", "data=digits", "epochs=1", "workers=1")
     status, output, errors = run("search", *quick, "trials=2")
     assert status == 0, errors
     (study,) = re.findall(r"^Run (\w+): ", output, re.M)

@@ -28,7 +28,8 @@ def ablation(store):
 @pytest.fixture(scope="module")
 def search(store):
     (store / "rate.yaml").write_text(SPACE)
-    return study.run_search("rate.yaml", trials=3, data="digits", workers=1, pruner="none", progress=False)
+    return study.run_search("rate.yaml", trials=3, data="digits", workers=1, pruner="none", confirm=False,
+                            progress=False)  # fmt: skip
 
 
 def test_importing_the_package_is_quick():
@@ -64,8 +65,13 @@ def test_a_search_is_read_as_frames_and_resumed(search, ablation):
     assert len(search.trials) == 3
     assert search.best["model_val_cross_entropy"] == search.trials["model_val_cross_entropy"].min()
     assert search.importances.empty  # one field, three trials
-    more = study.run_search("rate.yaml", trials=4, data="digits", workers=1, pruner="none", progress=False)
+    more = study.run_search("rate.yaml", trials=4, data="digits", workers=2, pruner="none", progress=False)
     assert (more.run_id, len(more.trials)) == (search.run_id, 4)
+    assert search.confirmation is None
+    if more.confirmation is None:
+        assert more.study.nothing_to_confirm
+    else:
+        assert more.confirmation.verdicts.index.nlevels
 
 
 def test_any_study_is_loaded_by_its_run(ablation, search):

@@ -67,6 +67,6 @@ def test_an_own_network_is_ablated_searched_and_carried_over(tmp_path):
     (tmp_path / "elsewhere" / "net.py").write_text(NETWORK)
     found = run(
         tmp_path, "entrypoints.search", "--network", "elsewhere/net.py", "--data", "digits", "--trials", "3",
-        "--epochs", "1",
+        "--epochs", "1", "--confirm", "false",
     )  # fmt: skip
     assert "over learning_rate, batch_size, units, kind" in found and "not searched, because no range" in found

@@ -1,19 +1,14 @@
-"""The Gaussian process against scikit-learn's, and a search with it at its limits: equal, infinite and many values."""
-
-import time
+"""The Gaussian process against scikit-learn's, and the cube in which it sees a space."""
 
 import numpy as np
-import optuna
 import pytest
-from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState, create_trial
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from study.design.search_space import load_space, parse_space
-from study.execution import gaussian_process, gp_sampler
-from study.execution.gaussian_process import Kernel, Process
-from study.execution.unit_cube import NOWHERE, UnitCube
+from study.analysis import gaussian_process
+from study.analysis.gaussian_process import Kernel, Process
+from study.analysis.unit_cube import NOWHERE, UnitCube
+from study.design.search_space import parse_space
 
 FIELDS = np.array([0, 1, 1, 2])  # four coordinates of three fields
 
@@ -132,72 +127,3 @@ def test_shares_are_drawn_evenly():
     assert np.median(sizes) == pytest.approx((8 * 64) ** 0.5, rel=0.1)  # log
     for point in drawn[:50]:
         assert cube.point(cube.shares([point])[0]) == point
-
-
-# --- suggestions ------------------------------------------------------------------------------------
-
-
-def ended(value: float | None, place: float, curve=(), state=TrialState.COMPLETE, **attributes):
-    distributions = {"dropout": FloatDistribution(0, 0.5)}
-    return create_trial(
-        state=state, value=value, params={"dropout": place}, distributions=distributions,
-        intermediate_values=dict(enumerate(curve, start=1)), user_attrs=attributes,
-    )  # fmt: skip
-
-
-def test_pruned_trials_count_as_what_they_would_have_become():
-    trials = [
-        ended(0.5, 0.1, [2.0, 1.0, 0.5]),
-        ended(0.25, 0.2, [2.0, 0.5, 0.25]),
-        ended(None, 0.3, [4.0, 2.0], TrialState.PRUNED),
-        ended(None, 0.4, state=TrialState.FAIL, reason="diverged"),
-        ended(None, 0.4, state=TrialState.FAIL, reason="the same as trial 1", repeats=1),
-        ended(None, 0.4, state=TrialState.RUNNING),
-    ]
-    results = gp_sampler.results_of(trials, maximize=False)
-    assert np.exp(results.values) == pytest.approx([0.5, 0.25, 1.0, np.inf])  # pruned at 2, and the others halved it
-    assert results.guessed == pytest.approx([0, 0, 0, 0])
-    accuracies = [ended(0.9, 0.1, [0.8, 0.9]), ended(1.0, 0.2, [0.5, 1.0])]
-    results = gp_sampler.results_of(accuracies, maximize=True)
-    assert np.exp(results.values) == pytest.approx([0.1, gp_sampler.FEWEST_ERRORS])
-
-
-@pytest.mark.parametrize("values", [[0.5] * 20, [float("inf")] * 20, [*[1e-9] * 10, *[1e9] * 10], [-1.0, 0.0] * 10])
-def test_strange_values_do_no_harm(values):
-    space = parse_space("fields: {dropout: {range: [0, 0.5]}}", "one", "one")
-    draw = np.random.default_rng(1)
-    trials = [ended(value, place) for value, place in zip(values, draw.uniform(0, 0.5, 20), strict=True)]
-    cube = UnitCube(space)
-    found = gp_sampler.suggest(cube, gp_sampler.results_of(trials, False), [{"dropout": 0.1}], draw)
-    assert 0 <= cube.point(found)["dropout"] <= 0.5
-
-
-def test_running_trials_keep_suggestions_apart():
-    space = parse_space("fields: {dropout: {range: [0, 0.5]}}", "one", "one")
-    cube = UnitCube(space)
-    places = np.linspace(0, 0.5, 9)
-    results = gp_sampler.results_of([ended(1 + (place - 0.22) ** 2, place) for place in places], False)
-
-    def suggested(running: list[dict]) -> float:
-        return cube.point(gp_sampler.suggest(cube, results, running, np.random.default_rng(1)))["dropout"]
-
-    first = suggested([])
-    second = suggested([{"dropout": first}])
-    assert abs(first - 0.22) < 0.05
-    assert abs(second - first) > 1e-3
-
-
-def test_suggestion_after_many_trials_is_fast():
-    space = load_space("wide")
-    cube = UnitCube(space)
-    draw = np.random.default_rng(1)
-    points = [cube.point(shares) for shares in draw.random((1500, cube.fields))]
-    values = np.array([abs(np.log(point["learning_rate"] / 0.01)) + point["dropout"] for point in points])
-    clock = time.process_time()
-    trials = [optuna.trial.create_trial(value=0.0) for _ in points]
-    for trial, point in zip(trials, points, strict=True):
-        trial.params = point
-    results = gp_sampler.Results(trials, values, np.zeros(len(points)))
-    found = cube.point(gp_sampler.suggest(cube, results, [], draw))
-    assert abs(np.log(found["learning_rate"] / 0.01)) < 0.3
-    assert time.process_time() - clock < 20  # 1 s on a quiet machine

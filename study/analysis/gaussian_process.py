@@ -184,4 +184,4 @@ def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: floa
         below = np.maximum(-z, 1)
         tail = np.log1p(-np.sqrt(np.pi / 2) * below * erfcx(below / np.sqrt(2)))  # of density × (1 - …)
         far = -(z**2) / 2 - np.log(2 * np.pi) / 2 + np.where(z < -50, -2 * np.log(below), tail)
-    return np.log(deviation) + np.where(z > -1, near, far)
+    return np.asarray(np.log(deviation) + np.where(z > -1, near, far))

@@ -87,11 +87,11 @@ class _RangeAxis:
         low, high = self._range.low, self._range.high
         if self._step:
             count = round((high - low) / self._step) + 1
-            return low + self._step * np.minimum(np.floor(shares * count), count - 1)
+            return np.asarray(low + self._step * np.minimum(np.floor(shares * count), count - 1))
         first, last = self._ends
         scaled = first + shares * (last - first)
         values = np.exp(scaled) if self._log else scaled
-        return np.clip(np.round(values) if self._range.whole else values, low, high)
+        return np.asarray(np.clip(np.round(values) if self._range.whole else values, low, high))
 
     def share(self, value: object) -> float:
         number = _number(value)
@@ -112,11 +112,11 @@ class _RangeAxis:
 
     def coordinates(self, shares: np.ndarray) -> np.ndarray:
         low, high = self._scaled(self._range.low), self._scaled(self._range.high)
-        return ((self._scaled(self._become(shares)) - low) / (high - low))[:, None]
+        return np.asarray((self._scaled(self._become(shares)) - low) / (high - low))[:, None]
 
     def becomes_one_of(self, shares: np.ndarray, values: Sequence[Value]) -> np.ndarray:
         drawn = np.array([_number(self._range.drawn(value)) for value in values])
-        return np.isclose(self._become(shares)[:, None], drawn).any(axis=1)
+        return np.asarray(np.isclose(self._become(shares)[:, None], drawn).any(axis=1))
 
 
 class _ChoiceAxis:
@@ -129,19 +129,19 @@ class _ChoiceAxis:
         self.width = 1 if self._in_order else len(self._choices)
 
     def _indices(self, shares: np.ndarray) -> np.ndarray:
-        return np.minimum((shares * len(self._choices)).astype(int), len(self._choices) - 1)
+        return np.asarray(np.minimum((shares * len(self._choices)).astype(int), len(self._choices) - 1))
 
     def share(self, value: object) -> float:
-        return (self._choices.index(value) + 0.5) / len(self._choices)  # type: ignore[arg-type]
+        return (self._choices.index(value) + 0.5) / len(self._choices)
 
     def value(self, share: float) -> Value:
-        return self._choices[self._indices(np.array([share]))[0]]
+        return self._choices[int(self._indices(np.array([share]))[0])]
 
     def coordinates(self, shares: np.ndarray) -> np.ndarray:
         indices = self._indices(shares)
         if self._in_order:
             return (indices / max(1, len(self._choices) - 1))[:, None]
-        return np.eye(len(self._choices))[indices] / np.sqrt(2)
+        return np.asarray(np.eye(len(self._choices))[indices] / np.sqrt(2))
 
     def becomes_one_of(self, shares: np.ndarray, values: Sequence[Value]) -> np.ndarray:
         return np.isin(self._indices(shares), [self._choices.index(value) for value in values])

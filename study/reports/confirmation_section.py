@@ -1,0 +1,45 @@
+"""The verdict with which a search ends: is what it found better than its baseline?"""
+
+from study.analysis.formatting import count
+from study.analysis.search_results import SearchResults
+from study.analysis.seed_plan import is_open
+from study.analysis.verdicts import Kind
+from study.reports import ablation_tables
+from study.reports.document import Document
+from study.reports.markdown import plain
+
+HOW = (
+    "The search's choice and its baseline were trained with the same seeds, which no trial had used before, until the "
+    "difference was settled. No trial saw a test row. The choice is the complete trial at whose point the best value "
+    "is expected, by a Gaussian process through all results: the best value that was measured owes some of its lead to "
+    "luck."
+)
+MORE = "That is not settled yet. The same command with more minutes adds seeds, up to 20 for each."
+WORDS = {Kind.HELPS: "better", Kind.HURTS: "worse"}
+NOTHING = "The baseline itself is the best that the search expects: there is nothing to confirm."
+
+
+def lines(study: SearchResults) -> list[str]:
+    """Return the verdict, and what was chosen, in sentences; empty if nothing was to be confirmed."""
+    confirmed = study.confirmation
+    if confirmed is None:
+        return [NOTHING] if study.nothing_to_confirm else []
+    (verdict,) = confirmed.verdicts
+    seeds = count(verdict.effect.n if verdict.effect else 0, "fresh seed")
+    better = verdict.sentence.replace(str(verdict.kind), WORDS.get(verdict.kind, str(verdict.kind)), 1)
+    told = f"{ablation_tables.MARKS[verdict.kind]} Against the baseline, with {seeds} each, {verdict.arm} is"
+    if verdict.kind not in WORDS:
+        told = told.removesuffix(" is") + ":"
+    told = f"{told} {better} of {confirmed.decides.title}."
+    return [told, *([MORE] if is_open(verdict) else [])]
+
+
+def add(document: Document, study: SearchResults) -> None:
+    """Add the section with the two configurations side by side, if they were compared."""
+    if (confirmed := study.confirmation) is None:
+        return
+    document.heading("Is it better than the baseline?")
+    document.table(ablation_tables.verdicts_table(confirmed))
+    document.table(ablation_tables.arms_table(confirmed.arms))
+    document.text(plain(HOW))
+    document.text(f"The whole comparison is in the run `{confirmed.record.run_id}`.")
