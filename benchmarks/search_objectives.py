@@ -201,6 +201,10 @@ class Replayed:
         mean = self._objective.mean([settings])[0]
         return mean * self._objective.noise(settings, draw), float(mean[-1] - self.best) * 1000
 
+    def regret(self, settings: dict) -> float:
+        """Return by how much a point is worse than the best, without noise, in thousandths."""
+        return float(self._objective.mean([settings])[0, -1] - self.best) * 1000
+
     @cached_property
     def best(self) -> float:
         """The lowest value, sought at many random points and then ever closer around the best of them."""

@@ -1,6 +1,7 @@
 """Measures how good the points are that samplers and pruners find: regret by trials and by epochs, over many seeds.
 
     python -m benchmarks.search_quality [SEEDS] [WORKERS]  prints the tables (30 seeds: 15 minutes of one core)
+    python -m benchmarks.search_quality --choice [SEEDS]   compares two ways to choose the best trial (10 minutes)
     python -m benchmarks.search_quality --cmaes [SEEDS]    compares our CMA-ES with Optuna's on the formula (1 minute)
 
 A replay is a whole search, with its queue, slots and baseline, but its trainings are looked up in an objective
@@ -18,6 +19,8 @@ import numpy as np
 import optuna
 
 from benchmarks.search_objectives import EPOCHS, Digits, Formula, Replayed, Trees, WideFormula
+from study.analysis.search_process import Ended, Expectation
+from study.analysis.unit_cube import UnitCube
 from study.design.search import Search
 from study.execution import pruning, sampling
 from study.execution.queue import Queue
@@ -59,6 +62,14 @@ def replay(
     workers: int = 1,
 ) -> np.ndarray:
     """Search until `trials` or `epochs` are spent; return (trials, epochs, regret) after each trial: (n, 3)."""
+    how = {"trials": trials, "pruner": pruner, "epochs": epochs, "workers": workers}
+    return searched(objective, sampler, seed, **how)[0]
+
+
+def searched(
+    objective: Replayed, sampler: str, seed: int, *, trials: int, pruner: tuple[str, dict], epochs: int, workers: int
+) -> tuple[np.ndarray, Queue]:
+    """Search until `trials` or `epochs` are spent; return what `replay` does, and the queue."""
     space = objective.space.with_baseline({"epochs": EPOCHS, "seed": seed})
     search = Search(space, "val_cross_entropy", "random" if sampler == "optuna" else sampler, pruner[0])
     storage = optuna.storages.InMemoryStorage()
@@ -85,7 +96,7 @@ def replay(
             if ended:
                 through.append(ended)
                 marks.append((len(marks) + 1, spent, min(regret for _, regret in sorted(through)[:FIRST])))
-    return np.array(marks)
+    return np.array(marks), queue
 
 
 def _training(
@@ -189,6 +200,36 @@ def main(seeds: str = "30", workers: str = "1") -> None:
     print(f"\n{time.perf_counter() - clock:.0f} s, {time.process_time():.0f} of them on the processor")
 
 
+def compare_choices(seeds: str = "30") -> None:
+    """Print the regret of one trial: of the best value, and of the value that is expected to be the best."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    line(
+        "", [f"{way} {number}" for way in ("measured", "expected") for number in (25, 50)] + ["expected against, at 50"]
+    )
+    for name, objective in {"digits": Digits(), "digits, trees": Trees(), "formula": Formula()}.items():
+        replayed = Replayed(objective)
+        cube = UnitCube(replayed.space)
+        for sampler in ("gp", "random"):
+            found: dict[tuple[str, int], list[float]] = {}
+            for seed in range(1, int(seeds) + 1):
+                how = {"pruner": PRUNERS["hyperband 1 in 2"], "epochs": sys.maxsize, "workers": 1}
+                _, queue = searched(replayed, sampler, seed, trials=50, **how)
+                for number in (25, 50):
+                    trials = [each for each in queue.get_trials(deepcopy=False)[:number] if each.state.is_finished()]
+                    ended = [Ended(each.params, each.value, each.intermediate_values) for each in trials]
+                    expected = Expectation(cube, ended, maximize=False).ranks
+                    complete = [index for index, each in enumerate(trials) if each.value is not None]
+                    best = {
+                        "measured": min(complete, key=lambda index: trials[index].value),
+                        "expected": min(complete, key=lambda index: expected[index]),
+                    }
+                    for way, index in best.items():
+                        regret = replayed.regret(replayed.space.become(trials[index].params))
+                        found.setdefault((way, number), []).append(regret)
+            cells = [quartiles(found[way, number]) for way in ("measured", "expected") for number in (25, 50)]
+            line(f"{name}, {sampler}", [*cells, wins(found["expected", 50], found["measured", 50])])
+
+
 def compare_cmaes(seeds: str = "100") -> None:
     """Print how good our CMA-ES and Optuna's are on the formula, with one worker and with three."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -212,5 +253,7 @@ def compare_cmaes(seeds: str = "100") -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--cmaes"]:
         compare_cmaes(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--choice"]:
+        compare_choices(*sys.argv[2:])
     else:
         main(*sys.argv[1:])

@@ -10,6 +10,7 @@ from typing import Literal, get_args, get_origin
 import click
 
 from study.base.errors import ConfigError, likeliest, shown
+from study.design.search import parse_limit
 from study.execution.engines import engine
 from study.training.config import FIELDS, TrialConfig, parse_settings
 from study.training.networks import own_file
@@ -74,6 +75,18 @@ class Boolean(Choice):
 
     def parse(self, name: str, text: str) -> bool:
         return super().parse(name, text.lower()) == "true"
+
+
+class Limit(Text):
+    """A limit on a search's networks, such as parameters<50000; none is None."""
+
+    metavar = "parameters<N"
+
+    def __init__(self) -> None:
+        super().__init__("none")
+
+    def parse(self, name: str, text: str) -> int:
+        return parse_limit(text)
 
 
 class Whole(Text):

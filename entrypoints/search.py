@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from entrypoints import display, options, program
-from entrypoints.option_types import Boolean, Choice, Settings, StudyName, Text, Whole
+from entrypoints.option_types import Boolean, Choice, Limit, Settings, StudyName, Text, Whole
 from entrypoints.options import option
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
@@ -41,6 +41,8 @@ OPTIONS = (
     option("sampler", AUTO, f"How points are suggested. auto: {BEST_SAMPLER}, a Gaussian process through the results "
            "so far, which found the best points with the fewest trials.", Choice((AUTO, *SAMPLERS))),
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
+    option("limit", "none", "Search only networks with fewer parameters, such as parameters<50000; others are not "
+           "trained.", Limit()),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
     options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),
     options.TARGET,
@@ -69,6 +71,7 @@ def main(
     metric: str,
     sampler: str,
     pruner: str,
+    limit: int | None,
     seed: int,
     data: str | None,
     target: str | None,
@@ -83,8 +86,8 @@ def main(
 ) -> None:
     """Run or resume the search that the options name."""
     search, dataset = prepare.prepare_search(
-        space, network=network, metric=metric, sampler=sampler, pruner=pruner, seed=seed, data=data, target=target,
-        size=size, epochs=epochs, settings=settings,
+        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, seed=seed,
+        data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"

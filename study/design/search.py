@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.base import yaml_file
-from study.base.errors import StudyError, shown
+from study.base.errors import ConfigError, StudyError, shown
 from study.design.search_space import SearchSpace, parse_space
 from study.training.config import TrialConfig
 
@@ -16,9 +16,12 @@ PRUNERS = ("hyperband", "median", "none")
 TASK, CONFIRM = "search", "confirm"  # the latter is the comparison with which a search ends
 
 
+PARAMETERS, MOST_PARAMETERS = "parameters", 10**12
+
+
 @dataclass(frozen=True)
 class Search:
-    """A space, the metric to optimize, the sampler and the pruner.
+    """A space, the metric to optimize, the sampler and the pruner; with a `limit` networks have fewer parameters.
 
     The space's baseline has the data, the split, the epochs and the seed of every trial; `metric` is one of METRICS, of
     the weights that a trial keeps.
@@ -28,6 +31,7 @@ class Search:
     metric: str
     sampler: str
     pruner: str
+    limit: int | None = None
 
     @property
     def baseline(self) -> TrialConfig:
@@ -40,12 +44,18 @@ class Search:
         return METRICS[self.metric]
 
     @property
+    def limit_text(self) -> str:
+        """The limit as `parse_limit` reads it."""
+        return f"{PARAMETERS}<{self.limit}" if self.limit else "none"
+
+    @property
     def words(self) -> str:
         """The search in one line."""
         fields = ", ".join(dimension.field for dimension in self.space.dimensions)
         how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
         epochs = self.baseline.training.epochs
-        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs} epoch{'s' if epochs > 1 else ''})"
+        limit = f"; fewer than {self.limit:,} parameters" if self.limit else ""
+        return f"{self.direction} {self.metric} over {fields} ({how}; {epochs} epoch{'s' if epochs > 1 else ''}{limit})"
 
     def better(self, one: float, other: float) -> bool:
         """Return whether a value of the metric is better than another."""
@@ -54,18 +64,30 @@ class Search:
     def as_yaml(self) -> str:
         """Return the search as text that `parse_search` reads back."""
         how = {"metric": self.metric, "sampler": self.sampler, "pruner": self.pruner, "name": self.space.name}
-        return yaml_file.write(how) + "---\n" + self.space.as_yaml()
+        limit = {"limit": self.limit} if self.limit else {}
+        return yaml_file.write(how | limit) + "---\n" + self.space.as_yaml()
+
+
+def parse_limit(text: str) -> int:
+    """Return the number of parameters that a network must stay below, of ``parameters<50000``; raises ConfigError."""
+    name, _, number = text.replace(" ", "").partition("<")
+    if name != PARAMETERS or not (number.isascii() and number.isdigit() and 0 < int(number) <= MOST_PARAMETERS):
+        expected = f"{PARAMETERS}<N, with a whole number from 1 to {MOST_PARAMETERS:,}, or none"
+        raise ConfigError(f"limit cannot be {shown(text)}", expected=expected)
+    return int(number)
 
 
 def parse_search(text: str, path: object) -> Search:
     """Return the search that `as_yaml` has written; raises StudyError for other text and for unknown names in it."""
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
-    if not (isinstance(words, dict) and words.keys() == {"metric", "sampler", "pruner", "name"}):
+    if not (isinstance(words, dict) and words.keys() - {"limit"} == {"metric", "sampler", "pruner", "name"}):
         raise StudyError("not a search", where=path, expected="the text that a search writes")
     for what, known in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if words[what] not in tuple(known):
             raise StudyError(f"{what} cannot be {shown(words[what])}", where=path, expected=" or ".join(known))
+    if not (words.get("limit") is None or isinstance(words["limit"], int)):
+        raise StudyError("limit is no whole number", where=path, got=shown(words["limit"]))
     return Search(parse_space(space, words.pop("name"), path), **words)
 
 

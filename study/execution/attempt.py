@@ -14,6 +14,7 @@ from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
+from study.execution.parameter_limit import ParameterLimit
 from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
 from study.tracking import records, runs, tags
@@ -49,7 +50,7 @@ class TrialFailed(Exception):
 
 
 class Repeated(Exception):
-    """A search suggested a point that it has already tried; another slot takes this one's place."""
+    """A search suggested a point that it has tried, or that breaks its limit; another slot takes this one's place."""
 
 
 class Ending(Enum):
@@ -119,6 +120,7 @@ class TrialRunner:
         self.queue, self.assignment, self.search = queue, assignment, search
         self.dataset, self.client, self.train = dataset, client, train
         self._folded: tuple[int | None, Dataset] = None, dataset  # a fold, and the dataset that validates on it
+        self.limit = ParameterLimit(search, dataset)
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
         self.tags = runs.code_tags() | self.process
@@ -154,6 +156,9 @@ class TrialRunner:
         """Work out the trial's config and whether its result exists; start a run unless its last try finished."""
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
+        if excess := self.limit.excess(config):
+            trial.set_user_attr(attributes.EXCLUDED, excess)
+            raise Repeated(excess)
         dataset = self._with_fold(config.data.fold)
         mark = fingerprint(config, dataset.sha256, len(dataset.validation))
         if self.search:

@@ -28,6 +28,7 @@ RUN_ID = "run_id"  # its MLflow run
 REASON = "reason"  # why it failed for good
 FINGERPRINT = "fingerprint"  # of what a search trains
 REPEATS = "repeats"  # the number of the trial that trained the same
+EXCLUDED = "excluded"  # why it was not trained: the search has a limit
 REUSED_FROM = "reused_from"  # the run ID of the equal trial whose result was carried over
 GENERATION = "generation"  # of CMA-ES, to which its point belongs
 UNCOUNTED = "uncounted"  # how many of its tries were interrupted: they do not count against it
@@ -39,6 +40,11 @@ HISTORY = "retry_history"  # the numbers of its earlier tries
 def slot_of(trial: FrozenTrial) -> int:
     """Return the trial's place in the queue, which all its tries share."""
     return trial.user_attrs.get(SLOT, trial.number)
+
+
+def stands_aside(trial: FrozenTrial) -> bool:
+    """Return whether a search's trial was not trained, so that another slot takes its place."""
+    return REPEATS in trial.user_attrs or EXCLUDED in trial.user_attrs
 
 
 def tries_before(trial: FrozenTrial) -> list[int]:

@@ -6,7 +6,7 @@ judged by the process's own mean: the best value seen owes some of it to luck.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import optuna
@@ -19,20 +19,23 @@ from study.analysis import gaussian_process
 from study.analysis.search_process import Ended, Expectation
 from study.analysis.unit_cube import Point, UnitCube
 from study.design.search_space import SearchSpace
-from study.execution.attributes import REASON, REPEATS
+from study.execution.attributes import REASON, stands_aside
+from study.execution.parameter_limit import Allows
 
 CANDIDATES = 1000  # at random
 NEAR_BEST, AROUND = 5, 100  # as many around each of the best points
 REACH = 0.15  # how far around, of a range
 CHANGED, ANYWHERE = 0.5, 0.2  # the chance of a field to differ there, and that of such a one to be anything
+FIRST_ASKED, LATER_ASKED = 20, 80  # candidates, whether they may be trained
 ROUNDS = (0.05, 0.02)  # how far around the best candidates it looks again
 
 
 class GaussianProcess(BaseSampler):
-    """Suggests whole points of a space; `distributions` are those of all its fields."""
+    """Suggests whole points of a space; `distributions` are those of all its fields, `allows` is asked of a point."""
 
-    def __init__(self, space: SearchSpace, distributions: dict[str, BaseDistribution], seed: int):
+    def __init__(self, space: SearchSpace, distributions: dict[str, BaseDistribution], allows: Allows, seed: int):
         self._cube = UnitCube(space)
+        self._allows = lambda shares: allows(_searched(space, self._cube.point(shares)))
         self._distributions = distributions
         self._seed = seed
         self._random = RandomSampler(seed=seed)
@@ -50,7 +53,7 @@ class GaussianProcess(BaseSampler):
         maximize = study.direction == StudyDirection.MAXIMIZE
         expectation = Expectation(self._cube, [_ended(each) for each in others if _has_ended(each)], maximize)
         running = [each.params for each in others if each.state == TrialState.RUNNING]
-        found = suggest(expectation, running, np.random.default_rng(self._seed))
+        found = suggest(expectation, running, np.random.default_rng(self._seed), self._allows)
         return {} if found is None else self._cube.point(found)  # none: every field is drawn at random
 
     def sample_independent(
@@ -61,7 +64,7 @@ class GaussianProcess(BaseSampler):
 
 def _has_ended(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.FAIL:
-        return REASON in trial.user_attrs and REPEATS not in trial.user_attrs
+        return REASON in trial.user_attrs and not stands_aside(trial)
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -70,10 +73,25 @@ def _ended(trial: FrozenTrial) -> Ended:
     return Ended(trial.params, values.get(trial.state, math.nan), trial.intermediate_values)
 
 
-def suggest(expectation: Expectation, running: Sequence[Point], draw: np.random.Generator) -> np.ndarray | None:
+def _searched(space: SearchSpace, drawn: Point) -> dict[str, object]:
+    """Return the settings of a point for which more is drawn than is searched there."""
+    settings: dict[str, object] = {}
+    for dimension in space.dimensions:
+        if dimension.applies(settings):
+            settings |= space.become({dimension.field: drawn[dimension.field]})
+    return settings
+
+
+def suggest(
+    expectation: Expectation,
+    running: Sequence[Point],
+    draw: np.random.Generator,
+    allows: Callable[[np.ndarray], bool] = lambda shares: True,
+) -> np.ndarray | None:
     """Return the shares of the point at which the most improvement over the best expected value is expected.
 
-    None while there are too few trials to expect anything.
+    Of those that are asked about it is the first that `allows` is true of, if there is one. None while too few trials
+    have ended to expect anything.
     """
     process, expected, cube = expectation.process, expectation.ranks, expectation.cube
     if process is None or expected is None:
@@ -91,14 +109,19 @@ def suggest(expectation: Expectation, running: Sequence[Point], draw: np.random.
         more = _around(candidates[np.argsort(-gains, kind="stable")[:NEAR_BEST]], reach, draw)
         candidates, gains = np.concatenate([candidates, more]), np.concatenate([gains, gain(more)])
     order = np.argsort(-gains, kind="stable")
-    return candidates[_first_new(cube, candidates[order], np.concatenate([expectation.shares, under_way]), order)]
+    ahead = candidates[order]
+    new = _new(cube, ahead, np.concatenate([expectation.shares, under_way]))
+    ahead = ahead[new] if new.any() else ahead
+    # Building a network takes a while: the first ones are asked about, and then ever more widely.
+    rest = np.linspace(FIRST_ASKED, len(ahead) - 1, LATER_ASKED).astype(int)
+    asked = ahead[np.unique([*range(min(FIRST_ASKED, len(ahead))), *rest[rest < len(ahead)]])]
+    return next((shares for shares in asked if allows(shares)), asked[0])
 
 
-def _first_new(cube: UnitCube, candidates: np.ndarray, tried: np.ndarray, order: np.ndarray) -> int:
-    """Return the first of `order` whose candidate is at no place that was tried; the first of all if there is none."""
+def _new(cube: UnitCube, candidates: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """Return which candidates lie at no place that was tried: (n,) of bool."""
     places = {tuple(place) for place in cube.coordinates(tried).round(9)}
-    ahead = cube.coordinates(candidates).round(9)
-    return int(next((row for row, place in zip(order, ahead, strict=True) if tuple(place) not in places), order[0]))
+    return np.array([tuple(place) not in places for place in cube.coordinates(candidates).round(9)])
 
 
 def _around(points: np.ndarray, reach: float, draw: np.random.Generator) -> np.ndarray:

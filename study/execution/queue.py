@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.base.errors import StudyError, nearest, shown
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
-from study.execution.attributes import REPEATS, slot_of, tries_that_count
+from study.execution.attributes import slot_of, stands_aside, tries_that_count
 from study.execution.optuna_internals import OrderedStudy
 from study.execution.storage import Storage, is_absent, open_storage
 
@@ -117,13 +117,13 @@ class Queue(OrderedStudy):
             self.enqueue_trial(point, user_attrs={attributes.SLOT: slot, attributes.NAME: f"trial {slot}"})
 
     def want(self, total: int, points: Sequence[dict]) -> None:
-        """Hand out a search's trials until there are `total` without repeats, and enqueue those that are missing.
+        """Hand out a search's trials until there are `total` that are trained, and enqueue those that are missing.
 
         An earlier command may have left more of them waiting: those stay. What another command wants is handed out too.
         """
         trials = tries_that_count(self.get_trials(deepcopy=False))
         waiting = [slot_of(trial) for trial in trials if trial.state == TrialState.WAITING]
-        begun = sum(trial.state != TrialState.WAITING and REPEATS not in trial.user_attrs for trial in trials)
+        begun = sum(trial.state != TrialState.WAITING and not stands_aside(trial) for trial in trials)
         missing = total - begun
         if missing <= 0:
             return
@@ -163,7 +163,7 @@ def equal_trial(queue: Queue, trial: optuna.Trial, fingerprint: str) -> int | No
         if slot_of(other) == own or other.user_attrs.get(attributes.FINGERPRINT) != fingerprint:
             continue
         came_before = other.state == TrialState.RUNNING and other.number < trial.number
-        own_fault = attributes.REASON in other.user_attrs and attributes.REPEATS not in other.user_attrs
+        own_fault = attributes.REASON in other.user_attrs and not stands_aside(other)
         failed_for_good = other.state == TrialState.FAIL and own_fault
         if came_before or failed_for_good or other.state in (TrialState.COMPLETE, TrialState.PRUNED):
             return other.number
@@ -251,15 +251,16 @@ class Progress:
 def progress(study: optuna.Study, epochs: int = 0, specs: Sequence[TrialSpec] = ()) -> list[Progress]:
     """Return how far each trial is, in the order of the slots; for a trial with several tries, the one that counts.
 
-    A search's trials that repeat another are left out, as are those that nobody wants. `epochs` is how many a search's
-    trial will train; `specs` are an ablation's trials, of which those that are not in the queue yet wait as well.
+    A search's trials that were not trained are left out, as are those that nobody wants. `epochs` is how many a
+    search's trial will train; `specs` are an ablation's trials, of which those that are not in the queue yet wait as
+    well.
     """
     trials = tries_that_count(study.get_trials(deepcopy=False))
     end = study.user_attrs.get(attributes.HAND_OUT, math.inf)
     found = [
         _progress(trial, epochs)
         for trial in trials
-        if REPEATS not in trial.user_attrs and (trial.state != TrialState.WAITING or slot_of(trial) < end)
+        if not stands_aside(trial) and (trial.state != TrialState.WAITING or slot_of(trial) < end)
     ]
     return found + [_not_enqueued(slot, specs[slot]) for slot in range(len(trials), len(specs))]
 

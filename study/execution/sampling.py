@@ -22,33 +22,33 @@ from optuna.trial import FrozenTrial
 from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
 from study.design.search_space import SearchSpace
-from study.execution.attributes import REPEATS, slot_of, tries_that_count
+from study.execution.attributes import slot_of, stands_aside, tries_that_count
 from study.execution.cma_es import CmaEs
 from study.execution.gp_sampler import GaussianProcess
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
+from study.execution.parameter_limit import Allows
 
 S = TypeVar("S")  # a sampler
 TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
 
 
-def sampler(search: Search, **settings: object) -> BaseSampler:
-    """Return the sampler that the search asks for; `settings` override those of the Optuna sampler behind it."""
+def sampler(search: Search, allows: Allows = lambda settings: True) -> BaseSampler:
+    """Return the sampler that the search asks for; `allows` says of a point's settings whether they may be trained."""
     points = in_order(search)
-    return _sampler(search, settings) if points is None else Finite(_sampler(search, settings), search.space, points)
+    return _sampler(search, allows) if points is None else Finite(_sampler(search, allows), search.space, points)
 
 
-def _sampler(search: Search, settings: dict[str, object]) -> BaseSampler:
+def _sampler(search: Search, allows: Allows) -> BaseSampler:
     known = distributions(search.space)
     if search.sampler == "tpe":
         conditional = any(dimension.when for dimension in search.space.dimensions)
-        settings = TPE | settings
-        settings["group"] = conditional and settings["multivariate"]
+        settings = TPE | {"group": conditional}
         return BySlot(search.baseline.seed, lambda slot, seed: _silently(TPESampler, seed=seed, **settings))
     if search.sampler == "qmc":
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "gp":
         every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
-        return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, seed))
+        return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed))
     if search.sampler == "cmaes":
         ranges = {name: each for name, each in known.items() if not isinstance(each, CategoricalDistribution)}
         return BySlot(search.baseline.seed, lambda slot, seed: CmaEs(ranges, seed))
@@ -79,7 +79,7 @@ class Finite(BaseSampler):
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         tries = {slot_of(each): each for each in tries_that_count(study.get_trials(deepcopy=False))}
         before = tries.get(slot_of(trial) - 1)
-        after_repeat = before is not None and REPEATS in before.user_attrs
+        after_repeat = before is not None and stands_aside(before)
         left = list(untried(self._space, self._points, tries.values())) if after_repeat else []
         self._point = left[slot_of(trial) % len(left)] if left else None  # other workers take others
         if self._point is None:

@@ -55,12 +55,12 @@ def work(
     for own, source in assignment.networks.items():
         own_file.admit(*own_file.parts(own), source, own)
     search = parse_search(assignment.search, name) if assignment.search else None
-    if search:
-        queue.sampler, queue.pruner = sampling.sampler(search), pruning.pruner(search)
     client = store.connect()
     records.check_study(client, assignment.run_id, assignment.tracking_uri)
     _check_code(assignment, name)
     runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
+    if search:
+        queue.sampler, queue.pruner = sampling.sampler(search, runner.limit.allows), pruning.pruner(search)
     idle_since, looked = None, -math.inf
     of_trials = of_queue = 0  # faults of the store, in a row
     while True:

@@ -147,6 +147,10 @@ def in_short(study: SearchResults) -> list[str]:
         found = "No trial has a value."
     ended = ", ".join(f"{len(getattr(study, state))} {state}" for state in ("complete", "pruned", "failed"))
     trials = f"{count(len(study.trials), 'trial')}: {ended}."
+    if number := study.record.tags.get(tags.EXCLUDED):
+        trials += (
+            f" {number} more suggested networks have {study.search.limit:,} parameters or more and were not trained."
+        )
     return [*confirmation_section.lines(study), found, trials, importance_line(study), *edge_lines(study)]
 
 

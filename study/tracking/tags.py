@@ -51,6 +51,7 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
 CONFIRMED_BY = "confirmed_by"  # on a search: the ID of the run that compared its best configuration with its baseline
 NOTHING = "nothing"  # there, if the baseline is the best itself
+EXCLUDED = "excluded"  # how many suggestions of a search broke its limit, and so were not trained
 CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
 RACE, RACE_SEED = "race", "race_seed"  # a race's fingerprint at any number of seeds, and the first of its seeds
 PROMOTION, CHAMPION_AFTER = "promotion", "champion_after"  # a promotion's fingerprint, and the champion after it
@@ -77,7 +78,12 @@ DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``di
 TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_pruned", "trials_failed"
 
 RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat
-NOT_REPEATED = (KIND, REASON, CONFIRMED_BY)  # tags about the study's own run alone, which they don't repeat either
+NOT_REPEATED = (
+    KIND,
+    REASON,
+    CONFIRMED_BY,
+    EXCLUDED,
+)  # about the study's own run alone: not repeated either
 
 
 def is_result(tag: str) -> bool:

@@ -19,7 +19,7 @@ from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
 from study.design.limits import CAP, Vary
-from study.design.search import AUTO
+from study.design.search import AUTO, parse_limit
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -204,6 +204,7 @@ def run_search(
     metric: str = "val_cross_entropy",
     sampler: str = AUTO,
     pruner: str = "hyperband",
+    limit: str | None = None,
     seed: int = 1,
     workers: int | None = None,
     storage: str = DEFAULT_STORAGE,
@@ -217,8 +218,9 @@ def run_search(
     the message that the command shows.
     """
     search, dataset = prepare.prepare_search(
-        space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner, seed=seed,
-        data=data, target=target, size=size, epochs=epochs, settings=settings,
+        space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
+        limit=parse_limit(limit) if limit else None, seed=seed, data=data, target=target, size=size, epochs=epochs,
+        settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}

@@ -12,6 +12,7 @@ from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
 from study.design.search import AUTO, BEST_SAMPLER, Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
+from study.execution.parameter_limit import ParameterLimit
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
 
@@ -73,6 +74,7 @@ def prepare_search(
     metric: str,
     sampler: str,
     pruner: str,
+    limit: int | None = None,
     seed: int,
     data: str | None = None,
     target: str | None = None,
@@ -82,7 +84,7 @@ def prepare_search(
 ) -> tuple[Search, Dataset]:
     """Return a search of this space around the baseline that the options ask for, and its dataset.
 
-    None keeps the space's own value.
+    None keeps the space's own value. With a `limit` networks have fewer parameters, the baseline's too.
 
     Raises SpaceError, ConfigError, DataError.
     """
@@ -95,8 +97,13 @@ def prepare_search(
     fixed = {**dataset.settings, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
-    search = Search(found.with_baseline(fixed), metric, BEST_SAMPLER if sampler == AUTO else sampler, pruner)
+    search = Search(found.with_baseline(fixed), metric, BEST_SAMPLER if sampler == AUTO else sampler, pruner, limit)
     check_networks([search.baseline], dataset)
+    if excess := ParameterLimit(search, dataset).excess(search.baseline):
+        raise ConfigError(
+            f"the baseline has {excess}, and a search begins with its baseline", where="limit",
+            expected=search.limit_text, hint="Let it have more, or make the baseline smaller: set=….",
+        )  # fmt: skip
     return search, dataset
 
 

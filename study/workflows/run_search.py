@@ -80,12 +80,16 @@ def run_search(
             )  # fmt: skip
             study = search_results.read(client, run.run_id)
             confirmed = None
+            excluded = sum(attributes.EXCLUDED in trial.user_attrs for trial in queue.begun())
+            if excluded:
+                run.set_tags({tags.EXCLUDED: excluded})
+                study = search_results.read(client, run.run_id)
             if confirm and study.complete:
                 search_report.log(study)  # what is known already, if the rest is interrupted
                 left = _minutes_left(budget, began)
                 confirmed = confirmation.confirm(
                     study, run, dataset, show=confirm, worker_count=worker_count, storage=storage, reuse=reuse,
-                    minutes=left, launch=launch,
+                    minutes=left, launch=None if worker_count else launch,
                 )  # fmt: skip
                 study = search_results.read(client, run.run_id)
             page = search_report.log(study)
@@ -112,6 +116,7 @@ class Supply:
         self._deadline = time.monotonic() + 60 * budget.minutes if budget.minutes else None
         self._space, self._every = search.space, sampling.in_order(search)
         self._points = (search.sampler == "grid" and self._every) or [search.space.first()]
+        self._limited = search.limit is not None
         self.note: str | None = None
         queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
@@ -132,10 +137,11 @@ class Supply:
         if self._every is not None:
             left = next(iter(sampling.untried(self._space, self._every, begun)), None)
             return None if left else f"All {count(len(self._every), 'point')} of the space have been tried."
-        repeats = sum(attributes.REPEATS in trial.user_attrs for trial in begun)
+        repeats = sum(attributes.stands_aside(trial) for trial in begun)
         if repeats <= MOST_REPEATS * wanted:
             return None
-        return f"The space seems exhausted: {repeats} suggestions repeated trials, in a search for {wanted}."
+        beyond = " or broke the limit" if self._limited else ""
+        return f"The space seems exhausted: {repeats} suggestions repeated trials{beyond}, in a search for {wanted}."
 
 
 def open_search(client: store.MlflowClient, name: str) -> Run:
@@ -211,6 +217,7 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
     pairs: list[tuple[str, str, str]] = [
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
     ]
+    pairs.append(("limit", then.limit_text, here.limit_text))
     for field in here.baseline.fields if then.baseline.network.name == here.baseline.network.name else [NETWORK]:
         if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them
             name = field if field in FIXED else f"baseline: {field}"

@@ -52,6 +52,8 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--seed", "x"], "seed cannot be 'x'"),
     (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
+    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, with a whole number"),
+    (["--limit", "parameters<9000"], "limit: the baseline has 101,770 parameters, and a search begins with its baseline"),
     (["--study", ""], "study cannot be ''; expected 1 to 200 printable characters."),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
     (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected auto, sqlite:///FILE.db, or postgresql"),
@@ -140,7 +142,7 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
 
     status, again, errors = call(*quick, "--workers", "2")
     assert (status, errors) == (0, "")
-    assert verdict[1] in again and "with fresh seeds:" not in again
+    assert verdict[1] in again and "The best configuration against" not in again
     assert search_results.read(client, run_id).confirmation.record.run_id == compared.record.run_id
 
 

@@ -64,3 +64,15 @@ def test_suggestion_after_many_trials_is_fast():
     found = cube.point(gp_sampler.suggest(Expectation(cube, trials, False), [], draw))
     assert abs(np.log(found["learning_rate"] / 0.01)) < 0.3
     assert time.process_time() - clock < 20  # 1 s on a quiet machine
+
+
+def test_suggestions_keep_to_what_is_allowed():
+    trials = [ended(1 + (place - 0.22) ** 2, place) for place in np.linspace(0, 0.5, 9)]
+
+    def allows(shares: np.ndarray) -> bool:
+        return CUBE.point(shares)["dropout"] > 0.3
+
+    found = gp_sampler.suggest(Expectation(CUBE, trials, False), [], np.random.default_rng(1), allows)
+    never = gp_sampler.suggest(Expectation(CUBE, trials, False), [], np.random.default_rng(1), lambda shares: False)
+    assert CUBE.point(found)["dropout"] == pytest.approx(0.3, abs=0.1) and allows(found)
+    assert abs(CUBE.point(never)["dropout"] - 0.22) < 0.05  # the worker turns it down

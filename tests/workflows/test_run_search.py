@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from study.base.errors import ConfigError
-from study.design.search import Budget, Search
+from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
 from study.execution import worker
 from study.execution.attributes import slot_of
@@ -230,6 +230,28 @@ def test_other_draws_that_train_the_same_are_repeats_and_the_search_says_when_it
     found, repeats, note = searched(search, Budget(20, None))
     assert found.count({"l2": 0.0}) == 1
     assert note == f"The space seems exhausted: {repeats} suggestions repeated trials, in a search for 20."
+
+
+def test_networks_beyond_the_limit_are_counted_and_not_trained(few_digits):
+    fields = """
+baseline: {hidden: 8, epochs: 1}
+fields: {hidden: {choices: ["4", "8", "12", "16", "32", "64"]}, dropout: {range: [0, 0.5]}}
+"""
+    search = search_of(few_digits, fields, limit=10_000, sampler="gp")  # 12 hidden units have 9,550, 16 have 12,730
+    assert parse_search(search.as_yaml(), "search.yaml") == search
+    assert search.words.endswith("; fewer than 10,000 parameters)")
+    queue, run = begin(search, few_digits)
+    for _ in range(9):  # a slot that was turned down is replaced at the next look
+        fill(queue, search, 9)
+        worker.work(DEFAULT_STORAGE, "mine")
+    trials = records.read_trials(run.client, run.run_id)
+    assert len(trials) == 9 and all(trial.metrics["parameters"] < 10_000 for trial in trials)
+    turned_down = [trial.user_attrs["excluded"] for trial in queue.trials if "excluded" in trial.user_attrs]
+    assert turned_down and all(text.endswith(" parameters") for text in turned_down)
+    assert "excluded" not in queue.trials[-1].user_attrs  # the Gaussian process asks before it suggests
+    other = replace(search, limit=None)
+    with pytest.raises(ConfigError, match=r"another limit; expected parameters<10000, got none"):
+        run_search.resume(other, few_digits.without_test(), queue, run.client)
 
 
 def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
