@@ -23,7 +23,7 @@ from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.execution.time_estimate import TimeLeft, trial_seconds
-from study.reports import ablation_tables, confirmation_section
+from study.reports import ablation_tables
 from study.reports.table import Table
 
 WORDS_WIDTH = 12  # letters that a column of words keeps, however narrow the terminal
@@ -190,7 +190,7 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
 
 def print_search(console: Console, study: SearchResults) -> None:
     """Print the verdict, the ten best configurations, the importances, the ranges to widen, and a caution."""
-    from study.reports import search_report  # imports matplotlib
+    from study.reports import confirmation_section, search_report  # import matplotlib
 
     console.print()
     if verdict := confirmation_section.lines(study):

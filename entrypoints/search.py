@@ -12,14 +12,14 @@ from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
-from study.execution.engines.engine import Request
 from study.design.search import AUTO, BEST_SAMPLER, METRICS, PRUNERS, SAMPLERS, Budget, Search
 from study.execution import time_estimate
+from study.execution.engines.engine import Request
 from study.reports import search_report
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
 from study.training.config import BUILT_IN
-from study.workflows import prepare, run_search
+from study.workflows import confirmation, prepare, run_search
 from study.workflows.common import Outcome
 from study.workflows.confirmation import Observe
 from study.workflows.seed_supply import OnLook
@@ -98,7 +98,8 @@ def main(
     seconds = prepare.search_seconds(search, dataset, budget, workers)
     if dry_run:
         run_search.check_same(search, dataset, storage, name)
-        _print_dry_run(console, search, seconds)
+        more = confirmation.seconds(search, dataset, own or workers) if confirm else None
+        _print_dry_run(console, search, seconds, more)
         runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
         return
 
@@ -110,8 +111,8 @@ def main(
         def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
             observe.stop()
             program.say(CONFIRMING)
-            with display.Display(console, time_estimate.time_left(specs, dataset, workers)) as shown:
-                yield shown, shown.looks(dataset, workers)
+            with display.Display(console, time_estimate.time_left(specs, dataset, own or workers)) as shown:
+                yield shown, shown.looks(dataset, own or workers)
 
         outcome = run_search.run_search(
             search, dataset, name=name, budget=budget, worker_count=own, observe=observe, reuse=reuse, launch=launch,
@@ -135,10 +136,14 @@ def _introduce(console: Console, search: Search, dataset: Dataset, name: str, bu
     program.say(f"{size}{time}, on {display.count(workers, 'worker')}")
 
 
-def _print_dry_run(console: Console, search: Search, seconds: float) -> None:
+def _print_dry_run(console: Console, search: Search, seconds: float, more: tuple[float, float] | None) -> None:
     console.print()
     display.print_table(console, search_report.space_table(search))
-    program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned. Nothing was run.")
+    program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned.")
+    if more:
+        least, most = map(display.duration, more)
+        program.say(f"The comparison of the best with the baseline takes about {least} to {most} more.")
+    program.say("Nothing was run.")
 
 
 def _conclude(console: Console, outcome: Outcome, network: str | None) -> None:

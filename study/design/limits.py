@@ -12,6 +12,6 @@ MARGIN_NATS = 0.01  # of cross-entropy
 BECAUSE_NATS = "A hundredth of a nat is a tenth of the cross-entropy that a small network has on MNIST."
 MOST_SEEDS = 1_000
 CAP = 40  # seeds, beyond which a question is left undecided unless the person says otherwise
-MOST_FRESH_SEEDS = 20  # of each arm of a race, unless the person says how many
+MOST_FRESH_SEEDS = 20  # of each arm of a race, unless the person says how many, and of a search's comparison
 MOST_ARMS = 1_000  # each is a run with a row in every table
 MOST_TRIALS = 100_000

@@ -14,8 +14,6 @@ AUTO, BEST_SAMPLER = "auto", "gp"  # what `auto` stands for was measured (docs/l
 SAMPLERS = (BEST_SAMPLER, "tpe", "random", "qmc", "cmaes", "grid")
 PRUNERS = ("hyperband", "median", "none")
 TASK, CONFIRM = "search", "confirm"  # the latter is the comparison with which a search ends
-
-
 PARAMETERS, MOST_PARAMETERS = "parameters", 10**12
 
 

@@ -1,8 +1,8 @@
 """Suggests a search's points where a Gaussian process through its results expects the most improvement.
 
 The process sees the logarithms of the losses: of complete trials, of pruned ones as they would have ended, and bad ones
-for trials that diverged. Trials that still run count as if they had the result that it expects. Better than *what* is
-judged by the process's own mean: the best value seen owes some of it to luck.
+for trials that diverged. A trial that still runs counts as if its value were known, and what is expected. What is to be
+improved on is the best expected value: the best value that was measured owes some of its lead to luck.
 """
 
 import math

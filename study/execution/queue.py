@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Literal
 
 import optuna
@@ -145,6 +146,12 @@ class Queue(OrderedStudy):
         """Return the trials that a worker has taken, repeats included: of each slot the try that counts."""
         trials = tries_that_count(self.get_trials(deepcopy=False))
         return [trial for trial in trials if trial.state != TrialState.WAITING]
+
+    def seconds_a_trial(self) -> float:
+        """Return how long a trial takes that is trained to its end, by the median; 0 before there was one."""
+        complete = self.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trained = [trial.duration for trial in complete if attributes.REUSED_FROM not in trial.user_attrs]
+        return median([each.total_seconds() for each in trained if each] or [0.0])
 
     def waiting(self) -> bool:
         """Return whether any trial is waiting."""

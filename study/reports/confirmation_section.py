@@ -4,17 +4,18 @@ from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
 from study.analysis.seed_plan import is_open
 from study.analysis.verdicts import Kind
+from study.design.limits import MOST_FRESH_SEEDS
 from study.reports import ablation_tables
 from study.reports.document import Document
 from study.reports.markdown import plain
 
 HOW = (
-    "The search's choice and its baseline were trained with the same seeds, which no trial had used before, until the "
-    "difference was settled. No trial saw a test row. The choice is the complete trial at whose point the best value "
-    "is expected, by a Gaussian process through all results: the best value that was measured owes some of its lead to "
-    "luck."
+    "The search's choice and its baseline were trained with the same seeds, which no trial had used before, for as "
+    "long as the difference was not settled. No trial saw a test row. The choice is the complete trial at whose point "
+    "the best value is expected, by a Gaussian process through all results: the best value that was measured owes some "
+    "of its lead to luck."
 )
-MORE = "That is not settled yet. The same command with more minutes adds seeds, up to 20 for each."
+MORE = "That is not settled yet. The same command, given more minutes, adds seeds."
 WORDS = {Kind.HELPS: "better", Kind.HURTS: "worse"}
 NOTHING = "The baseline itself is the best that the search expects: there is nothing to confirm."
 
@@ -31,7 +32,8 @@ def lines(study: SearchResults) -> list[str]:
     if verdict.kind not in WORDS:
         told = told.removesuffix(" is") + ":"
     told = f"{told} {better} of {confirmed.decides.title}."
-    return [told, *([MORE] if is_open(verdict) else [])]
+    goes_on = is_open(verdict) and verdict.effect and verdict.effect.n < MOST_FRESH_SEEDS
+    return [told, *([MORE] if goes_on else [])]
 
 
 def add(document: Document, study: SearchResults) -> None:

@@ -11,8 +11,9 @@ from study.analysis.selection import Candidate
 from study.base import processes
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, Arm, TrialSpec
-from study.design.limits import BECAUSE, BECAUSE_NATS, MARGIN, MARGIN_NATS
-from study.design.search import CONFIRM
+from study.design.limits import BECAUSE, BECAUSE_NATS, MARGIN, MARGIN_NATS, MOST_FRESH_SEEDS
+from study.design.search import CONFIRM, Search
+from study.execution import time_estimate
 from study.execution.engines.engine import Request
 from study.execution.queue import Progress
 from study.execution.worker_pool import WorkerPool
@@ -23,7 +24,6 @@ from study.workflows.common import RESUME, Outcome, ended
 from study.workflows.run_ablation import run_specs
 from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
-MOST_SEEDS = 20  # of each of the two configurations
 BASELINE = "baseline"
 SHARE = 0.25  # of a search's minutes, which its trials leave
 
@@ -107,7 +107,7 @@ def prepare(study: SearchResults, name: str, dataset: Dataset, minutes: float | 
     )
     if decide == "val_accuracy":
         ablation = ablation.with_visible_margin(dataset)
-    rule = seed_rule(ablation, None, MOST_SEEDS, minutes)
+    rule = seed_rule(ablation, None, MOST_FRESH_SEEDS, minutes)
     two = [Candidate(config.canonical()) for config in ablation.configs]
     mark = f"{CONFIRM} {selection.fingerprint(two, dataset.sha256, str(len(dataset.validation)), seeds=None)}"
     recorded = records.race_seed(study.client, mark)
@@ -131,7 +131,13 @@ def _open(run: Run, study: SearchResults, prepared: Confirmation) -> Run:
 def _wants_more(study: AblationResults) -> bool:
     """Return whether more seeds could settle a comparison that was ended before."""
     (verdict,) = study.verdicts
-    return seed_plan.is_open(verdict) and max(arm.trials for arm in study.arms) < MOST_SEEDS
+    return seed_plan.is_open(verdict) and max(arm.trials for arm in study.arms) < MOST_FRESH_SEEDS
+
+
+def seconds(search: Search, dataset: Dataset, workers: int) -> tuple[float, float]:
+    """Estimate the least and the most time that a comparison takes, if what is found trains like the baseline."""
+    each = 2 * time_estimate.trial_seconds(search.baseline, dataset) / workers
+    return seed_plan.start(1) * each, MOST_FRESH_SEEDS * each
 
 
 def minutes_of_trials(minutes: float | None) -> float | None:

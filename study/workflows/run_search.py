@@ -106,7 +106,7 @@ def _minutes_left(budget: Budget, began: float) -> float | None:
 
 
 class Supply:
-    """Has the queue hand out as many trials as are wanted, and one more for each that repeated another.
+    """Has the queue hand out as many trials as are wanted, and one more for each that was not trained.
 
     `note` says why it does not, once the space has no more points.
     """
@@ -122,8 +122,12 @@ class Supply:
         queue.reopen()
 
     def __call__(self, trials: list[Progress]) -> None:
-        """Enqueue the missing slots, or end the queue when the time is up."""
-        if self._deadline and time.monotonic() > self._deadline and not self._queue.ended:
+        """Enqueue the missing slots, or end the queue when another trial would not end in time."""
+        if (
+            self._deadline
+            and not self._queue.ended
+            and time.monotonic() + self._queue.seconds_a_trial() > self._deadline
+        ):
             self._queue.end("the time is up")
         size = None if self._every is None else len(self._every)
         wanted = min(end for end in (self._budget.trials, size, stocked(trials)) if end is not None)

@@ -209,3 +209,28 @@ def test_the_optuna_study_has_states_values_and_curves(mixed):
     assert mixed.optuna_study.best_value == 0.3 and trials[0].intermediate_values == {1: 0.9, 2: 0.31}
     assert trials[4].params["l2"] == 1e-8  # 0 is drawn at the low end
     assert trials[0].distributions["learning_rate"].log
+
+
+# --- what is chosen ---------------------------------------------------------------------------------
+
+
+def test_choice_is_expected_to_be_best_and_not_the_one_with_the_most_luck():
+    """Around 10⁻² every value is near 0.3; one in the bad region was lucky, a pruned and a diverged one were not."""
+    rates = [10 ** (-4 + 3 * number / 14) for number in range(15)]
+    trials = [
+        Trial(slot, (2.0, 0.3 + (math.log10(rate) + 2) ** 2 + 0.02 * (slot % 2)), {"learning_rate": rate})
+        for slot, rate in enumerate(rates)
+    ]
+    lucky = Trial(15, (2.0, 0.29), {"learning_rate": 3e-4})
+    others = [Trial(16, (2.5,), {"learning_rate": 0.08}, state="pruned"),
+              Trial(17, (math.inf,), {"learning_rate": 0.09}, state="diverged")]  # fmt: skip
+    study = search(*trials, lucky, *others, yaml=ONE_FIELD)
+    assert study.best.name == "trial 15"
+    assert abs(math.log10(float(study.choice.params["learning_rate"])) + 2) < 0.3
+    assert study.confirmation is None and not study.nothing_to_confirm
+
+
+def test_choice_after_few_trials_is_the_best():
+    study = search(Trial(0, (0.4,)), Trial(1, (0.3,), {"learning_rate": 0.01}), yaml=ONE_FIELD)
+    assert study.choice is study.best and study.is_baseline(study.trials[0]) and not study.is_baseline(study.choice)
+    assert search(Trial(0, (1.0,), state="pruned"), yaml=ONE_FIELD).choice is None

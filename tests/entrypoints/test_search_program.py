@@ -52,8 +52,8 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--seed", "x"], "seed cannot be 'x'"),
     (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
-    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, with a whole number"),
-    (["--limit", "parameters<9000"], "limit: the baseline has 101,770 parameters, and a search begins with its baseline"),
+    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, with a whole"),
+    (["--limit", "parameters<9000"], "limit: the baseline has 101,770 parameters, and a search begins"),
     (["--study", ""], "study cannot be ''; expected 1 to 200 printable characters."),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
     (["--storage", "nonsense"], "storage cannot be 'nonsense'; expected auto, sqlite:///FILE.db, or postgresql"),
@@ -71,6 +71,9 @@ def test_a_dry_run_shows_the_space_and_runs_nothing(call, tmp_path):
     assert (status, errors) == (0, "")
     assert re.search(r"learning_rate +0\.001 … 0\.1 \(log\) +0\.001", output)
     assert "Nothing was run." in output and not (tmp_path / "optuna.db").exists()
+    assert "The comparison" not in output
+    _, output, _ = call(*QUICK, "--confirm", "true", "--dry_run", "true")
+    assert re.search(r"The comparison of the best with the baseline takes about \d+ s to \d+ s more\.", output)
 
 
 def test_a_search_from_the_command_to_its_report_and_on(call, call_program):

@@ -58,7 +58,7 @@ def test_running_trials_keep_suggestions_apart():
 
 def test_suggestion_after_many_trials_is_fast():
     cube, draw = UnitCube(load_space("wide")), np.random.default_rng(1)
-    points = [cube.point(shares) for shares in draw.random((1500, cube.fields))]
+    points = [cube.point(shares) for shares in draw.random((1100, cube.fields))]
     trials = [Ended(point, abs(np.log(point["learning_rate"] / 0.01)) + point["dropout"] + 0.1) for point in points]
     clock = time.process_time()
     found = cube.point(gp_sampler.suggest(Expectation(cube, trials, False), [], draw))

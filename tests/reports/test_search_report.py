@@ -7,15 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
-from factories import written_search
+from factories import written, written_search
 from factories.pages import Page
 from factories.written_search import ONE_FIELD, Trial
 from mlflow.artifacts import download_artifacts, load_text
 from rich.console import Console
 
 from entrypoints import display
+from study.analysis.search_results import SearchResults
 from study.design.search_space import SPACES
-from study.reports import search_report
+from study.reports import confirmation_section, search_report
 from study.reports.plots.search import drawing
 from study.tracking import records
 
@@ -255,3 +256,49 @@ def test_a_substitute_is_said_first():
     study = written_search.read(written_search.write([Trial(0)], dataset_substitute_for="MNIST, which is not here"))
     text = search_report.write(study)["report.md"]
     assert text.index("> **Not on MNIST.**") < text.index("**In short.**")
+
+
+# --- the verdict ------------------------------------------------------------------------------------
+
+COMPARED = """
+question: Is it better?
+baseline: {learning_rate: 0.001}
+arms: {list: [{name: baseline}, {name: learning_rate=0.01, learning_rate: 0.01}]}
+margin: 0.01
+"""
+
+
+def confirmed(gains: list[float]) -> SearchResults:
+    """Return a search whose comparison found these differences of the accuracy, one a seed."""
+    trials = [
+        written.Trial(arm, seed, (0.9 + gain * (arm != "baseline"),))
+        for seed, gain in enumerate(gains, start=2)
+        for arm in ("baseline", "learning_rate=0.01")
+    ]
+    compared = written.write(COMPARED, trials, params={"decide": "val_cross_entropy"})
+    run_id = written_search.write([Trial(0, (0.2,)), Trial(1, (0.1,))], yaml=ONE_FIELD, confirmed_by=compared)
+    return written_search.read(run_id)
+
+
+def test_a_search_begins_with_the_verdict_on_what_it_found():
+    study = confirmed([0.050, 0.051, 0.049, 0.052, 0.048, 0.050, 0.050, 0.050])
+    (line,) = confirmation_section.lines(study)
+    assert line.startswith("▲ Against the baseline, with 8 fresh seeds each, learning_rate=0.01 is better by 0.0")
+    assert line.endswith(" nats of val cross-entropy.")
+    page = search_report.write(study)["report.md"]
+    assert page.index("Against the baseline, with 8 fresh seeds") < page.index("The best val cross-entropy")
+    assert page.index("Is it better than the baseline?") < page.index("The best configurations")
+
+
+def test_a_verdict_that_is_not_settled_says_how_to_go_on():
+    verdict, more = confirmation_section.lines(confirmed([0.05, -0.05, 0.02, -0.01, 0.03, -0.04, 0.01]))
+    assert verdict.startswith(
+        "? Against the baseline, with 7 fresh seeds each, learning_rate=0.01: undecided: between −"
+    )
+    assert more == confirmation_section.MORE
+
+
+def test_a_search_whose_baseline_is_the_best_says_so():
+    study = written_search.read(written_search.write([Trial(0)], yaml=ONE_FIELD, confirmed_by="nothing"))
+    assert confirmation_section.lines(study) == [confirmation_section.NOTHING]
+    assert confirmation_section.lines(written_search.read(written_search.write([Trial(0)], yaml=ONE_FIELD))) == []

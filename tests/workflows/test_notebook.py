@@ -65,13 +65,20 @@ def test_a_search_is_read_as_frames_and_resumed(search, ablation):
     assert len(search.trials) == 3
     assert search.best["model_val_cross_entropy"] == search.trials["model_val_cross_entropy"].min()
     assert search.importances.empty  # one field, three trials
-    more = study.run_search("rate.yaml", trials=4, data="digits", workers=2, pruner="none", progress=False)
+    more = study.run_search("rate.yaml", trials=4, data="digits", workers=1, pruner="none", confirm=False,
+                            progress=False)  # fmt: skip
     assert (more.run_id, len(more.trials)) == (search.run_id, 4)
-    assert search.confirmation is None
-    if more.confirmation is None:
-        assert more.study.nothing_to_confirm
-    else:
-        assert more.confirmation.verdicts.index.nlevels
+    assert search.confirmation is more.confirmation is None
+
+
+@pytest.mark.slow
+def test_a_search_is_confirmed(store):
+    (store / "rates.yaml").write_text(SPACE)
+    found = study.run_search("rates.yaml", trials=3, data="digits", settings={"learning_rate": 0.001}, pruner="none",
+                             progress=False)  # fmt: skip
+    (verdict,) = found.confirmation.verdicts.to_dict("records")
+    assert (verdict["against"], verdict["seeds"] >= 7) == ("baseline", True)
+    assert len(found.trials) == 3 and len(found.confirmation.trials) == 2 * verdict["seeds"]
 
 
 def test_any_study_is_loaded_by_its_run(ablation, search):

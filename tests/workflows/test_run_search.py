@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import optuna
 import pytest
@@ -86,11 +87,11 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
 def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):
     search = search_of(few_digits, sampler="gp")  # whose first six trials are random
     whole, _ = begin(search, few_digits, "whole")
-    fill(whole, search, 9)
+    fill(whole, search, 8)
     worker.work(DEFAULT_STORAGE, "whole")
 
     broken, _ = begin(search, few_digits, "broken", reuse=False)
-    fill(broken, search, 9)
+    fill(broken, search, 8)
 
     def dies(config, dataset, record, name, on_epoch):
         if name == "trial 2" and not died:
@@ -154,6 +155,25 @@ def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits,
     assert worker.work(DEFAULT_STORAGE, "mine") == 0
     Supply(queue, search, Budget(None, 5))
     assert queue.ended is None  # the same command goes on
+
+
+def test_no_trial_is_begun_that_would_not_end_in_time(few_digits, monkeypatch):
+    search = search_of(few_digits)
+    queue, _ = begin(search, few_digits)
+    supply = Supply(queue, search, Budget(None, 5))
+    supply(progress(queue))
+    now = run_search.time.monotonic()
+    for seconds, reused in ((40, {}), (60, {}), (80, {}), (1, {"reused_from": "another"}), (1, {"reused_from": "it"})):
+        began = datetime(2026, 1, 1)
+        trial = optuna.trial.create_trial(value=1.0, user_attrs={"slot": 100 + seconds, "name": "trial", **reused})
+        trial.datetime_start, trial.datetime_complete = began, began + timedelta(seconds=seconds)
+        queue.add_trial(trial)
+    monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 5 * 60 - 70)
+    supply(progress(queue))
+    assert queue.ended is None  # a trial takes a minute
+    monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 5 * 60 - 50)
+    supply(progress(queue))
+    assert queue.ended == "the time is up"
 
 
 def test_a_later_command_that_wants_fewer_trials_is_handed_out_no_more_than_it_wants(few_digits):
@@ -235,17 +255,17 @@ def test_other_draws_that_train_the_same_are_repeats_and_the_search_says_when_it
 def test_networks_beyond_the_limit_are_counted_and_not_trained(few_digits):
     fields = """
 baseline: {hidden: 8, epochs: 1}
-fields: {hidden: {choices: ["4", "8", "12", "16", "32", "64"]}, dropout: {range: [0, 0.5]}}
+fields: {hidden: {choices: ["8", "16", "32"]}, dropout: {range: [0, 0.5]}}
 """
-    search = search_of(few_digits, fields, limit=10_000, sampler="gp")  # 12 hidden units have 9,550, 16 have 12,730
+    search = search_of(few_digits, fields, limit=10_000, sampler="gp")  # 8 hidden units have 6,370, 16 have 12,730
     assert parse_search(search.as_yaml(), "search.yaml") == search
     assert search.words.endswith("; fewer than 10,000 parameters)")
     queue, run = begin(search, few_digits)
-    for _ in range(9):  # a slot that was turned down is replaced at the next look
-        fill(queue, search, 9)
+    for _ in range(8):  # a slot that was turned down is replaced at the next look
+        fill(queue, search, 8)
         worker.work(DEFAULT_STORAGE, "mine")
     trials = records.read_trials(run.client, run.run_id)
-    assert len(trials) == 9 and all(trial.metrics["parameters"] < 10_000 for trial in trials)
+    assert len(trials) == 8 and all(trial.metrics["parameters"] < 10_000 for trial in trials)
     turned_down = [trial.user_attrs["excluded"] for trial in queue.trials if "excluded" in trial.user_attrs]
     assert turned_down and all(text.endswith(" parameters") for text in turned_down)
     assert "excluded" not in queue.trials[-1].user_attrs  # the Gaussian process asks before it suggests
