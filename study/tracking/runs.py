@@ -4,7 +4,6 @@ import contextlib
 import getpass
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -299,20 +298,6 @@ def split_tags(dataset: Dataset) -> dict[str, object]:
     if dataset.untrained:
         tags[names.UNTRAINED_CLASSES] = ", ".join(map(str, dataset.untrained))
     return tags
-
-
-def code_tags() -> dict[str, str]:
-    """Return the running code's commit and whether it was changed since, as tags; empty outside a git checkout."""
-    try:
-        commit, status = (
-            subprocess.run(
-                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {names.GIT_COMMIT: commit, names.GIT_DIRTY: str(bool(status)).lower()}
 
 
 def _user() -> str:
