@@ -32,6 +32,7 @@ from mlflow.utils.mlflow_tags import (
 
 from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE, SQLITE
+from study.base.processes import this_process
 from study.data.dataset import Dataset
 from study.data.handwriting import is_handwriting
 from study.data.sources import ADDRESSES
@@ -205,7 +206,8 @@ def open_study_run(client: MlflowClient, name: str) -> Run:
         else:
             experiment = active_experiment(client)
             places.allowed(client.get_experiment(experiment).artifact_location)
-            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
+            # From the start it says whose it is: a process that dies right after leaves a run that others can end.
+            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name} | this_process()
             run_id = client.create_run(experiment, run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
