@@ -1,11 +1,11 @@
 """A study whose every write may fail, as SQLite is tested: at the k-th write of a process something goes wrong.
 
-    python -m factories.faults STUDY ROLE KIND FIRST STEP FOLDER
+    python -m factories.faults STUDY FOLDER ROLE:KIND:FIRST:STEP …
 
-runs the STUDY (ablation, search, promote) undisturbed, and then for k = FIRST, FIRST + STEP, … until there are no more
-writes: again from the same beginning, with a fault of the KIND (kill, once, for-ever) at the k-th write of the ROLE
-(the conductor, which is the command, or its worker), and then the same command once more without one. It prints a line
-of JSON for each k, with what is not as it was undisturbed.
+runs the STUDY (ablation, search, promote) undisturbed, and then, for k = FIRST, FIRST + STEP, … until there are no more
+writes, again from the same beginning: with a fault of the KIND (kill, once, for-ever) at the k-th write of the ROLE
+(the conductor, which is the command, or its worker), and then by the same command once more without a fault. It prints
+a line of JSON for each k, with what is not as it was undisturbed. Without a STEP there is one k.
 
 A write is a transaction of either database, of Optuna's or MLflow's, that changes something and is about to be
 committed, or a file that is about to be copied into the artifacts. A killed process leaves half of that file. Nothing
@@ -28,9 +28,8 @@ import signal
 import socket
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from study.base.startup import hush, stderr_without_chatter, use_tensorflow
@@ -395,20 +394,21 @@ def changed(expected: str, found: str) -> str:
     return "\n".join(line[:400] for line in lines if not line.startswith(("---", "+++", "@@")))[:2_000]
 
 
-def faults(sweep: Sweep, role: str, kind: str, first: int, step: int) -> Iterator[Fault]:
-    return (Fault(role, kind, at) for at in range(first, sweep.writes[role] + 1, step))
+def faults(sweep: Sweep, words: str) -> Iterator[Fault]:
+    """Return the faults that ``ROLE:KIND:FIRST:STEP`` means."""
+    role, kind, first, *step = words.split(":")
+    assert role in ROLES and kind in KINDS, words
+    numbers = range(int(first), sweep.writes[role] + 1, int(step[0])) if step else [int(first)]
+    return (Fault(role, kind, at) for at in numbers)
 
 
-def main(name: str, role: str, kind: str, first: str, step: str, folder: str) -> None:
+def main(name: str, folder: str, *words: str) -> None:
     shorten()
-    begun = time.monotonic()
     sweep = Sweep(name, Path(folder).resolve())
-    again, _ = sweep._left_after(None)
-    alike = {key for key in again if again[key] != sweep.expected.get(key)}
-    print(json.dumps({"writes": sweep.writes, "files": len(again), "unlike undisturbed": sorted(alike),
-                      "seconds": round(time.monotonic() - begun, 1)}), flush=True)  # fmt: skip
-    for fault in faults(sweep, role, kind, int(first), int(step)):
-        print(json.dumps({"at": fault.at, "differences": sweep.differences(fault)}, ensure_ascii=False), flush=True)
+    print(json.dumps({"writes": sweep.writes, "files": len(sweep.expected)}), flush=True)
+    for fault in (fault for each in words for fault in faults(sweep, each)):
+        found = {"fault": asdict(fault), "differences": sweep.differences(fault)}
+        print(json.dumps(found, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":
