@@ -12,6 +12,7 @@ from study.base import processes
 from study.base.errors import ConfigError, DataError, TrackingError
 from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset, load_dataset
+from study.design.limits import RECORDED
 from study.reports import certificate as pages
 from study.reports.certificate import Certificate
 from study.tracking import provenance, records, runs, store, tags
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # imports TensorFlow
     from study.training.loop import Epoch
 
 TASK = "reproduce"
-RECORDED = "recorded"  # network=recorded: run the file that the study's run has kept
 ENDED = (tags.COMPLETE, tags.PRUNED, tags.DIVERGED)  # what a trial that can be repeated ended as
 DEFAULT_SAMPLE = 3
 

@@ -50,7 +50,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import configure_mappers
 
 from entrypoints import ablation, program, promote, search
-from study.execution import worker, worker_pool
+from study.execution import worker, worker_pool, worker_server_client
 from study.execution.worker_server import Lines, WorkerServer
 from study.reports.plots import trial
 from study.tracking.artifacts import CURVES
@@ -151,7 +151,7 @@ class Forked:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-class Server(worker_pool._Server):
+class Server(worker_server_client.WorkerServerClient):
     """The worker server, without a program of its own: what it would import is there."""
 
     def __init__(self, fault: Fault | None, counts: Path):
@@ -197,15 +197,15 @@ def command(name: str, folder: Path, fault: Fault | None = None) -> tuple[int, s
         os.dup2(descriptor, 1), os.dup2(descriptor, 2)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         sys.argv = ["program", *words.split()]
-        worker_pool._server = lambda: made[0]
-        made = [Server(fault, counts)]
+        server = Server(fault, counts)
+        worker_server_client._latest[:] = [server]
         install("conductor", fault, counts)
         try:
             program.run(click_command)
         except SystemExit as end:
             return int(end.code or 0)
         finally:
-            made[0].end()
+            server.end()
         return 0
 
     alive, theirs = os.pipe()  # it closes when the last process of the command has ended
@@ -223,6 +223,7 @@ def command(name: str, folder: Path, fault: Fault | None = None) -> tuple[int, s
 def null_train(config, dataset, on_epoch=lambda epoch: None):
     """Train nothing: curves that the config alone decides, and the weights that its seed gives."""
     from study.training import loop, network
+    from study.training import program as compiled
 
     text = {name: word for name, word in config.as_text().items() if name != "data"}
     draw = np.random.default_rng(list(hashlib.sha256(json.dumps(text).encode()).digest()))
@@ -234,10 +235,14 @@ def null_train(config, dataset, on_epoch=lambda epoch: None):
         if on_epoch(epochs[-1]):
             state, reason = "pruned", f"stopped after epoch {number}"
             break
-    weights = network.build(config, network.Rows.of(dataset)).get_weights()
+    model = network.build(config, network.Rows.of(dataset))
+    weights, outputs = model.get_weights(), {}
+    if state == "complete":
+        outputs = {name: compiled.logits(model, split.inputs) for name, split in dataset.splits.items()}
     best = 1 + int(np.argmin([epoch.val_loss for epoch in epochs]))
     return loop.TrialResult(
-        state, reason, tuple(epochs), best, len(epochs), weights, 0.5, EPOCH_SECONDS * len(epochs), "xla"
+        state, reason, tuple(epochs), best, len(epochs), weights, 0.5, EPOCH_SECONDS * len(epochs), "xla",
+        model if outputs else None, outputs,
     )  # fmt: skip
 
 
@@ -262,6 +267,7 @@ _NEUTRAL = (
     (re.compile(r"20\d\d-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?( UTC)?"), "TIME"),
     (re.compile(re.escape(socket.gethostname())), "HOST"),
     (re.compile(r"\n(<p>)?Times leave out what was carried over[^\n]*(\n(?=\n)|$)?"), ""),
+    (re.compile(r"of \d+ s: [^|<\n]*"), "TIME"),
     (re.compile(r"\b8642\b"), "–"),  # what a trial took, unless all of an arm's were carried over
 )
 KEPT = (
