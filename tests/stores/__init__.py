@@ -1,0 +1,6 @@
+"""Stores of earlier versions, kept as files: what this version must still open.
+
+    python -m tests.stores.make VERSION
+
+makes one of the version that is checked out: an ablation and a search of the digits, trained for an epoch.
+"""
