@@ -59,9 +59,8 @@ def main(version: str) -> None:
         for name in ("mlflow.db", "optuna.db", "mlruns"):
             packed.add(FOLDER / name, name, filter=_of_nobody)
     content = b"".join(path.read_bytes() for path in FOLDER.rglob("*") if path.is_file())
-    left = [
-        word for word in (socket.gethostname(), str(HERE.parents[1]), getpass.getuser()) if word.encode() in content
-    ]
+    mine = (socket.gethostname(), str(HERE.parents[1]), str(Path.home()))
+    left = [word for word in mine if word.encode() in content]
     print(f"{(HERE / f'{version}.tar.xz').stat().st_size / 1_000:.0f} kB; of this machine: {left}")
 
 
