@@ -1,6 +1,6 @@
 """Stores of earlier versions, kept as files: what this version must still open.
 
-    python -m tests.stores.make VERSION
+    python -m tests.stores.make DATE
 
-makes one of the version that is checked out: an ablation and a search of the digits, trained for an epoch.
+makes one of the version that is checked out, named after its day: an ablation and a search of the digits, trained for an epoch.
 """

@@ -1,4 +1,4 @@
-"""Make the kept stores of the version that is checked out: ``python -m tests.stores.make VERSION``."""
+"""Make the kept stores of the version that is checked out: ``python -m tests.stores.make DATE``."""
 
 import os
 import shutil
