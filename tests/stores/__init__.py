@@ -2,5 +2,6 @@
 
     python -m tests.stores.make DATE
 
-makes one of the version that is checked out, named after its day: an ablation and a search of the digits, trained for an epoch.
+makes one of the version that is checked out, named after its day: an ablation and a search of the digits, two epochs a
+trial.
 """
