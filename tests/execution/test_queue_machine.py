@@ -264,4 +264,4 @@ def test_whatever_happens_every_trial_has_one_result(tmp_path, monkeypatch):
 @pytest.mark.matrix
 @pytest.mark.parametrize("storage", ["sqlite", *DATABASES[1:]], indirect=True)
 def test_whatever_happens_in_many_more_ways(storage, store, monkeypatch):
-    check(storage, 300, 60, monkeypatch)
+    check(storage, 100, 50, monkeypatch)
