@@ -231,7 +231,7 @@ SHOWN_BY = {
     "nobody: `-e cancel` ends the study":
         "tests/workflows/test_cancel_study.py::test_a_conductor_that_lives_ends_when_its_study_is_cancelled",
     "a conductor that had launched workers":
-        "tests/workflows/test_launch.py::test_what_a_killed_command_had_launched_is_ended_when_it_is_repeated",
+        "tests/workflows/test_own_launch.py::test_what_a_killed_command_had_launched_is_ended_when_it_is_repeated",
     "any process, at any write": "tests/system/test_faults.py::test_every_write_may_fail",
     "any of them, in any order": "tests/execution/test_queue_machine.py::test_whatever_happens_in_many_more_ways",
     "`mlflow run` before its program began":
