@@ -209,12 +209,50 @@ def schema() -> str:
 # --- who died ---------------------------------------------------------------------------------------
 
 
+# The test of each row of the table, by who died.
+SHOWN_BY = {
+    "a worker": "tests/system/test_survival.py::test_trial_of_a_killed_worker_is_taken_up_by_another",
+    "a worker's machine or network":
+        "tests/system/test_liveness.py::test_heartbeats_are_written_and_judged_by_the_databases_clock",
+    "a worker after its run ended, before it told Optuna":
+        "tests/execution/test_attempt.py::test_what_a_worker_finished_before_it_died_counts",
+    "a worker that stood still until another took its trial":
+        "tests/system/test_liveness.py::test_a_worker_that_stood_still_writes_nothing_into_a_trial_that_another_has",
+    "the process that marked a trial as failed, before requeueing it":
+        "tests/execution/test_queue.py::test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost",
+    "the conductor (the command itself)":
+        "tests/system/test_survival.py::test_a_search_that_is_ended_goes_on_where_it_was",
+    "`mlflow run` around the conductor": "tests/base/test_interruption.py::"
+        "test_a_program_ends_as_after_ctrl_c_when_the_process_that_started_it_is_killed",
+    "any process with an open run": "tests/base/test_processes.py::"
+        "test_runs_of_lost_processes_are_ended_and_others_left_alone",
+    "a job that its engine warns, preempts or cancels":
+        "tests/system/test_launch.py::test_launched_workers_are_preempted_and_cancelled",
+    "nobody: `-e cancel` ends the study":
+        "tests/workflows/test_cancel_study.py::test_a_conductor_that_lives_ends_when_its_study_is_cancelled",
+    "a conductor that had launched workers":
+        "tests/workflows/test_own_launch.py::test_what_a_killed_command_had_launched_is_ended_when_it_is_repeated",
+    "any process, at any write": "tests/system/test_faults.py::test_every_write_may_fail",
+    "any of them, in any order": "tests/execution/test_queue_machine.py::test_whatever_happens_in_many_more_ways",
+    "`mlflow run` before its program began":
+        "tests/base/test_processes.py::test_runs_of_mlflow_run_that_nobody_began_are_ended",
+    "the database's server":
+        "tests/system/test_outages.py::test_postgres_is_restarted_and_crashes_in_the_middle_of_a_search",
+    "the MLflow server, or the disk":
+        "tests/system/test_outages.py::test_a_disk_in_trouble_ends_a_search_clearly_and_harms_no_database",
+}  # fmt: skip
+
+
+def recovery_table() -> list[tuple[str, ...]]:
+    """Return the rows of recovery's docstring, each with its test."""
+    lines = [line.strip("| ").split(" | ") for line in (recovery.__doc__ or "").splitlines() if line.startswith("|")]
+    return [(*cells, f"`{SHOWN_BY[cells[0]]}`") for cells in lines[2:]]
+
+
 def architecture_page() -> str:
     """Return the page as it is, with the table of recovery's docstring in its place."""
-    table = "\n".join(line for line in recovery.__doc__.splitlines() if line.startswith("|"))
+    table = _table(("who died", "who notices", "after", "what happens", "its test"), recovery_table())
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    if not table:
-        return text
     return re.sub(
         r"(?<=<!-- recovery: begin -->\n).*?(?=<!-- recovery: end -->)", lambda _: f"{table}\n", text, flags=re.S
     )

@@ -88,6 +88,16 @@ def kernels(content: bytes, where: object = "model.keras") -> list[np.ndarray]:
         return [found[name][()] for _, name in numbered]
 
 
+def weights(content: bytes, where: object = "model.keras") -> dict[str, np.ndarray]:
+    """Return all numbers of a ``.keras`` file by their place in it, such as ``layers/dense/vars/0``, without Keras.
+
+    Raises TrackingError.
+    """
+    members, _ = _members(content, where)
+    with _opened(members, where) as file:
+        return {dataset.name.strip("/"): dataset[()] for dataset in _datasets(file, where)}
+
+
 # --- the zip ----------------------------------------------------------------------------------------
 
 

@@ -15,3 +15,4 @@ CAP = 40  # seeds, beyond which a question is left undecided unless the person s
 MOST_FRESH_SEEDS = 20  # of each arm of a race, unless the person says how many, and of a search's comparison
 MOST_ARMS = 1_000  # each is a run with a row in every table
 MOST_TRIALS = 100_000
+RECORDED = "recorded"  # network=recorded: the file that a study's run has kept

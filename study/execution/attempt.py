@@ -17,7 +17,7 @@ from study.execution import attributes, recovery, reuse
 from study.execution.parameter_limit import ParameterLimit
 from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
-from study.tracking import records, runs, tags
+from study.tracking import provenance, records, runs, tags
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
 from study.tracking.store import FAULTS as TRACKING_FAULTS
@@ -123,7 +123,7 @@ class TrialRunner:
         self.limit = ParameterLimit(search, dataset)
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
-        self.tags = runs.code_tags() | self.process
+        self.tags = provenance.origin_tags() | self.process
         self.arms = {name: arm.run_id for name, arm in records.read_arms(client, assignment.run_id).items()}
         self.done = 0
         self.trial: optuna.Trial | None = None  # the current one

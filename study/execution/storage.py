@@ -13,7 +13,7 @@ import optuna
 
 # Before TensorFlow, which a worker imports later: both bring a TLS library, and in the other order a connection with
 # TLS crashes the process.
-import psycopg  # noqa: F401
+import psycopg
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy import event, make_url
@@ -80,6 +80,10 @@ class Storage(RDBStorage):
             # A worker takes a trial by reading that it is waiting and writing that it is running. SQLite has no SELECT
             # FOR UPDATE and locks at the first write, so two workers could take the same trial. Now it locks at once.
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        else:
+            # Heartbeats have no time zone: with PGTZ in its environment a worker's would be hours old, or of tomorrow.
+            event.listen(self.engine, "connect", _use_one_time_zone)
+            self.close()  # the connection that has looked for the tables: a new one listens
 
     def close(self) -> None:
         """Close this process's connections to the database."""
@@ -90,6 +94,11 @@ class Storage(RDBStorage):
         # Runs in a thread of Optuna's, which would print a traceback and end; one missed beat does no harm.
         with contextlib.suppress(*FAULTS):
             super().record_heartbeat(trial_id)
+
+
+def _use_one_time_zone(connection: psycopg.Connection, _: object) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
 
 
 for _name in STORAGE_METHODS:

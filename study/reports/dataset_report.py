@@ -15,7 +15,7 @@ from study.reports.dataset_tables import SHOWN_CLASSES, in_short, title
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import images, panels, style
-from study.tracking import records, runs
+from study.tracking import provenance, records, runs
 
 FOLDER = NAME = "explore"
 SAMPLES = 8  # images of each class
@@ -195,6 +195,6 @@ def _provenance(document: Document, dataset: Dataset, seed: int) -> None:
     document.text("```sh\n" + " ".join(["mlflow run . -e explore", *command]) + "\n```")
     facts = [
         ("data", f"{dataset.spec}, SHA-256 {dataset.sha256}"),
-        ("commit", study_report.commit_text(runs.code_tags())),
+        ("commit", study_report.commit_text(provenance.code_tags())),
     ]
     document.table(study_report.facts_table(facts))

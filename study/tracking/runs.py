@@ -4,7 +4,6 @@ import contextlib
 import getpass
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from mlflow.utils.mlflow_tags import (
 
 from study.base.passwords import without_password
 from study.base.paths import RUN_VARIABLE, SQLITE
+from study.base.processes import this_process
 from study.data.dataset import Dataset
 from study.data.handwriting import is_handwriting
 from study.data.sources import ADDRESSES
@@ -206,7 +206,8 @@ def open_study_run(client: MlflowClient, name: str) -> Run:
         else:
             experiment = active_experiment(client)
             places.allowed(client.get_experiment(experiment).artifact_location)
-            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name}
+            # From the start it says whose it is: a process that dies right after leaves a run that others can end.
+            source = {MLFLOW_USER: _user(), MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name} | this_process()
             run_id = client.create_run(experiment, run_name=name, tags=source).info.run_id
         run = Run(client, run_id)
         run.set_tags({MLFLOW_RUN_NAME: name})
@@ -299,20 +300,6 @@ def split_tags(dataset: Dataset) -> dict[str, object]:
     if dataset.untrained:
         tags[names.UNTRAINED_CLASSES] = ", ".join(map(str, dataset.untrained))
     return tags
-
-
-def code_tags() -> dict[str, str]:
-    """Return the running code's commit and whether it was changed since, as tags; empty outside a git checkout."""
-    try:
-        commit, status = (
-            subprocess.run(
-                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {names.GIT_COMMIT: commit, names.GIT_DIRTY: str(bool(status)).lower()}
 
 
 def _user() -> str:

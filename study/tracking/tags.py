@@ -20,6 +20,7 @@ SLOT = "slot"  # the place in the queue that a trial fills
 OPTUNA_STUDY, OPTUNA_TRIAL = "optuna_study", "optuna_trial"
 FINGERPRINT = "fingerprint"  # of everything that decides a trial's result
 REUSED_FROM = "reused_from"  # the ID of the run whose result a trial carries over
+REPRODUCED = "reproduced"  # whether training it again gave the same bits, and the ID of the run that did
 
 # --- tags: how it ended -------------------------------------------------------------------------------
 
@@ -44,6 +45,7 @@ VALIDATION_SPLIT = "validation_split"  # how the validation rows were chosen: "l
 UNTRAINED_CLASSES = "untrained_classes"  # that validation or test rows have and no training row has
 GIT_COMMIT, GIT_DIRTY = "git_commit", "git_dirty"
 TRAINING_CODE, LIBRARIES = "training_code", "libraries"
+PROCESSOR, PROCESSOR_FEATURES = "processor", "processor_features"  # of the machine that trained it
 NETWORKS = "networks"  # the parameters of networks of one's own, as `networks.described` writes them
 HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
@@ -78,12 +80,8 @@ DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``di
 TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_pruned", "trials_failed"
 
 RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat
-NOT_REPEATED = (
-    KIND,
-    REASON,
-    CONFIRMED_BY,
-    EXCLUDED,
-)  # about the study's own run alone: not repeated either
+# Tags about the study's own run alone, which they don't repeat either.
+NOT_REPEATED = (KIND, REASON, CONFIRMED_BY, EXCLUDED, REPRODUCED)
 
 
 def is_result(tag: str) -> bool:

@@ -17,7 +17,7 @@ from study.execution import attributes, recovery
 from study.execution.engines.engine import Request
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
-from study.tracking import arm_runs, runs, store, tags
+from study.tracking import arm_runs, provenance, runs, store, tags
 from study.tracking.runs import Run
 from study.training.fingerprint import training_code_version, training_libraries
 from study.training.networks import described, own_file
@@ -48,7 +48,7 @@ def open_run(
     run = runs.open_study_run(client, name)
     with ended(run):
         run.log_params(params)
-        run.set_tags(runs.code_tags() | processes.this_process() | dict(marks or {}))
+        run.set_tags(provenance.origin_tags() | processes.this_process() | dict(marks or {}))
         yield run
 
 
@@ -120,12 +120,21 @@ def study_tags(dataset: Dataset, networks: Sequence[str]) -> dict[str, object]:
     code = {tags.TRAINING_CODE: training_code_version()[:16], tags.LIBRARIES: training_libraries()}
     if own := described.description(networks):
         code[tags.NETWORKS] = own
-    return runs.data_tags(dataset) | code | runs.code_tags()
+    return runs.data_tags(dataset) | code | provenance.origin_tags()
 
 
-def network_files(networks: Sequence[str]) -> dict[str, bytes | str]:
-    """Return the files of one's own networks as artifacts, by path."""
-    return {f"network/{own_file.parts(name)[0]}": text for name, text in described.sources(networks).items()}
+def origin_files(networks: Sequence[str]) -> dict[str, bytes | str]:
+    """Return what a study's run keeps so that its trials can be trained again, by path: code and environment.
+
+    The code is that of one's own networks, and what was not committed of this project.
+    """
+    own = {network_file(name): text for name, text in described.sources(networks).items()}
+    return own | provenance.files()
+
+
+def network_file(name: str) -> str:
+    """Return the path of the artifact that has the file of one's own network; two files may share their name."""
+    return f"network/{name.rpartition('@')[2]}/{own_file.parts(name)[0]}"
 
 
 def stocked(trials: Sequence[Progress]) -> int:

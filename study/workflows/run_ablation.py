@@ -20,7 +20,7 @@ from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET
 from study.tracking.runs import Run
-from study.workflows.common import Outcome, assignment, network_files, open_run, outcome_of, run_trials, study_tags
+from study.workflows.common import Outcome, assignment, open_run, origin_files, outcome_of, run_trials, study_tags
 from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
 
 PLAN = "plan.csv"
@@ -120,7 +120,7 @@ def describe(
     files: dict[str, bytes | str] = {PLAN: time_estimate.plan_table(specs, dataset), ABLATION: ablation.as_yaml()}
     if open_test:
         files[TEST_SET] = _test_set(dataset)
-    run.log_files(files | network_files(ablation.networks))
+    run.log_files(files | origin_files(ablation.networks))
     runs.describe(run, f"**{plain(ablation.question)}**\n\n{plain(ablation.known)}")
 
 

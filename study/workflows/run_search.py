@@ -29,7 +29,7 @@ from study.workflows.common import (
     Outcome,
     assignment,
     ended,
-    network_files,
+    origin_files,
     outcome_of,
     run_trials,
     stocked,
@@ -160,7 +160,7 @@ def begin(search: Search, dataset: Dataset, queue: Queue, run: Run, params: Mapp
     own = {tags.KIND: tags.STUDY_KIND, tags.TASK: TASK, tags.STUDY: queue.study_name}
     run.set_tags(own | study_tags(dataset, networks) | processes.this_process())
     run.log_dataset(dataset)
-    run.log_files({SEARCH: search.as_yaml()} | network_files(networks))
+    run.log_files({SEARCH: search.as_yaml()} | origin_files(networks))
     runs.describe(run, f"**{plain(search.words)}**")
     queue.assign(assignment(dataset, run.run_id, networks, open_test=False, reuse=reuse, search=search.as_yaml()))
 

@@ -10,7 +10,7 @@ from study.data.dataset import Dataset
 from study.tracking import records, tags
 from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of
 from study.training.fingerprint import fingerprint
-from study.workflows.common import network_files, open_run, study_tags
+from study.workflows.common import open_run, origin_files, study_tags
 from study.workflows.prepare import check_networks
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -47,7 +47,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
         parent.check()
 
     with open_run(name_of(config), params=config.as_text(), marks=marks) as run:
-        run.log_files(network_files([config.network.name]))
+        run.log_files(origin_files([config.network.name]))
         from study.execution import run_trial  # imports TensorFlow: ten seconds, so only after the checks above
 
         result = run_trial.run_trial(config, dataset, run, name_of(config), watch_parent_and_pass_on)

@@ -1,6 +1,8 @@
+import os
 import signal
 import subprocess
 import sys
+import time
 
 from conftest import ROOT
 
@@ -52,3 +54,30 @@ except KeyboardInterrupt:
 def test_a_second_signal_of_a_batch_system_does_not_disturb_the_cleaning_up():
     ended = subprocess.run([sys.executable, "-c", AGAIN], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout.splitlines() == ["[True, False, False, True] True", "later it is heard"], ended.stderr
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from study.base.interruption import ParentWatch
+watch = ParentWatch()
+Path("ready").touch()
+try:
+    for _ in range(2_000):
+        watch.check()
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    Path("ended").touch()
+"""
+
+
+def test_a_program_ends_as_after_ctrl_c_when_the_process_that_started_it_is_killed(tmp_path):
+    words = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"]
+    parent = subprocess.Popen(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    for name in ("ready", "ended"):
+        deadline = time.monotonic() + 60
+        while not (tmp_path / name).exists():
+            assert time.monotonic() < deadline, name
+            time.sleep(0.05)
+        parent.kill()
+        parent.wait()

@@ -171,3 +171,21 @@ def test_a_containers_memory_is_a_limit(monkeypatch, tmp_path, limit, most, free
     assert processes.MemoryWatch().most == (here if most is None else most)
     available = processes.memory_available()
     assert available > 1_000 if free is None else available == free
+
+
+IN_A_CONTAINER = """
+import json, sys
+from study.base.processes import is_gone, this_process
+print(json.dumps([this_process(), is_gone(json.loads(sys.argv[1]))]))
+"""
+
+
+def test_containers_with_the_same_host_name_take_nobody_for_gone():
+    """Each has pids of its own: the same ones, of other processes or of none."""
+    words = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", IN_A_CONTAINER, json.dumps(ME)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip(f"needs namespaces: {done.stderr.strip()}")
+    there, taken_for_gone = json.loads(done.stdout)
+    assert there["host"] == ME["host"] and there["pid"] == "1"
+    assert not taken_for_gone and not processes.is_gone(there)  # though it has ended, and pid 1 is another here

@@ -39,6 +39,14 @@ def test_generated_pages_are_current(name):
     assert (ROOT / name).read_text() == make_reference.PAGES[name](), "run `make reference`"
 
 
+def test_every_row_of_the_table_of_deaths_names_its_test():
+    rows = make_reference.recovery_table()
+    assert {row[0] for row in rows} == set(make_reference.SHOWN_BY)
+    for row in rows:
+        file, name = row[-1].strip("`").split("::")
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), row
+
+
 def test_readme_is_short():
     assert len(README.read_text().splitlines()) <= 200
 

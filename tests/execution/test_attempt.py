@@ -14,6 +14,7 @@ from study.base import interruption
 from study.base.errors import TrackingError, WorkerError
 from study.design.ablation import parse_ablation
 from study.execution import recovery, worker
+from study.execution.attempt import TrialRunner
 from study.execution.optuna_internals import mark_failed
 from study.execution.queue import Queue, create_queue, progress
 from study.execution.storage import DEFAULT_STORAGE
@@ -104,6 +105,28 @@ def test_a_worker_that_stood_still_drops_its_trial_and_goes_on(queue, moment, ot
     assert work(queue, train) == (1 if other_is_done else 3)
     assert ended(queue) == sorted([*WHOLE, ("0", "KILLED", None)])
     assert [(trial.state, trial.reason) for trial in progress(queue)] == [("COMPLETE", None)] * 2
+
+
+def test_what_a_worker_finished_before_it_died_counts(queue, monkeypatch):
+    class Died(BaseException):
+        """Ends everything, as kill -9 does."""
+
+    def die(*_):
+        raise Died
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(TrialRunner, "report", die)
+        work(queue)
+    taken_up(queue)
+    trained = []
+
+    def train(config, *given):
+        trained.append(config.training.learning_rate)
+        return null_run(config, *given)
+
+    assert work(queue, train) == 2 and trained == [0.02]
+    assert ended(queue) == WHOLE
+    assert [trial.value for trial in queue.trials if trial.state.name == "COMPLETE"] == [0.02, 0.01]
 
 
 def test_a_run_that_somebody_else_ended_is_not_revived(queue):
