@@ -23,7 +23,7 @@ from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.execution.time_estimate import TimeLeft, trial_seconds
-from study.reports import ablation_tables
+from study.reports import ablation_tables, search_tables
 from study.reports.table import Table
 
 WORDS_WIDTH = 12  # letters that a column of words keeps, however narrow the terminal
@@ -190,7 +190,7 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
 
 def print_search(console: Console, study: SearchResults) -> None:
     """Print the verdict, the ten best configurations, the importances, the ranges to widen, and a caution."""
-    from study.reports import confirmation_section, search_report  # import matplotlib
+    from study.reports import confirmation_section  # import matplotlib
 
     console.print()
     if verdict := confirmation_section.lines(study):
@@ -198,13 +198,13 @@ def print_search(console: Console, study: SearchResults) -> None:
             write(console, line, style=None if number else "bold")
         console.print()
     if study.top:
-        print_table(console, search_report.top_table(study))
+        print_table(console, search_tables.top_table(study))
         console.print()
-    write(console, search_report.importance_line(study))
-    for line in search_report.edge_lines(study):
+    write(console, search_tables.importance_line(study))
+    for line in search_tables.edge_lines(study):
         warn(line)
     if study.top:
-        write(console, search_report.CAUTION, style="dim")
+        write(console, search_tables.CAUTION, style="dim")
     console.print()
 
 

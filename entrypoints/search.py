@@ -1,36 +1,18 @@
 """Search for good hyperparameters: Optuna suggests trials, MLflow records them, and unpromising ones are pruned."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
-
-from entrypoints import display, options, program
+from entrypoints import options, program
 from entrypoints.option_types import Boolean, Choice, Limit, Settings, StudyName, Text, Whole
 from entrypoints.options import option
-from study.base.passwords import without_password
-from study.data.dataset import Dataset
-from study.design.ablation import TrialSpec
-from study.design.auto_space import AUTO_SPACE, space_of
-from study.design.search import AUTO, BEST_SAMPLER, METRICS, PRUNERS, SAMPLERS, Budget, Search
-from study.execution import time_estimate
-from study.execution.engines.engine import Request
-from study.reports import search_report
-from study.tracking import runs
-from study.tracking.artifacts import SEARCH
-from study.training.config import BUILT_IN
-from study.workflows import confirmation, prepare, run_search
-from study.workflows.common import Outcome
-from study.workflows.confirmation import Observe
-from study.workflows.seed_supply import OnLook
+from study.design.limits import MOST_TRIALS
+from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, METRICS, PRUNERS, SAMPLERS
 
-MOST_TRIALS = 100_000
-CONFIRMING = "\nThe best configuration against the baseline, with fresh seeds:"
 OPTIONS = (
     option("study", "auto", "Name of the search. Run the same command again to resume it. auto: named after the space "
            "and the data.", StudyName()),
     option("trials", "auto", f"Total number of trials, including those of earlier runs of the command. auto: "
-           f"{prepare.DEFAULT_TRIALS}, or as many as the minutes allow.", Whole(MOST_TRIALS)),
+           f"{DEFAULT_TRIALS}, or as many as the minutes allow.", Whole(MOST_TRIALS)),
     options.MINUTES,
     option("space", "auto", "Which fields to search, and their ranges: default, wide, or a YAML file of your own. "
            "auto: default, or for another network than mlp what its parameters allow.", Text(unless="auto")),
@@ -59,108 +41,12 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@options.command(__doc__, *OPTIONS)
-def main(
-    *,
-    study: str | None,
-    trials: int | None,
-    minutes: float | None,
-    space: str | None,
-    network: str | None,
-    epochs: int | None,
-    metric: str,
-    sampler: str,
-    pruner: str,
-    limit: int | None,
-    seed: int,
-    data: str | None,
-    target: str | None,
-    size: str | None,
-    workers: int,
-    launch: Request | None,
-    storage: str,
-    settings: dict[str, str],
-    confirm: bool,
-    reuse: bool,
-    dry_run: bool,
-) -> None:
+@options.command(__doc__, *OPTIONS, trains=True)
+def main(**given: Any) -> None:
     """Run or resume the search that the options name."""
-    search, dataset = prepare.prepare_search(
-        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, seed=seed,
-        data=data, target=target, size=size, epochs=epochs, settings=settings,
-    )  # fmt: skip
-    budget = prepare.search_budget(search, trials, minutes)
-    name = study or f"{search.space.name}-{dataset.name}"
-    own, workers = options.team(workers, launch, budget.trials, storage)
-    display.warn_of_password(storage)
-    console = program.console()
-    _introduce(console, search, dataset, name, budget, workers)
-    seconds = prepare.search_seconds(search, dataset, budget, workers)
-    if dry_run:
-        run_search.check_same(search, dataset, storage, name)
-        more = confirmation.seconds(search, dataset, own or workers) if confirm else None
-        _print_dry_run(console, search, seconds, more)
-        runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
-        return
+    from entrypoints.commands import search
 
-    time_left = prepare.time_left(search.baseline, dataset, budget.trials or 1, seconds)
-    display.tell_how_to_join(console, name, storage)
-    with display.Display(console, time_left, search.better, budget.trials) as observe:
-
-        @contextmanager
-        def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
-            observe.stop()
-            program.say(CONFIRMING)
-            with display.Display(console, time_estimate.time_left(specs, dataset, own or workers)) as shown:
-                yield shown, shown.looks(dataset, own or workers)
-
-        outcome = run_search.run_search(
-            search, dataset, name=name, budget=budget, worker_count=own, observe=observe, reuse=reuse, launch=launch,
-            confirm=confirming if confirm else None,
-            params=options.given() | {"storage": without_password(storage)}, storage=storage,
-        )  # fmt: skip
-    if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
-        program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
-    _conclude(console, outcome, options.given().get("network"))
-
-
-def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
-    program.say(f"search {name}: {search.words}")
-    if search.space.name == AUTO_SPACE and (left_out := space_of(search.baseline.network.name)[1]):
-        program.say(f"not searched, because no range is known: {', '.join(left_out)}")
-    display.introduce_data(console, dataset, ("train", "validation"))
-    size = display.count(budget.trials, "trial") if budget.trials else "trials"
-    if (points := search.space.points()) and budget.trials == len(points):
-        size += " (all points of the space)"
-    time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
-    program.say(f"{size}{time}, on {display.count(workers, 'worker')}")
-
-
-def _print_dry_run(console: Console, search: Search, seconds: float, more: tuple[float, float] | None) -> None:
-    console.print()
-    display.print_table(console, search_report.space_table(search))
-    program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned.")
-    if more:
-        least, most = map(display.duration, more)
-        program.say(f"The comparison of the best with the baseline takes about {least} to {most} more.")
-    program.say("Nothing was run.")
-
-
-def _conclude(console: Console, outcome: Outcome, network: str | None) -> None:
-    study, total = outcome.study, len(outcome.study.trials)
-    display.print_search(console, study)
-    if (confirmed := outcome.confirmed) and confirmed.failures:
-        display.warn_of_ended(confirmed.failures, "of the comparison failed", len(confirmed.study.trials))
-    if outcome.note:
-        program.say(outcome.note)
-    display.tell_of_reused(outcome.reused)
-    display.warn_of_ended(outcome.diverged, "diverged", total)
-    display.warn_of_ended(outcome.failures, "failed", total)
-    program.say(f"Report: {outcome.page}")
-    if study.complete:
-        own = f" -P network={network}" if network not in (None, "auto", *BUILT_IN) else ""
-        program.say(f"Race the best with fresh seeds: mlflow run . -e promote -P from={study.record.run_id}{own}")
-    program.print_link(study.record.run_id)
+    search.run(**given)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from study.training.config import TrialConfig
 
 Direction = Literal["minimize", "maximize"]
 METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "minimize", "val_accuracy": "maximize"}
+DEFAULT_TRIALS = 50
 AUTO, BEST_SAMPLER = "auto", "gp"  # what `auto` stands for was measured (docs/lab-log.md)
 SAMPLERS = (BEST_SAMPLER, "tpe", "random", "qmc", "cmaes", "grid")
 PRUNERS = ("hyperband", "median", "none")

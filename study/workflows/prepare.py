@@ -9,14 +9,12 @@ from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
 from study.design.dimensions import MOST_POINTS
 from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
-from study.design.search import AUTO, BEST_SAMPLER, Budget, Search
+from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.execution import time_estimate
 from study.execution.parameter_limit import ParameterLimit
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
-
-DEFAULT_TRIALS = 50
 
 
 def prepare_ablation(

@@ -16,7 +16,7 @@ from rich.console import Console
 from entrypoints import display
 from study.analysis.search_results import SearchResults
 from study.design.search_space import SPACES
-from study.reports import confirmation_section, search_report
+from study.reports import confirmation_section, search_report, search_tables
 from study.reports.plots.search import drawing
 from study.tracking import records
 
@@ -64,7 +64,7 @@ def plots(page: str) -> dict[str, tuple[list, dict]]:
 
 
 def test_the_ten_best_with_their_errors_and_distances(study):
-    rows = search_report.top_table(study).cells()
+    rows = search_tables.top_table(study).cells()
     assert len(rows) == 10
     assert rows[0] == ("trial 10", "0.200 ± 0.020", "the best", "learning_rate=0.0316 batch_size=32 l2=0 dropout=0")
     assert (rows[1][2], rows[3][2]) == ("0.50 (within)", "1.50")
@@ -73,12 +73,12 @@ def test_the_ten_best_with_their_errors_and_distances(study):
 
 def test_an_error_that_is_not_known_is_a_dash():
     study = written_search.read(written_search.write([Trial(0, (0.4,)), Trial(1, (0.5,))]))
-    assert [row[1:3] for row in search_report.top_table(study).cells()] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
+    assert [row[1:3] for row in search_tables.top_table(study).cells()] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
 
 
 def test_accuracies_are_percentages():
     study = written_search.read(written_search.write([Trial(0, (0.9,)), Trial(1, (0.96,))], metric="val_accuracy"))
-    table = search_report.top_table(study)
+    table = search_tables.top_table(study)
     assert table.titles[1] == "val accuracy (%) ± standard error" and table.cells()[0][1] == "96.0 ± 2.0"
 
 
@@ -93,11 +93,11 @@ def test_in_short_is_what_came_of_it(study):
 def test_an_edge_is_a_warning():
     study = written_search.read(written_search.write([Trial(0, settings={"learning_rate": 0.09})]))
     warning = "learning_rate=0.09 is at the upper end of the searched values (0.1): a better value may lie beyond it."
-    assert search_report.edge_lines(study) == [warning] and warning in search_report.in_short(study)
+    assert search_tables.edge_lines(study) == [warning] and warning in search_report.in_short(study)
 
 
 def test_the_csv_file_has_every_trial_in_full_precision(study):
-    rows = list(csv.DictReader(io.StringIO(search_report.trials_table(study).csv())))
+    rows = list(csv.DictReader(io.StringIO(search_tables.trials_table(study).csv())))
     assert len(rows) == 14
     assert float(rows[10]["val_cross_entropy"]) == pytest.approx(0.2, abs=1e-15)
     assert rows[1]["learning_rate"] == repr(10**-3.3) and rows[1]["standard_error"] == "0.02"
@@ -191,7 +191,7 @@ def test_the_report_is_in_the_searchs_run(study, files, store):
     assert (store / page).read_text() == files["report.html"]
     folder = Path(download_artifacts(f"runs:/{run_id}/report"))
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
-    assert load_text(f"runs:/{run_id}/trials.csv") == search_report.trials_table(study).csv()
+    assert load_text(f"runs:/{run_id}/trials.csv") == search_tables.trials_table(study).csv()
     note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
     assert note.startswith("**minimize val_cross_entropy over") and "0.200 ± 0.020" in note and "![" not in note
     assert search_report.write(written_search.read(run_id)) == files
@@ -229,7 +229,7 @@ def test_odd_searches_have_a_report(trials, how, figures):
     assert ("No trial has a value." in files["report.md"]) == (study.best is None)
     assert "nan" not in files["report.md"] and "NaN" not in files["report.html"].replace(drawing.library(), "")
     display.print_search(Console(file=io.StringIO()), study)
-    search_report.trials_table(study).csv()
+    search_tables.trials_table(study).csv()
 
 
 def test_what_fanova_cannot_know_is_a_dash_in_the_figure_too():
