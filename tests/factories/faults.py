@@ -68,7 +68,7 @@ TASK = "question: Faults?\nbaseline: {hidden: 4, epochs: 2}\narms: {grid: {learn
 SPACE = "baseline: {hidden: 4, epochs: 2}\nfields: {learning_rate: {range: [1.0e-3, 1.0e-1], log: true}}\n"
 COMMANDS = {
     "ablation": (ablation.main, "--task mine.yaml --data digits --seeds 1 --workers 1"),
-    "search": (search.main, "--study mine --space space.yaml --data digits --trials 3 --workers 1"),
+    "search": (search.main, "--study mine --space space.yaml --data digits --trials 3 --workers 1 --confirm false"),
     "promote": (promote.main, "--top 2 --seeds 1 --workers 1"),
 }
 
