@@ -129,7 +129,7 @@ def open_storage(storage: str, on_stale: Callable[[optuna.Study, FrozenTrial], N
         except Exception as failure:  # SQLAlchemy's, the driver's or Optuna's own
             # If several processes create a new database's tables at once, some fail, and find the tables on a retry.
             # A server that is restarting says so.
-            passing = any(word in str(failure) for word in ("exist", "starting up", "shutting down"))
+            passing = any(word in str(failure) for word in ("exist", "UNIQUE", "starting up", "shutting down"))
             if not passing or time.monotonic() > deadline:
                 foreign = any(word in str(failure) for word in ("Can't locate revision", "table schema"))
                 what = f"the queue cannot be opened ({FOREIGN if foreign else first_line(failure)})"

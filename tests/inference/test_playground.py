@@ -24,6 +24,7 @@ from factories import hostile_pictures as hostile
 from PIL import Image, ImageDraw
 
 from entrypoints import playground as entrypoint
+from entrypoints.commands import playground as does
 from entrypoints.options import CHAMPION
 from study.base.errors import TrackingError
 from study.inference import novelty
@@ -319,7 +320,7 @@ def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):
 
 def test_another_champion_that_reads_digits_is_shown_where_the_usual_one_is_missing(known, capsys):
     assert app.usual_model(known["client"], CHAMPION) == MINE
-    assert entrypoint._present(known["client"], CHAMPION) == MINE
+    assert does._present(known["client"], CHAMPION) == MINE
     assert capsys.readouterr().out == f"There is no {CHAMPION}; {MINE} is shown.\n"
 
 
