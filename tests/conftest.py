@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from factories import servers
 
+from study.base import interruption
 from study.base.startup import hush
 from study.data.dataset import Dataset, Split, load_dataset
 
@@ -41,6 +42,13 @@ def in_store(folder: Path) -> Iterator[Path]:
         patch.setenv(TRACKING_URI, f"sqlite:///{folder}/mlflow.db")
         patch.delenv("MLFLOW_RUN_ID", raising=False)
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def not_asked_to_end() -> Iterator[None]:
+    """Forget a signal that a test has sent to this process: what other tests run in it would end as well."""
+    yield
+    interruption._asked = False
 
 
 @pytest.fixture(scope="module")

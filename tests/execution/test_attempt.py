@@ -155,7 +155,6 @@ def listening():
     yield
     for number, handler in before:
         signal.signal(number, handler)
-    interruption._asked = False
 
 
 @pytest.mark.parametrize("made_of_it", [None, SystemError("returned a result with an exception set")])
