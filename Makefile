@@ -17,10 +17,10 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not matrix"
 
 coverage: .venv/ready
-	$(BIN)/python -m pytest -m "not slow" --cov=study --cov=entrypoints
+	$(BIN)/python -m pytest -m "not slow and not matrix" --cov=study --cov=entrypoints
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m "slow and not matrix"
