@@ -26,8 +26,8 @@ STUDY = Path(__file__).resolve().parents[2]
 # All modules of this project that the served model imports; a server has nothing else of it.
 MODULES = (
     "__init__.py", "base/__init__.py", "base/errors.py", "base/passwords.py", "base/text.py", "base/startup.py",
-    "base/keras_file.py", "base/private.py", "base/xla_cache.py", "base/backend.py", "data/__init__.py", "data/features.py", "data/handwriting.py",
-    "data/picture_headers.py", "data/pictures.py",
+    "base/keras_file.py", "base/private.py", "base/xla_cache.py", "base/backend.py", "data/__init__.py",
+    "data/features.py", "data/handwriting.py", "data/picture_headers.py", "data/pictures.py",
     "inference/__init__.py", "inference/contract.py", "inference/doubt.py", "inference/novelty.py",
     "inference/pictures.py", "inference/preprocessing.py", "inference/row_novelty.py", "inference/serving/__init__.py",
     "inference/serving/admission.py", "inference/serving/feature_items.py", "inference/serving/items.py",
