@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -41,6 +41,13 @@ def console() -> "Console":
     from rich.console import Console  # the options do not need it
 
     return Console(width=None if sys.stdout.isatty() else 1_000)
+
+
+def output_for_programs() -> TextIO:
+    """Return the standard output for JSON alone: all else that is printed goes to the standard error."""
+    output = sys.stdout
+    click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
+    return output
 
 
 def say(text: str) -> None:

@@ -1,8 +1,6 @@
 """Run a controlled ablation: arms that differ in named hyperparameters, each trained with the same seeds."""
 
-import contextlib
 import math
-import sys
 
 import click
 
@@ -46,9 +44,7 @@ def run(
     dry_run: bool,
 ) -> None:
     """Run the ablation that the options name."""
-    standard_output = sys.stdout
-    if output == "json":
-        click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
+    for_programs = program.output_for_programs() if output == "json" else None
     if task == "list":
         _list_catalogue()
         return
@@ -87,8 +83,8 @@ def run(
         display.warn(outcome.note)
     program.say(f"Report: {outcome.page}")
     program.print_link(outcome.study.record.run_id)
-    if output == "json":
-        standard_output.write(verdicts_file.text(outcome.study))
+    if for_programs:
+        for_programs.write(verdicts_file.text(outcome.study))
     if outcome.failures:
         count, first = len(outcome.failures), outcome.failures[0]
         raise click.ClickException(f"{count} of {number} trials failed; the first: {first.reason}")

@@ -1,10 +1,6 @@
 """Show how far a study is, and who works on it: trials, workers by host, their heartbeats, launches, time left."""
 
-import contextlib
 import json
-import sys
-
-import click
 
 from entrypoints import display, program, status_tables
 from study.execution.study_status import study_status
@@ -13,14 +9,12 @@ from study.tracking import runs
 
 def run(*, study: str, storage: str, output: str) -> None:
     """Show the status of the study that the options name."""
-    standard_output = sys.stdout
-    if output == "json":
-        click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
+    for_programs = program.output_for_programs() if output == "json" else None
     status = study_status(storage, study)
     text = json.dumps(status.as_mapping(), indent=2) + "\n"
     runs.name_project_run(f"status of {study}", {"status.json": text})
-    if output == "json":
-        standard_output.write(text)
+    if for_programs:
+        for_programs.write(text)
         return
     for line in status_tables.lines(status):
         program.say(line)

@@ -6,6 +6,12 @@ from dataclasses import dataclass, fields
 from study.tracking import tags
 from study.tracking.records import RunRecord
 
+GAP_SECONDS = 10  # with no trial at all: the study was stopped, and went on later
+NAMES = {
+    "start": "starting", "compile": "compiling", "train": "training", "record": "recording", "wait": "waiting",
+    "report": "reporting",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -38,12 +44,6 @@ class Phases:
             if part.name in NAMES and (seconds := getattr(self, part.name)) > 0
         )
         return f"of {self.total:.0f} s: {shares}"
-
-
-NAMES = {
-    "start": "starting", "compile": "compiling", "train": "training", "record": "recording", "wait": "waiting",
-    "report": "reporting",
-}  # fmt: skip
 
 
 def phases(study: RunRecord, trials: Sequence[RunRecord]) -> Phases | None:
@@ -89,6 +89,3 @@ def _covered(spans: Sequence[tuple[float, float]]) -> float:
             total, begin = total + until - begin, start
         until = max(until, end)
     return total + until - begin
-
-
-GAP_SECONDS = 10  # with no trial at all: the study was stopped, and went on later

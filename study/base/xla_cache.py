@@ -57,16 +57,17 @@ def mend() -> bool:
     Return whether any was damaged. A file that is being written has another name.
     """
     damaged, total = False, 0
-    for file in sorted(_files(), key=lambda file: -file.stat().st_mtime):
-        whole = _seal_of(file).exists() and _seal_of(file).read_text() == _checksum(file)
-        total += file.stat().st_size
-        damaged |= not whole
-        if not whole or total > MOST_BYTES:
-            file.unlink(missing_ok=True)
-            _seal_of(file).unlink(missing_ok=True)
-    for file in _folder().glob("*.tmp"):  # whoever wrote it was killed
-        if time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS:
-            file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError, StudyError):  # another process may be at it, too
+        for file in sorted(_files(), key=lambda file: -file.stat().st_mtime):
+            whole = _seal_of(file).exists() and _seal_of(file).read_text() == _checksum(file)
+            total += file.stat().st_size
+            damaged |= not whole
+            if not whole or total > MOST_BYTES:
+                file.unlink(missing_ok=True)
+                _seal_of(file).unlink(missing_ok=True)
+        for file in _folder().glob("*.tmp"):  # whoever wrote it was killed
+            if time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS:
+                file.unlink(missing_ok=True)
     return damaged
 
 

@@ -79,14 +79,15 @@ class Program:
             try:
                 self.epoch(*nothing)
             except tf.errors.OpError as failure:
-                if xla_cache.mend():  # what was kept is damaged, and that is why
+                if xla_cache.mend():  # what was kept was damaged, and that may be why
                     self._set_compiled()
-                elif self.compiler == XLA and isinstance(failure, NOT_FOR_XLA):
-                    self.compiler = GRAPH
-                else:
+                    return self.compile(inputs, labels)
+                if self.compiler == GRAPH or not isinstance(failure, NOT_FOR_XLA):
                     raise
+                self.compiler = GRAPH
                 self.epoch(*nothing)
         xla_cache.seal()
+        return None
 
     def start(self, config: TrialConfig, model: keras.Sequential, class_weights: np.ndarray) -> None:
         """Prepare for a trial: set its initial weights, those of a fresh model, and all else that is a variable."""

@@ -78,12 +78,9 @@ def run_search(
                 run, queue, pool, storage=storage, observe=observe, refill=supply, epochs=epochs, wanted=budget.trials,
                 launch=launch,
             )  # fmt: skip
-            study = search_results.read(client, run.run_id)
-            confirmed = None
-            excluded = sum(attributes.EXCLUDED in trial.user_attrs for trial in queue.begun())
-            if excluded:
+            if excluded := sum(attributes.EXCLUDED in trial.user_attrs for trial in queue.begun()):
                 run.set_tags({tags.EXCLUDED: excluded})
-                study = search_results.read(client, run.run_id)
+            study, confirmed = search_results.read(client, run.run_id), None
             if confirm and study.complete:
                 search_report.log(study)  # what is known already, if the rest is interrupted
                 left = _minutes_left(budget, began)
