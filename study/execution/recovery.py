@@ -32,7 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from study.base import processes
 from study.base.processes import is_gone
 from study.execution import optuna_internals
-from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, slot_of, tries_before, tries_counted
+from study.execution.attributes import REASON, RUN_ID, UNCOUNTED, WORKER, doubles, slot_of, tries_before, tries_counted
 from study.execution.storage import FAULTS
 from study.tracking import records, runs, store, tags
 
@@ -47,11 +47,15 @@ def requeue(study: optuna.Study, trial: FrozenTrial, *, counts: bool = True) -> 
     """Requeue a trial that did not finish, unless it has been retried RETRIES times.
 
     An interrupted try does not count, and its trial is always requeued. A trial is left alone if another of its tries
-    is waiting, running, complete or pruned: the process that requeued it may not have managed to mark it as failed.
+    is waiting, running, complete or pruned: the process that requeued it may not have managed to mark it as failed. A
+    double that waits is none: it will be thrown away.
     """
-    alive = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-    for other in study.get_trials(deepcopy=False, states=alive):
-        if other.number != trial.number and slot_of(other) == slot_of(trial):
+    trials = study.get_trials(deepcopy=False)
+    twice = doubles(trials)
+    for other in trials:
+        thrown_away = other.state == TrialState.WAITING and other.number in twice
+        alive = other.state != TrialState.FAIL and not thrown_away
+        if alive and other.number != trial.number and slot_of(other) == slot_of(trial):
             return
     if counts and is_exhausted(trial):
         return
