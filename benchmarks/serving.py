@@ -86,6 +86,7 @@ def _png(image: np.ndarray) -> str:
 
 
 def _models(dataset, folder: str) -> tuple[str, str]:
+    from study.base.backend import to_bytes
     from study.inference import novelty
     from study.inference.contract import Contract
     from study.inference.serving import log_model
@@ -101,7 +102,7 @@ def _models(dataset, folder: str) -> tuple[str, str]:
     reference = novelty.fit(dataset.train.inputs[:10_000], dataset.train.labels[:10_000])
     served = Served(Path(folder, "network.keras").read_bytes(), Contract.of(dataset), reference.to_bytes())
     ours = log_model.log_served_model(client, run.run_id, served)
-    run.log_model(model, (28, 28), 10)
+    run.log_model(to_bytes(model), (28, 28), 10)
     (raw,) = (model for model in client.search_logged_models(["0"]) if model.name == "model")
     return ours, raw.model_uri
 

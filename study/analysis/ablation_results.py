@@ -297,7 +297,7 @@ class AblationResults:
 
     @cached_property
     def _test_file(self) -> dict[str, np.ndarray]:
-        content = records.read_file(self.client, self.record.run_id, TEST_SET)
+        content = records.read_file(self.record, TEST_SET)
         if content is None:
             return {}
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -308,10 +308,7 @@ class AblationResults:
         """The predicted class of every test image (n,), by arm and seed; arms without any are left out."""
         found = {}
         for arm in self.arms:
-            files = {
-                seed: records.read_file(self.client, trial.run_id, PREDICTIONS)
-                for seed, trial in self.finished(arm.name).items()
-            }
+            files = {seed: records.read_file(trial, PREDICTIONS) for seed, trial in self.finished(arm.name).items()}
             by_seed = {
                 seed: np.load(io.BytesIO(content), allow_pickle=False) for seed, content in files.items() if content
             }
@@ -349,7 +346,7 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto", *, curv
     Raises TrackingError if there is no such run, or if it is not an ablation.
     """
     record = records.read_run(client, run_id)
-    definition = records.read_file(client, run_id, ABLATION)
+    definition = records.read_file(record, ABLATION)
     if definition is None:
         parent = records.study_of(record)
         other = "`mlflow ui` shows the ablations' run IDs."

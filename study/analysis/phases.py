@@ -49,7 +49,7 @@ class Phases:
 def phases(study: RunRecord, trials: Sequence[RunRecord]) -> Phases | None:
     """Return where a study's time went, as the runs of its trials say; None if no trial has ended.
 
-    Trials that were carried over from another study were trained in no time here.
+    Trials that were carried over from another study were trained in no time here, and not by the workers alone.
     """
     spans = sorted((trial.started, trial.ended) for trial in trials if trial.ended)
     if not spans:
@@ -58,7 +58,8 @@ def phases(study: RunRecord, trials: Sequence[RunRecord]) -> Phases | None:
     compiling, training = (
         sum(trial.metrics.get(metric, 0.0) for trial in own) for metric in (tags.COMPILE_SECONDS, tags.TRAIN_SECONDS)
     )
-    workers, busy = _most_at_once(spans), sum(end - start for start, end in spans)
+    trained = sorted((trial.started, trial.ended) for trial in own if trial.ended)
+    workers, busy = _most_at_once(trained or spans), sum(end - start for start, end in spans)
     last = max(end for _, end in spans)
     return Phases(
         workers=workers,
@@ -66,7 +67,7 @@ def phases(study: RunRecord, trials: Sequence[RunRecord]) -> Phases | None:
         compile=compiling / workers,
         train=training / workers,
         record=max(0.0, busy - compiling - training) / workers,
-        wait=_covered(spans) - busy / workers,
+        wait=max(0.0, _covered(spans) - busy / workers),
         report=max(0.0, study.ended - last) if study.ended else 0.0,
     )
 

@@ -76,7 +76,7 @@ def read(client: store.MlflowClient, record: RunRecord) -> Kept:
     return Kept(
         epochs=records.read_epochs(client, record.run_id),
         metrics=record.metrics,
-        files=records.read_files(client, record.run_id, (STEP_LOSSES, PREDICTIONS, *TABLES)),
+        files=records.read_files(record, (STEP_LOSSES, PREDICTIONS, *TABLES)),
         weights={} if content is None else keras_file.weights(content, record.run_id),
     )
 

@@ -174,7 +174,7 @@ class SearchResults:
     def confirmation(self) -> AblationResults | None:
         """The comparison of the choice with the baseline, with fresh seeds; None if there was none."""
         run_id = self.record.tags.get(tags.CONFIRMED_BY)
-        if run_id in (None, tags.NOTHING) or not records.read_file(self.client, run_id, ABLATION):
+        if run_id in (None, tags.NOTHING) or not records.read_file(records.read_run(self.client, run_id), ABLATION):
             return None
         return ablation_results.read(self.client, run_id)
 
@@ -276,7 +276,7 @@ def is_search(client: store.MlflowClient, run_id: str) -> bool:
 def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     """Return the search of this run; raises TrackingError if there is no such run, or if it is not a search."""
     record = records.read_run(client, run_id)
-    definition = records.read_file(client, run_id, SEARCH) if is_search(client, run_id) else None
+    definition = records.read_file(record, SEARCH) if record.tags.get(tags.TASK) == TASK else None
     if definition is None:
         parent = records.study_of(record)
         other = "`mlflow ui` shows the searches' run IDs."

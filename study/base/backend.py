@@ -35,6 +35,14 @@ keras.config.set_image_data_format("channels_last")
 __all__ = ["from_bytes", "keras", "tf"]
 
 
+def to_bytes(model: keras.Model) -> bytes:
+    """Return a model's ``.keras`` file."""
+    with tempfile.TemporaryDirectory() as folder:  # Keras writes to paths only
+        path = Path(folder, "model.keras")
+        model.save(path)
+        return path.read_bytes()
+
+
 def from_bytes(
     content: bytes, where: object = "model.keras", custom_objects: Mapping[str, type] | None = None
 ) -> keras.Model:

@@ -14,6 +14,7 @@ from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
+from study.execution.optuna_internals import QueueEmpty
 from study.execution.parameter_limit import ParameterLimit
 from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
@@ -105,7 +106,8 @@ class Untrained:
 class TrialRunner:
     """Runs trials of one study: Optuna calls it as the study's objective.
 
-    `train` runs one trial, as `run_trial.run_trial` does; `done` counts the trials that it was handed.
+    `train` runs one trial, as `run_trial.run_trial` does, and `find` looks for its equal, as `reuse.find` does; `done`
+    counts the trials that it was handed.
     """
 
     def __init__(
@@ -116,9 +118,10 @@ class TrialRunner:
         dataset: Dataset,
         client: MlflowClient,
         train: Callable,
+        find: Callable = reuse.find,
     ):
         self.queue, self.assignment, self.search = queue, assignment, search
-        self.dataset, self.client, self.train = dataset, client, train
+        self.dataset, self.client, self.train, self.find = dataset, client, train, find
         self._folded: tuple[int | None, Dataset] = None, dataset  # a fold, and the dataset that validates on it
         self.limit = ParameterLimit(search, dataset)
         self.metric = search.metric if search else "val_loss"
@@ -159,19 +162,19 @@ class TrialRunner:
         if excess := self.limit.excess(config):
             trial.set_user_attr(attributes.EXCLUDED, excess)
             raise Repeated(excess)
-        dataset = self._with_fold(config.data.fold)
+        dataset = self.with_fold(config.data.fold)
         mark = fingerprint(config, dataset.sha256, len(dataset.validation))
         if self.search:
             self._check_new(trial, mark)
         last = recovery.end_last_try(self.client, trial)
         if last and last.status == "FINISHED":
             return Recorded(last)
-        equal = reuse.find(self.client, mark, config, dataset) if self.assignment.reuse else None
+        equal = self.find(self.client, mark, config, dataset) if self.assignment.reuse else None
         self._run = run = self._start_run(trial, config, dataset, mark)
         trial.set_user_attr(attributes.RUN_ID, run.run_id)
         return Carried(config, dataset, run, equal) if equal else Untrained(config, dataset, run)
 
-    def _with_fold(self, fold: int | None) -> Dataset:
+    def with_fold(self, fold: int | None) -> Dataset:
         """Return the dataset that validates on this fold; the last one is kept, as one trial of each arm wants it."""
         if fold is None:
             return self.dataset
@@ -250,6 +253,9 @@ class TrialRunner:
 
         So a search prunes the same trials whether they were in the store before or not.
         """
+        if not self.search:  # which prunes nothing: the last epoch shows how far it went
+            trial.report(epochs[-1][self.metric], len(epochs))
+            return None
         for number, metrics in enumerate(epochs, start=1):
             trial.report(metrics[self.metric], number)
             if trial.should_prune():
@@ -321,7 +327,25 @@ class TrialRunner:
         recovery.requeue(self.queue, self.queue.frozen(trial), counts=False)
 
 
-def store_fault_behind(failure: BaseException | None) -> BaseException | None:
+def take(queue: Queue, runner: TrialRunner) -> bool:
+    """Run one trial; return False if none is waiting. Raises StoreFault, and STORE_FAULTS of the queue."""
+    runner.give_back()  # what a fault of the store has left running
+    try:
+        queue.optimize(runner, n_trials=1, catch=(Exception,))
+    except QueueEmpty:
+        return False
+    except TrialLost:
+        pass  # another worker has it
+    except Exception as failure:
+        if fault := _store_fault_behind(failure):
+            raise fault from None
+        if not runner.has_lost_its_trial():  # Optuna finds the trial ended where it does not expect it
+            raise
+    runner.trial = None
+    return True
+
+
+def _store_fault_behind(failure: BaseException | None) -> BaseException | None:
     """Return the fault of the store that led to an exception, or None: Optuna trips over its own state after one."""
     while failure and not isinstance(failure, STORE_FAULTS):
         failure = failure.__cause__ or failure.__context__

@@ -7,7 +7,7 @@ that changes one fails there and not in a user's study.
 import contextlib
 import copy
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import cast
 
 import optuna
@@ -41,7 +41,11 @@ class OrderedStudy(optuna.Study):
 
     Optuna orders by trial number, so a requeued trial would come last, and an interrupted search would suggest
     different points from an uninterrupted one. And when no trial is waiting, Optuna makes one up.
+
+    `choose` says which of the waiting trials this process takes; None: all.
     """
+
+    choose: Callable[[FrozenTrial], bool] | None = None
 
     @property
     def hand_out_until(self) -> int | None:
@@ -58,6 +62,8 @@ class OrderedStudy(optuna.Study):
                 if trial.number in twice:
                     self._storage.set_trial_user_attr(trial._trial_id, REASON, "the queue has it twice")
                     mark_failed(self, trial)
+                elif self.choose and not self.choose(trial):
+                    continue
                 elif self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                     return trial._trial_id
         raise QueueEmpty

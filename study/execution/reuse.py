@@ -1,5 +1,6 @@
 """Carries finished trials over into other studies instead of training them again: trials are addressed by content."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,30 +22,41 @@ OF_ALL_SPLITS = ("confusion", "confused_pairs", PREDICTIONS)  # files that a sco
 
 @dataclass(frozen=True, eq=False)
 class Equal:
-    """A finished trial with the same fingerprint, and everything of it that is carried over."""
+    """A finished trial with the same fingerprint, and everything of it that is carried over: `model` is its file."""
 
     record: RunRecord
     epochs: list[dict[str, float]]
     files: dict[str, bytes]
-    model: "keras.Sequential"
+    model: bytes
+
+    def scored_on(self, dataset: Dataset) -> bool:
+        """Return whether it was scored on the splits that this dataset has."""
+        return (PREDICTIONS in self.files) == (len(dataset.test) > 0)
 
 
-def find(client: store.MlflowClient, fingerprint: str, config: TrialConfig, dataset: Dataset) -> Equal | None:
+def find(
+    client: store.MlflowClient, fingerprint: str, config: TrialConfig, dataset: Dataset, as_it_is: bool = False
+) -> Equal | None:
     """Return the first finished trial with this fingerprint of which the store still has all, whole; None without one.
 
-    Only numbers are taken from its model, and only files of known names.
+    Only files of known names are taken, and its model if it is the one that the trial wrote, or else its numbers only.
+    With `as_it_is` it is one that needs neither that nor a score on other splits, and so no TensorFlow.
     """
     for record in records.find_equals(client, fingerprint):
         try:
-            return _read(client, record, config, dataset)
+            equal = _read(client, record, config, dataset, as_it_is)
+            if not as_it_is or equal.scored_on(dataset):
+                return equal
         except TrackingError:  # somebody has deleted or damaged its files
             continue
     return None
 
 
-def _read(client: store.MlflowClient, record: RunRecord, config: TrialConfig, dataset: Dataset) -> Equal:
+def _read(
+    client: store.MlflowClient, record: RunRecord, config: TrialConfig, dataset: Dataset, as_it_is: bool
+) -> Equal:
     epochs = records.read_epochs(client, record.run_id)
-    files = records.read_files(client, record.run_id, (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES))
+    files = records.read_files(record, (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES))
     damaged = [name for name in TRIAL_FILES if name not in files]
     damaged += [name for name, content in files.items() if not is_whole(name, content)]
     damaged += [name for name in METRICS if name not in record.metrics]
@@ -52,7 +64,13 @@ def _read(client: store.MlflowClient, record: RunRecord, config: TrialConfig, da
     content = records.read_model(client, record.run_id)
     if damaged or content is None or len(epochs) != record.metrics.get("epochs_trained"):
         raise TrackingError("not whole", where=record.run_id, got=", ".join(damaged) or "no model, or no curves")
-    return Equal(record, epochs, files, _network(content, record.run_id, config, dataset))
+    if hashlib.sha256(content).hexdigest() != record.tags.get(tags.MODEL_SHA256):  # or it is of an older version
+        if as_it_is:
+            raise TrackingError("not the model that the trial wrote", where=record.run_id)
+        from study.base.backend import to_bytes  # imports TensorFlow
+
+        content = to_bytes(_network(content, record.run_id, config, dataset))
+    return Equal(record, epochs, files, content)
 
 
 def _network(content: bytes, run_id: str, config: TrialConfig, dataset: Dataset) -> "keras.Sequential":
@@ -74,17 +92,17 @@ def carry(equal: Equal, config: TrialConfig, dataset: Dataset, run: Run, name: s
     The splits are those of `dataset`. If it has test images and the equal trial, from a search, was not scored on them,
     the saved model is scored now. If it has none, the equal trial's test results are left out.
     """
-    from study.execution import run_trial  # imports TensorFlow
-    from study.training import program
-
     _begin(equal, equal.epochs, dataset, run)
     files: dict[str, bytes | str] = dict(equal.files)
     metrics = equal.record.metrics
     metrics = {key: value for key, value in metrics.items() if key not in BY_EPOCH}
-    if (PREDICTIONS in files) != (len(dataset.test) > 0):
-        logits = {name: program.logits(equal.model, split.inputs) for name, split in dataset.splits.items()}
-        title = f"{name} · {dataset.title}"
-        new_files, scores = run_trial.score(logits, program.penalty(equal.model), dataset, title)
+    if not equal.scored_on(dataset):
+        from study.execution import run_trial  # imports TensorFlow
+        from study.training import program
+
+        model = _network(equal.model, equal.record.run_id, config, dataset)
+        logits = {name: program.logits(model, split.inputs) for name, split in dataset.splits.items()}
+        new_files, scores = run_trial.score(logits, program.penalty(model), dataset, f"{name} · {dataset.title}")
         files = {path: content for path, content in files.items() if not path.startswith(OF_ALL_SPLITS)} | new_files
         metrics = {key: value for key, value in metrics.items() if not key.startswith(tags.OF_TEST)} | scores
     run.log_summary(metrics)

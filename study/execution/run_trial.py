@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from study.base.backend import to_bytes
 from study.data.dataset import Dataset
 from study.reports.plots import trial
 from study.tracking import runs, tags
@@ -39,7 +40,7 @@ def run_trial(
         scored_files, scores = score(result.logits, program.penalty(model), dataset, title)
         files |= scored_files | {WEIGHTS: _weights_table(model)}
         metrics |= _model_epoch(result) | scores | _inspection_metrics(model, dataset)
-        record.log_model(model, dataset.row_shape, dataset.classes, dataset.dtype)
+        record.log_model(to_bytes(model), dataset.row_shape, dataset.classes, dataset.dtype)
     if result.compiler != program.XLA:
         record.set_tags({tags.COMPILER: result.compiler})
     record.log_files(files)

@@ -1,9 +1,10 @@
 """A worker takes trials from a queue, trains and records them, until the queue ends or nothing is left.
 
 It is a process that the worker server forks, or the program ``python -m study.execution.worker``, and ends when its
-standard input closes.
+standard input, a socket, closes.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -21,15 +22,15 @@ from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import parse_search
 from study.execution import pruning, recovery, sampling
-from study.execution.attempt import STORE_FAULTS, StoreFault, TrialLost, TrialRunner, store_fault_behind
-from study.execution.optuna_internals import QueueEmpty
-from study.execution.queue import Assignment, Queue, load_queue
+from study.execution.attempt import STORE_FAULTS, StoreFault, TrialRunner, take
+from study.execution.queue import Assignment, load_queue
 from study.execution.worker_server import REPLACE_ME, WORDS_VARIABLE
 from study.tracking import records, store
 from study.training.fingerprint import training_code_version
 from study.training.networks import own_file
 
 IDLE_SECONDS = 30  # after which a worker leaves a queue in which nothing is waiting or running
+REST_SECONDS = 0.5  # between two looks for a trial
 MOST_FAULTS = 3  # of the store, in a row, before a worker ends
 FAULT_SECONDS = 5  # between two tries to write
 STOP_SECONDS = 10  # less than the pool waits for its workers
@@ -42,11 +43,13 @@ def work(
     spec: str | None = None,
     train: Callable | None = None,
     leave: Callable[[], bool] = lambda: False,
+    rest: Callable[[float, int], None] = lambda seconds, done: time.sleep(seconds),
 ) -> int:
     """Run trials of the queue of this name in this process until it ends, or nothing is left; return their number.
 
     `spec` names the data on this machine, if the study's own name does not work here; `train` runs one trial, as
-    `run_trial` does. While others wait, `leave` is asked after each trial, and may end the work. Raises QueueError,
+    `run_trial` does. While others wait, `leave` is asked after each trial, and may end the work. `rest` waits so many
+    seconds for more trials, at most, and is told how many were done. Raises QueueError,
     WorkerError, TrackingError if the study's run is not in this store, and DataError if this machine's data are not the
     study's.
     """
@@ -71,7 +74,7 @@ def work(
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)
                 looked = time.monotonic()
-            if _take(queue, runner):
+            if take(queue, runner):
                 idle_since, of_trials = None, 0
                 if queue.waiting() and leave():
                     break
@@ -79,7 +82,7 @@ def work(
                 idle_since = None if queue.running() else idle_since or time.monotonic()
                 if idle_since and time.monotonic() - idle_since > IDLE_SECONDS:
                     break
-                time.sleep(0.5)  # a worker on the last trials may die, and then they are requeued
+                rest(REST_SECONDS, runner.done)  # a worker on the last trials may die, and then they are requeued
             of_queue = 0
         except StoreFault as failure:
             of_trials += 1
@@ -92,24 +95,6 @@ def work(
                 raise WorkerError(f"the queue cannot be used ({first_line(failure)})", where=name) from failure
             time.sleep(FAULT_SECONDS)
     return runner.done
-
-
-def _take(queue: Queue, runner: TrialRunner) -> bool:
-    """Run one trial; return False if none is waiting. Raises StoreFault, and STORE_FAULTS of the queue."""
-    runner.give_back()  # what a fault of the store has left running
-    try:
-        queue.optimize(runner, n_trials=1, catch=(Exception,))
-    except QueueEmpty:
-        return False
-    except TrialLost:
-        pass  # another worker has it
-    except Exception as failure:
-        if fault := store_fault_behind(failure):
-            raise fault from None
-        if not runner.has_lost_its_trial():  # Optuna finds the trial ended where it does not expect it
-            raise
-    runner.trial = None
-    return True
 
 
 def _default_train() -> Callable:
@@ -150,13 +135,14 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
     """
     startup.accept_any_text()
     interruption.listen()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = ParentLine()
+    threading.Thread(target=parent.listen, daemon=True).start()
     try:
         import study.execution.run_trial  # noqa: F401  imports TensorFlow
 
         startup.resume_collector()
         memory = MemoryWatch()
-        work(storage, name, spec=spec, leave=memory.is_full)
+        work(storage, name, spec=spec, leave=memory.is_full, rest=parent.rest)
         if memory.full:
             return REPLACE_ME
     except KeyboardInterrupt:
@@ -169,13 +155,31 @@ def run(storage: str, name: str, spec: str | None = None) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
-    # Not through sys.stdin: a thread that waits inside it keeps the interpreter from ending.
-    while os.read(0, 1):
-        pass  # the pipe is open
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_SECONDS)
-    os._exit(1)
+class ParentLine:
+    """The line to the program that this worker works for: its standard input, which closes when that ends."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+        self._told = -1  # how many trials were done when the program was last told that there is no other
+
+    def listen(self) -> None:
+        """Hear, in a thread of its own, that there are more trials; end this process when the line closes."""
+        # Not through sys.stdin: a thread that waits inside it keeps the interpreter from ending.
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                self._woken.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_SECONDS)
+        os._exit(1)
+
+    def rest(self, seconds: float, done: int) -> None:
+        """Say, once after `done` trials, that there is nothing to take; wait for more, `seconds` at most."""
+        if done != self._told:
+            self._told = done
+            with contextlib.suppress(OSError):  # the program has ended, and `listen` sees it
+                os.write(0, b"\n")
+        self._woken.wait(seconds)
+        self._woken.clear()
 
 
 if __name__ == "__main__":

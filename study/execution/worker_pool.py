@@ -44,6 +44,18 @@ class WorkerPool:
         self._look()
         return any(worker.status is None for worker in self._workers)
 
+    def wait(self, seconds: float) -> None:
+        """Wait until a worker starts, ends or finds nothing to take, `seconds` at most."""
+        if self._server and not self._server.ended:
+            self._server.look(seconds)
+        else:
+            time.sleep(seconds)
+
+    def wake(self) -> None:
+        """Let workers that have found nothing to take look again, because there may be more now."""
+        if self._server:
+            self._server.wake()
+
     def failed(self) -> bool:
         """Return whether all workers have ended, none of them with exit status 0."""
         self._look()

@@ -4,6 +4,9 @@ As a program (``python -m study.execution.worker_server``) it talks over its sta
 lines of JSON: a `Job` comes in, and ``[number of the job, pid, exit status]`` goes out when a worker starts (the status
 is null) and when it has ended. When the socket closes, it ends, and the workers with it. A worker that asks to be
 replaced has not ended: another one starts with its job.
+
+Nobody waits for a clock: a worker that finds no trial to take says so over its own standard input, which goes out as
+``[number, pid, IDLE]``, and WAKE comes in when there are more trials.
 """
 
 import contextlib
@@ -32,6 +35,8 @@ START_VARIABLE = "STUDY_WORKERS"  # "spawn" starts each worker as a program of i
 WORDS_VARIABLE = "STUDY_WORKER"
 REPLACE_ME = 75  # the exit status of a worker that has grown too large: another takes its place
 LOOK_SECONDS = 0.1  # between two looks for workers that have ended
+IDLE = "idle"  # what goes out when a worker has found nothing to take
+WAKE = "wake"  # what comes in when there is something
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class WorkerServer:
         self._forks = sys.platform == "linux" and os.environ.get(START_VARIABLE) != "spawn"
         self._jobs: dict[int, Job] = {}  # by the worker's pid
         # A worker ends when its standard input closes: these are the other ends, which only this process holds.
-        self._lives: dict[int, int] = {}
+        self._lives: dict[int, socket.socket] = {}
 
     def serve(self) -> None:
         """Serve until the other end closes."""
@@ -93,30 +98,46 @@ class WorkerServer:
                     importlib.import_module(module)
         with contextlib.suppress(EOFError, BrokenPipeError):
             while True:
-                readable, _, _ = select.select([self._lines], [], [], LOOK_SECONDS if self._jobs else None)
-                if readable:
+                heard: list[Lines | socket.socket] = [self._lines, *self._lives.values()]
+                readable, _, _ = select.select(heard, [], [], LOOK_SECONDS if self._jobs else None)
+                if self._lines in readable:
                     for request in self._lines.receive():
-                        self._start(Job(**request))
+                        if request == WAKE:
+                            self._wake()
+                        else:
+                            self._start(Job(**request))
+                for pid in [pid for pid, life in self._lives.items() if life in readable]:
+                    self._pass_on(pid)
                 self._look()
         for life in self._lives.values():  # at once: this process, which has TensorFlow, takes a second to end
-            os.close(life)
+            life.close()
 
     def _start(self, job: Job) -> None:
-        theirs, ours = os.pipe()
+        theirs, ours = socket.socketpair()
         pid = os.fork()
         if not pid:
             self._become(job, theirs, [ours, *self._lives.values()])
-        os.close(theirs)
+        theirs.close()
         self._jobs[pid], self._lives[pid] = job, ours
         self._lines.send([job.number, pid, None])
 
-    def _become(self, job: Job, life: int, others: list[int]) -> NoReturn:
+    def _wake(self) -> None:
+        for life in self._lives.values():
+            with contextlib.suppress(OSError):  # it has ended, or has not read what woke it before
+                life.send(b"\n", socket.MSG_DONTWAIT)
+
+    def _pass_on(self, pid: int) -> None:
+        with contextlib.suppress(OSError):
+            if self._lives[pid].recv(1 << 10):  # otherwise it has ended
+                self._lines.send([self._jobs[pid].number, pid, IDLE])
+
+    def _become(self, job: Job, life: socket.socket, others: list[socket.socket]) -> NoReturn:
         status = 1
         try:
             _set_signals(signal.SIG_DFL)  # until the worker listens
-            os.dup2(life, 0)  # in place of the socket
-            for descriptor in (life, *others):
-                os.close(descriptor)
+            os.dup2(life.fileno(), 0)  # in place of this process's own
+            for one in (life, *others):
+                one.close()
             os.chdir(job.folder)
             if not self._forks:
                 words = [sys.executable, "-m", "study.execution.worker"]
@@ -139,7 +160,7 @@ class WorkerServer:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            os.close(self._lives.pop(pid))
+            self._lives.pop(pid).close()
             job, code = self._jobs.pop(pid), os.waitstatus_to_exitcode(status)
             if code == REPLACE_ME:
                 self._start(job)

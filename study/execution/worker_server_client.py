@@ -13,7 +13,7 @@ from pathlib import Path
 
 from study.base import processes
 from study.base.paths import STORE_VARIABLE
-from study.execution.worker_server import Job, Lines
+from study.execution.worker_server import IDLE, WAKE, Job, Lines
 
 
 @dataclass
@@ -50,6 +50,7 @@ class WorkerServerClient:
         self._lines = Lines(here)
         self._numbers = itertools.count()
         self._workers: dict[int, ServedWorker] = {}  # those that have not ended
+        self._idle = False  # whether a worker has found nothing to take since `wake`
         self.ended = False
 
     def start(self, words: list[str], tracking_uri: str) -> ServedWorker:
@@ -71,6 +72,13 @@ class WorkerServerClient:
             except EOFError:
                 self.end()
 
+    def wake(self) -> None:
+        """Let workers that have found nothing to take look again."""
+        if self._idle:
+            self._idle = False
+            with contextlib.suppress(OSError):
+                self._lines.send(WAKE)
+
     def end(self) -> None:
         """End it, and whatever worker of it is left; does nothing the second time."""
         if self.ended:
@@ -88,13 +96,14 @@ class WorkerServerClient:
             worker.status = status
         self._workers.clear()
 
-    def _hear(self, number: int, pid: int, status: int | None) -> None:
+    def _hear(self, number: int, pid: int, status: int | str | None) -> None:
         worker = self._workers[number]
         if status is None:
             worker.pids.append(pid)
-        else:
+        elif isinstance(status, int):
             worker.status = status
             del self._workers[number]
+        self._idle |= status == IDLE
 
 
 _latest: list[WorkerServerClient] = []

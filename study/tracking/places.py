@@ -1,6 +1,7 @@
 """Where artifacts may lie: a tracking server cannot make a program read this machine's own files."""
 
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -26,6 +27,14 @@ def allowed(uri: str) -> str:
             hint="A server that keeps artifacts itself, with --artifacts-destination, needs no such place.",
         )  # fmt: skip
     return uri
+
+
+def path(uri: str) -> Path | None:
+    """Return the path of an artifact on this machine, or None if it lies elsewhere."""
+    parts = urlsplit(uri)
+    if parts.scheme not in LOCAL:
+        return None
+    return Path(unquote(parts.path) if parts.scheme else uri)  # a path may have a # in it
 
 
 def of_model(address: str) -> str:

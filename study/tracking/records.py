@@ -1,10 +1,10 @@
 """Reads runs back as records, with their curves, files and models."""
 
+import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 import mlflow.artifacts
@@ -43,6 +43,7 @@ class RunRecord:
     started: float = 0.0
     experiment_id: str = "0"
     ended: float | None = None
+    artifacts: str = ""  # where its files lie
 
 
 def read_run(client: MlflowClient, run_id: str) -> RunRecord:
@@ -105,6 +106,13 @@ def find_equals(client: MlflowClient, fingerprint: str) -> list[RunRecord]:
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
     runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)
     return [_record(run, {}) for run in runs]
+
+
+def has_trials(client: MlflowClient, data_sha256: str) -> bool:
+    """Return whether any trial on these data has finished, in any experiment."""
+    query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}' and {_COMPLETE}"
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return bool(client.search_runs(experiments, query, max_results=1))
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
@@ -251,24 +259,25 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
         started=run.info.start_time / 1000,
         experiment_id=run.info.experiment_id,
         ended=run.info.end_time / 1000 if run.info.end_time else None,
+        artifacts=run.info.artifact_uri,
     )
 
 
 def artifact_path(client: MlflowClient, run_id: str, name: str) -> str:
     """Return where a run's artifact is: a path, relative if it is below the working folder, or the store's address."""
     uri = f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{name}"
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file"):
+    path = places.path(uri)
+    if path is None:
         return uri
-    path = Path(unquote(parts.path) if parts.scheme else uri)  # a path may have a # in it
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
+def read_file(record: RunRecord, name: str) -> bytes | None:
     """Return the content of a run's artifact, or None if it has none of this name; raises TrackingError."""
     # Not by client.download_artifacts, which looks through every model of the store first.
+    run_id = record.run_id
     with said_clearly(run_id):
-        uri = places.allowed(client.get_run(run_id).info.artifact_uri)
+        uri = places.allowed(record.artifacts)
     try:
         return _download(f"{uri.rstrip('/')}/{name}")
     except Exception as failure:  # which one depends on the artifact store
@@ -279,10 +288,10 @@ def read_file(client: MlflowClient, run_id: str, name: str) -> bytes | None:
         raise TrackingError(f"{name} cannot be read ({first_line(failure)})", where=run_id) from failure
 
 
-def read_files(client: MlflowClient, run_id: str, names: Collection[str]) -> dict[str, bytes]:
+def read_files(record: RunRecord, names: Collection[str]) -> dict[str, bytes]:
     """Return those artifacts of a run that have one of these names, and no other; raises TrackingError."""
-    with said_clearly(run_id):
-        uri = places.allowed(client.get_run(run_id).info.artifact_uri).rstrip("/")
+    with said_clearly(record.run_id):
+        uri = places.allowed(record.artifacts).rstrip("/")
         there = _names(uri)
         return {name: _download(f"{uri}/{name}") for name in names if name in there}
 
@@ -325,9 +334,15 @@ def download_model(uri: str, folder: str) -> Path:
 
 def _names(uri: str) -> set[str]:
     """Return the names of what lies in a folder of artifacts."""
+    if folder := places.path(uri):
+        return set(os.listdir(folder)) if folder.is_dir() else set()
     return {file.path.rpartition("/")[2] for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)}
 
 
 def _download(uri: str) -> bytes:
+    if path := places.path(uri):
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(str(path))
+        return keras_file.read(path)
     with tempfile.TemporaryDirectory() as folder:
         return keras_file.read(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)))

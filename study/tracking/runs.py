@@ -2,24 +2,22 @@
 
 import contextlib
 import getpass
+import hashlib
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.entities import Run as RunEntity
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import Model
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
@@ -36,7 +34,7 @@ from study.base.processes import this_process
 from study.data.dataset import Dataset
 from study.data.handwriting import is_handwriting
 from study.data.sources import ADDRESSES
-from study.tracking import limits, places
+from study.tracking import keras_flavor, limits, places
 from study.tracking import tags as names
 from study.tracking.params import repeated
 from study.tracking.records import RunRecord
@@ -45,7 +43,6 @@ from study.tracking.store import active_experiment, connect, said_clearly
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS_BETWEEN_WRITES = 1.0
 MOST_OF_A_REASON = 1_000  # characters
-MODEL_NEEDS = ("mlflow", "tensorflow", "keras", "numpy")
 
 
 class Run:
@@ -55,6 +52,7 @@ class Run:
         self.client, self.run_id = client, run_id
         self._waiting: list[Metric] = []
         self._last_write = 0.0
+        self._model_sha256: dict[str, str] = {}  # the tag of the model, if it has one
         self.ended = False
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
@@ -114,35 +112,23 @@ class Run:
             with said_clearly(self.run_id):
                 self.client.log_artifacts(self.run_id, folder)
 
-    def log_model(self, model, row_shape: tuple[int, ...], classes: int, dtype: str = "uint8") -> None:
-        """Store the Keras model as the run's ``model``: rows (n, …) of pixels or features in, probabilities out.
-
-        Signature and requirements are given, not inferred: inferring them takes up to half a minute.
-        """
-        import mlflow.tensorflow
-
+    def log_model(self, content: bytes, row_shape: tuple[int, ...], classes: int, dtype: str = "uint8") -> None:
+        """Store a ``.keras`` file as the run's ``model``: rows (n, …) of this dtype in, probabilities out."""
         with said_clearly(self.run_id), tempfile.TemporaryDirectory() as folder:
             entry = new_model(self.client, self.run_id, "model")
-            key = entry.model_id
+            key, own = entry.model_id, Path(folder, "model")
             try:
                 # As `Model.log` does it, which reads the history of every metric besides.
                 self.client.log_outputs(self.run_id, [LoggedModelOutput(key, step=0)])
-                mlflow.tensorflow.save_model(
-                    model,
-                    Path(folder, "model"),
-                    mlflow_model=Model(entry.artifact_location, self.run_id, model_uuid=key, model_id=key),
-                    signature=ModelSignature(
-                        inputs=Schema([TensorSpec(np.dtype(dtype), (-1, *row_shape))]),
-                        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, classes))]),
-                    ),
-                    pip_requirements=[f"{name}=={version(name)}" for name in MODEL_NEEDS],
-                )
-                self.client.log_model_artifacts(key, str(Path(folder, "model")))
+                model = Model(entry.artifact_location, self.run_id, model_uuid=key, model_id=key)
+                keras_flavor.write(own, content, model, row_shape, classes, dtype)
+                self.client.log_model_artifacts(key, str(own))
             except Exception:
                 with contextlib.suppress(Exception):  # the store itself may be away
                     self.client.finalize_logged_model(key, LoggedModelStatus.FAILED)
                 raise
             self.client.finalize_logged_model(key, LoggedModelStatus.READY)
+            self._model_sha256 = {names.MODEL_SHA256: hashlib.sha256(content).hexdigest()}
 
     def reopen(self) -> None:
         """Set a run that has ended to running again."""
@@ -151,7 +137,7 @@ class Run:
 
     def finish(self, state: str, reason: str | None = None) -> None:
         """End the run of a trial whose training has ended, with its state: FAILED if it diverged, else FINISHED."""
-        self.set_tags({names.STATE: state})
+        self.set_tags({names.STATE: state} | self._model_sha256)
         self.end("FAILED" if state == names.DIVERGED else "FINISHED", reason)
 
     def end(self, status: str, reason: str | None = None) -> None:

@@ -26,6 +26,7 @@ REPRODUCED = "reproduced"  # whether training it again gave the same bits, and t
 
 STATE = "state"  # of a trial: COMPLETE, PRUNED or DIVERGED
 COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
+MODEL_SHA256 = "model_sha256"  # of its ``.keras`` file, as it was written
 COMPILER = "compiler"  # graph, if the epoch of a trial is a plain TensorFlow graph in place of a program of XLA
 REASON = "reason"  # why a run failed or was killed
 VERDICT = "verdict"  # of an arm; a study has all of them in one line, and each one under the next prefix

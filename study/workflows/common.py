@@ -14,6 +14,7 @@ from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
+from study.execution.carrier import Carrier
 from study.execution.engines.engine import Request
 from study.execution.queue import Assignment, Progress, Queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
@@ -157,12 +158,13 @@ def run_trials(
     end_queue: str | None = None,
     launch: Request | None = None,
     wanted: int | None = None,
+    carrier: Carrier | None = None,
 ) -> list[Progress]:
     """Let the pool's workers run the queue's trials until all of them, or the queue, have ended; return their progress.
 
     About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is how many
     a search's trial trains and `wanted` how many it wants, `specs` are all trials of an ablation. With `launch` an
-    engine's workers run them too.
+    engine's workers run them too, and the `carrier` takes those that the store already has.
     However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is ended with the reason
     `end_queue`, if given. Raises WorkerError if no worker of the pool and of the launch is left, Interrupted, also
     where the study is cancelled.
@@ -199,7 +201,9 @@ def run_trials(
             if not alive:
                 raise own.failure() or pool.failure(trials)
             parent.check()
-            time.sleep(POLL_SECONDS)
+            pool.wake()
+            if not (carrier and carrier.carry(trials, POLL_SECONDS)):
+                pool.wait(POLL_SECONDS)
     except KeyboardInterrupt:
         done = sum(trial.finished for trial in trials)
         how = f"cancelled from {queue.cancelled}" if queue.cancelled else "stopped"

@@ -67,7 +67,7 @@ class _Frames:
     def report(self) -> Report:
         """The report; raises TrackingError if the study's run has none."""
         name = f"{FOLDER}/{NAME}.html"
-        content = records.read_file(self.study.client, self.run_id, name)
+        content = records.read_file(self.study.record, name)
         if content is None:
             hint = f"Make it again: mlflow run . -e report -P run={self.run_id}"
             raise store.TrackingError(f"the run has no {name}", where=self.run_id, hint=hint)

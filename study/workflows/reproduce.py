@@ -89,7 +89,8 @@ def _know_network(client: store.MlflowClient, record: RunRecord, named: str | No
 
 
 def _kept_source(client: store.MlflowClient, record: RunRecord, name: str) -> bytes:
-    if source := records.read_file(client, records.study_of(record) or record.run_id, network_file(name)):
+    owner = records.read_run(client, study) if (study := records.study_of(record)) else record
+    if source := records.read_file(owner, network_file(name)):
         return source
     raise TrackingError("the study's run has not kept the network's file", where=name, hint="Name it: -P network=FILE.")
 
@@ -195,7 +196,8 @@ def _certificate(run: Run, request: Request, compared: Sequence[Comparison]) -> 
     first = compared[0]
     then = _origin(run, first.trial)
     study = then.get(tags.STUDY_RUN) or records.study_of(first.trial) or first.trial.run_id
-    kept = records.read_file(run.client, study, provenance.PACKAGES) if records.find_run(run.client, study) else None
+    owner = records.find_run(run.client, study)
+    kept = records.read_file(owner, provenance.PACKAGES) if owner else None
     others = reproduction.other_packages(kept.decode(), provenance.packages()) if kept else []
     now = records.read_run(run.client, first.again).tags
     return Certificate(

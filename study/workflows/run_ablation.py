@@ -11,6 +11,7 @@ from study.analysis.ablation_results import AblationResults
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.execution import time_estimate
+from study.execution.carrier import Carrier
 from study.execution.engines.engine import Request
 from study.execution.queue import Progress, create_queue
 from study.execution.storage import DEFAULT_STORAGE
@@ -95,7 +96,7 @@ def run_specs(
     supply = SeedSupply(run, queue, ablation, dataset, specs, rule, on_look)
     trials = run_trials(
         run, queue, pool, storage=storage, observe=observe, specs=supply.specs, end_queue="the ablation has ended",
-        refill=supply, launch=launch,
+        refill=supply, launch=launch, carrier=Carrier(queue, dataset, run.client),
     )  # fmt: skip
     if len(supply.specs) > len(specs):
         run.log_files({PLAN: time_estimate.plan_table(supply.specs, dataset)})

@@ -13,6 +13,7 @@ from mlflow.artifacts import load_text
 from entrypoints import predict, program
 from study.analysis.explanations import Reading
 from study.analysis.formatting import probability
+from study.base.backend import to_bytes
 from study.base.errors import DataError, TrackingError
 from study.data.dataset import Dataset, load_dataset
 from study.inference import novelty
@@ -58,7 +59,7 @@ def trial(store, model, digits) -> str:
     run = runs.open_study_run(connect(), "trial")
     run.log_params({"data": "digits", "validation": str(len(digits.validation))})
     run.set_tags(runs.data_tags(digits))
-    run.log_model(model, (28, 28), 10)
+    run.log_model(to_bytes(model), (28, 28), 10)
     run.end("FINISHED")
     return run.run_id
 
@@ -303,7 +304,7 @@ def of_wine(store) -> tuple[str, Dataset]:
     run = runs.open_study_run(connect(), "trial")
     run.log_params(config.as_text())
     run.set_tags(runs.data_tags(wine))
-    run.log_model(model, wine.row_shape, wine.classes, wine.dtype)
+    run.log_model(to_bytes(model), wine.row_shape, wine.classes, wine.dtype)
     run.end("FINISHED")
     return run.run_id, wine
 

@@ -139,7 +139,7 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
     assert not any(name.startswith("test") for trial in compared.trials for name in trial.metrics)
     own = client.get_run(compared.record.run_id)
     assert own.data.tags["mlflow.parentRunId"] == run_id and own.info.status == "FINISHED"
-    page = records.read_file(client, run_id, "report/report.md").decode()
+    page = records.read_file(records.read_run(client, run_id), "report/report.md").decode()
     assert verdict[1] in page.replace("\\", "")
     assert "Is it better than the baseline?" in page
 

@@ -10,14 +10,15 @@ from study.analysis import ablation_results
 from study.base import backend
 from study.design.ablation import parse_ablation
 from study.execution import reuse, worker
-from study.execution.queue import create_queue, progress
+from study.execution.carrier import Carrier
+from study.execution.queue import Queue, create_queue, progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports import ablation_report
-from study.tracking import records, runs
+from study.tracking import records, runs, tags
 from study.tracking.artifacts import PREDICTIONS
 from study.tracking.records import artifact_path
 from study.tracking.store import connect
-from study.training import config, fingerprint, program
+from study.training import config, fingerprint, network, program
 from study.workflows import run_ablation
 from study.workflows.common import Outcome, assignment, outcome_of
 
@@ -37,8 +38,8 @@ def alone(store):
         yield
 
 
-def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True, vary="seed") -> Outcome:
-    """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
+def begin(dataset, seeds=2, arms=YAML, open_test=True, reuse=True, vary="seed") -> Queue:
+    """Enqueue the ablation's trials in a queue that is called as its run's ID."""
     asked = replace(parse_ablation(arms, "same", "same.yaml"), vary=vary)
     started = runs.open_study_run(connect(), "ablation same")
     specs = asked.trial_specs(seeds, dataset)
@@ -46,8 +47,14 @@ def run(dataset, seeds=2, arms=YAML, open_test=True, reuse=True, vary="seed") ->
     queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
     queue.add_specs(specs)
     queue.assign(assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
-    worker.work(DEFAULT_STORAGE, started.run_id)
-    study = ablation_results.read(started.client, started.run_id)
+    return queue
+
+
+def run(dataset, **options) -> Outcome:
+    """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
+    queue = begin(dataset, **options)
+    worker.work(DEFAULT_STORAGE, queue.study_name)
+    study = ablation_results.read(connect(), queue.study_name)
     return outcome_of(study, ablation_report.log(study), progress(queue))
 
 
@@ -58,7 +65,7 @@ def first(few_digits) -> Outcome:
 
 def files_of(client, run_id: str) -> dict[str, bytes]:
     names = [file.path for file in client.list_artifacts(run_id)]
-    return records.read_files(client, run_id, names)
+    return records.read_files(records.read_run(client, run_id), names)
 
 
 def by_name(outcome) -> dict[str, records.RunRecord]:
@@ -86,6 +93,21 @@ def test_what_is_carried_over_is_whole(first, few_digits):
         ):
             np.testing.assert_array_equal(one, other)
     assert again.study.verdicts == first.study.verdicts
+
+
+def test_the_conductor_carries_over_what_has_to_be_neither_trained_nor_scored(first, few_digits):
+    queue = begin(few_digits, seeds=3)
+    carrier = Carrier(queue, few_digits, connect())
+    assert carrier.carry([], 600) and not carrier.carry(progress(queue), 600)
+    assert [(trial.state, trial.reused) for trial in progress(queue)] == 4 * [("COMPLETE", True)] + 2 * [
+        ("WAITING", False)
+    ]
+    carried = {trial.name: trial for trial in records.read_trials(connect(), queue.study_name)}
+    for name, before in by_name(first).items():
+        assert (carried[name].status, carried[name].metrics) == (before.status, before.metrics)
+        assert files_of(connect(), carried[name].run_id) == files_of(connect(), before.run_id)
+    for others in (begin(few_digits, reuse=False), begin(few_digits, open_test=False)):
+        assert not Carrier(others, few_digits, connect()).carry([], 600)
 
 
 def test_reuse_false_trains_anyway(first, few_digits):
@@ -164,14 +186,29 @@ def test_a_trial_of_which_the_store_has_no_whole_copy_is_trained_again(few_digit
     assert len(set(found)) == 2 and find() is None
 
 
-def test_the_model_of_another_network_is_not_carried(first, few_digits, monkeypatch):
-    trial = by_name(first)["learning_rate=0.01 · seed 1"]
-    config_ = config.TrialConfig.parse({name: trial.params[name] for name in config.FIELDS})
-    mark = trial.tags["fingerprint"]
-    assert reuse.find(connect(), mark, config_, few_digits)
-    assert reuse.find(connect(), mark, config_.replace({"hidden": "7"}), few_digits) is None
+def test_of_a_model_that_its_trial_did_not_write_only_fitting_numbers_are_carried(few_digits, monkeypatch):
+    trial, _ = run(few_digits, arms=YAML.replace("hidden: 8", "hidden: 9"), seeds=1).study.trials
+    client, config_ = connect(), config.TrialConfig.parse({name: trial.params[name] for name in config.FIELDS})
+
+    def find() -> reuse.Equal | None:
+        return reuse.find(client, trial.tags["fingerprint"], config_, few_digits)
+
+    def weights(content: bytes) -> list[np.ndarray]:
+        return backend.from_bytes(content).get_weights()
+
+    file = model_path(client, trial.run_id)
+    written = file.read_bytes()
+    assert find().model == written
+    client.delete_tag(trial.run_id, tags.MODEL_SHA256)  # as versions before 0.2.0 left it
+    without_tag = find().model
+    assert without_tag != written
+    for one, other in zip(weights(without_tag), weights(written), strict=True):
+        np.testing.assert_array_equal(one, other)
+    file.write_bytes(backend.to_bytes(network.build(config_.replace({"hidden": "7"}), network.Rows.of(few_digits))))
+    assert find() is None
+    file.write_bytes(written)
     monkeypatch.setattr(records, "read_epochs", lambda *given: [])
-    assert reuse.find(connect(), mark, config_, few_digits) is None
+    assert find() is None
 
 
 # --- other splits -----------------------------------------------------------------------------------

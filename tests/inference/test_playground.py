@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw
 from entrypoints import playground as entrypoint
 from entrypoints.commands import playground as does
 from entrypoints.options import CHAMPION
+from study.base.backend import to_bytes
 from study.base.errors import TrackingError
 from study.inference import novelty
 from study.inference.contract import Contract
@@ -58,7 +59,7 @@ def known(digits, store):
         tags = {"arm": name, "seed": seed, "dataset": "digits", "study": "ablation mine 1234"}
         run = start_trial_run(client, study.run_id, f"{name} · seed {seed}", {}, tags)
         if model:
-            run.log_model(model, digits.row_shape, digits.classes)
+            run.log_model(to_bytes(model), digits.row_shape, digits.classes)
         run.log_summary({"model_val_accuracy": 0.5})
         run.set_tags({"state": "complete"})
         run.end("FINISHED")

@@ -28,7 +28,7 @@ from factories.serving import Client, bare, empty, served
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from study.base.backend import keras
+from study.base.backend import keras, to_bytes
 from study.base.packages import pinned
 from study.inference import novelty, preprocessing
 from study.inference.contract import Contract
@@ -571,7 +571,7 @@ def test_models_go_with_their_run_and_not_into_the_default_experiment(store, net
     network.save("own.keras")
     client.delete_experiment("0")
     try:
-        run.log_model(network, (28, 28), 10)
+        run.log_model(to_bytes(network), (28, 28), 10)
         log_model.log_served_model(client, run.run_id, Served(Path("own.keras").read_bytes(), Contract.of(few_digits)))
     finally:
         client.restore_experiment("0")

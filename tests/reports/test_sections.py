@@ -65,7 +65,7 @@ def test_every_figure_is_drawn_and_says_which_arms_it_shows(name, study):
 
 
 def test_the_report_has_them_all_in_the_files_order(study):
-    text = records.read_file(study.client, study.record.run_id, "report/report.md").decode()
+    text = records.read_file(study.record, "report/report.md").decode()
     headings = [re.search(r"^## (.*)$", draw(name, study).markdown(), re.M).group(1) for name in FIGURES]
     assert [heading for heading in re.findall(r"^## (.*)$", text, re.M) if heading in headings] == headings
 

@@ -144,7 +144,7 @@ def test_an_artifact_below_a_folder_with_a_number_sign_is_found(client):
     run_id = client.create_run(experiment).info.run_id
     Run(client, run_id).log_files({"a/b.txt": "x"})
     assert Path(records.artifact_path(client, run_id, "a/b.txt")).read_text() == "x"
-    assert records.read_file(client, run_id, "a/b.txt") == b"x"
+    assert records.read_file(records.read_run(client, run_id), "a/b.txt") == b"x"
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):

@@ -346,4 +346,4 @@ def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     assert shared.tags["reused_from"] == searched.run_id and "reused_from" not in trained.tags
     assert shared.metrics["model_val_accuracy"] == searched.metrics["model_val_accuracy"]
     assert shared.metrics["test_accuracy"] > 0.3
-    assert records.read_file(run.client, shared.run_id, PREDICTIONS)
+    assert records.read_file(shared, PREDICTIONS)

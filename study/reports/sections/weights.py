@@ -41,7 +41,7 @@ def _layer_table(document: Document, study: AblationResults) -> None:
     """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
     rows = []
     for arm, trials in by_arm.trials(study).items():
-        files = [records.read_file(study.client, trial.run_id, WEIGHTS) for trial in trials]
+        files = [records.read_file(trial, WEIGHTS) for trial in trials]
         tables = [pd.read_csv(io.BytesIO(content)) for content in files if content]
         for layer, part in pd.concat(tables).groupby("layer", sort=False) if tables else ():
             numbers = part[["mean", "sd", "norm"]].mean()
