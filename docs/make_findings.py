@@ -32,14 +32,15 @@ def main(data: str, folder: str, most_seeds: str, *only: str) -> None:
     startup.hush()
     spec = data if data in ("auto", "mnist", "digits") else str(Path(data).resolve())
     Path(folder).mkdir(parents=True, exist_ok=True)
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path(folder).resolve()}/mlflow.db"
+    os.chdir(folder)  # where MLflow's artifacts go
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd()}/mlflow.db"
     client = store.connect()
     total = 0.0
     for task in only or catalogue():
         clock = time.perf_counter()
         if not records.find_studies(client, task):
             own = load_ablation(task).baseline.data.source
-            _run(["--task", task, "--data", spec if own == "auto" else own, "--most_seeds", most_seeds], folder)
+            _run(["--task", task, "--data", spec if own == "auto" else own, "--most_seeds", most_seeds])
             total += time.perf_counter() - clock
             print(f"{task:<24}{time.perf_counter() - clock:7.1f} s", flush=True)
     print(f"total {total / 60:.1f} min; goal {GOAL_MINUTES} min")
@@ -49,10 +50,10 @@ def main(data: str, folder: str, most_seeds: str, *only: str) -> None:
     PICTURE.write_text(_picture(studies))
 
 
-def _run(options: list[str], folder: str) -> None:
+def _run(options: list[str]) -> None:
     words = [sys.executable, "-m", "entrypoints.ablation", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
 

@@ -22,6 +22,7 @@ MOST_BYTES = 2 * 2**30  # of a file; the largest network that anybody trains her
 MOST_TEXT_BYTES = 4 * 2**20  # of its configuration
 MOST_OBJECTS = 10_000  # groups and datasets of HDF5
 COUNTED = "study>Counted"
+OWN_MODEL = "OwnModel"  # what study.training.network makes of a model with layers of one's own
 # Stock parts that neither run code of the file nor read other files, as Lambda, TFSMLayer and StringLookup would.
 LAYERS = """
     InputLayer Dense EinsumDense Embedding Activation Identity Masking ReLU LeakyReLU PReLU ELU Softmax Conv1D

@@ -1,5 +1,6 @@
 """Carries trials that the store already has over in the conductor's own process, which need not import TensorFlow."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,6 @@ from study.data.dataset import Dataset
 from study.execution import attributes, reuse
 from study.execution.attempt import STORE_FAULTS, StoreFault, TrialRunner, take
 from study.execution.queue import Progress, Queue
-from study.tracking import records
 from study.tracking.store import MlflowClient
 from study.training.config import TrialConfig
 from study.training.fingerprint import fingerprint
@@ -30,7 +30,7 @@ class Carrier:
         self._runner = TrialRunner(queue, assignment, None, splits, client, _train, self._find)
         self._name = "{host}:{pid}".format(**self._runner.process)
         self._found: dict[str, reuse.Equal | None] = {}  # by fingerprint, until they are carried over
-        self._ended = not (assignment.reuse and records.has_trials(client, dataset.sha256))
+        self._ended = False
 
     def carry(self, trials: Sequence[Progress], seconds: float) -> bool:
         """Carry trials over, for about so long; return whether there was any. `trials` are how far all of them are.
@@ -48,6 +48,11 @@ class Carrier:
         finally:
             self._queue.choose = None
         return taken
+
+    def close(self) -> None:
+        """Requeue the trial at which it was interrupted; ignore a store that fails: the trial has no heartbeat."""
+        with contextlib.suppress(StoreFault, *STORE_FAULTS):
+            self._runner.give_back()
 
     def _has_equal(self, trial: FrozenTrial) -> bool:
         config = TrialConfig.parse(trial.user_attrs[attributes.CONFIG])

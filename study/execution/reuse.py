@@ -4,13 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from study.base import keras_file
 from study.base.errors import TrackingError
 from study.data.dataset import Dataset
 from study.tracking import records, store, tags
 from study.tracking.artifacts import BY_EPOCH, OPTIONAL_TRIAL_FILES, PREDICTIONS, TRIAL_FILES, is_whole
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
-from study.training.config import TrialConfig
+from study.training.config import TrialConfig, network_of_config
 from study.training.early_stopping import lowest
 
 if TYPE_CHECKING:  # imports TensorFlow
@@ -39,7 +40,8 @@ def find(
 ) -> Equal | None:
     """Return the first finished trial with this fingerprint of which the store still has all, whole; None without one.
 
-    Only files of known names are taken, and its model if it is the one that the trial wrote, or else its numbers only.
+    Only files of known names are taken, and its model, checked, if it is the one that the trial wrote, or else its
+    numbers only.
     With `as_it_is` it is one that needs neither that nor a score on other splits, and so no TensorFlow.
     """
     for record in records.find_equals(client, fingerprint):
@@ -70,6 +72,8 @@ def _read(
         from study.base.backend import to_bytes  # imports TensorFlow
 
         content = to_bytes(_network(content, record.run_id, config, dataset))
+    else:
+        keras_file.check(content, record.run_id, [keras_file.OWN_MODEL] if network_of_config(config).source else [])
     return Equal(record, epochs, files, content)
 
 
@@ -80,7 +84,8 @@ def _network(content: bytes, run_id: str, config: TrialConfig, dataset: Dataset)
 
     own = network.build(config, network.Rows.of(dataset))
     try:
-        own.set_weights(from_bytes(content, run_id).get_weights())
+        named = {keras_file.OWN_MODEL: network.OwnModel} if network_of_config(config).source else {}
+        own.set_weights(from_bytes(content, run_id, named).get_weights())
     except ValueError as failure:
         raise TrackingError("the model of another network", where=run_id) from failure
     return own

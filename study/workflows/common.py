@@ -215,6 +215,8 @@ def run_trials(
                 queue.end(end_queue)
         with suppress(Exception):  # what is left of it stays remembered, and `cancel` ends it
             own.stop()
+        if carrier:
+            carrier.close()
         recovery.end_lost_trials(run.client, run.run_id, queue)
 
 

@@ -20,6 +20,7 @@ from study.reports import ablation_report
 from study.reports.markdown import plain
 from study.tracking import arm_runs, runs, tags
 from study.tracking.artifacts import ABLATION, TEST_SET
+from study.tracking.records import has_trials
 from study.tracking.runs import Run
 from study.workflows.common import Outcome, assignment, open_run, origin_files, outcome_of, run_trials, study_tags
 from study.workflows.seed_supply import OnLook, SeedRule, SeedSupply
@@ -93,10 +94,11 @@ def run_specs(
     queue, _ = create_queue(storage, name)
     queue.assign(assignment(dataset, run.run_id, ablation.networks, open_test=open_test, reuse=reuse))
     announce(name)
+    carrier = Carrier(queue, dataset, run.client) if reuse and has_trials(run.client, dataset.sha256) else None
     supply = SeedSupply(run, queue, ablation, dataset, specs, rule, on_look)
     trials = run_trials(
         run, queue, pool, storage=storage, observe=observe, specs=supply.specs, end_queue="the ablation has ended",
-        refill=supply, launch=launch, carrier=Carrier(queue, dataset, run.client),
+        refill=supply, launch=launch, carrier=carrier,
     )  # fmt: skip
     if len(supply.specs) > len(specs):
         run.log_files({PLAN: time_estimate.plan_table(supply.specs, dataset)})

@@ -96,18 +96,33 @@ def test_what_is_carried_over_is_whole(first, few_digits):
 
 
 def test_the_conductor_carries_over_what_has_to_be_neither_trained_nor_scored(first, few_digits):
-    queue = begin(few_digits, seeds=3)
+    queue = begin(few_digits, arms=YAML.replace("0.02]", "0.02, 0.05]"))
     carrier = Carrier(queue, few_digits, connect())
     assert carrier.carry([], 600) and not carrier.carry(progress(queue), 600)
-    assert [(trial.state, trial.reused) for trial in progress(queue)] == 4 * [("COMPLETE", True)] + 2 * [
-        ("WAITING", False)
-    ]
+    assert [(trial.state, trial.reused) for trial in progress(queue)] == 2 * [
+        ("COMPLETE", True), ("COMPLETE", True), ("WAITING", False)
+    ]  # fmt: skip
     carried = {trial.name: trial for trial in records.read_trials(connect(), queue.study_name)}
     for name, before in by_name(first).items():
         assert (carried[name].status, carried[name].metrics) == (before.status, before.metrics)
         assert files_of(connect(), carried[name].run_id) == files_of(connect(), before.run_id)
-    for others in (begin(few_digits, reuse=False), begin(few_digits, open_test=False)):
-        assert not Carrier(others, few_digits, connect()).carry([], 600)
+    assert not Carrier(begin(few_digits, open_test=False), few_digits, connect()).carry([], 600)
+
+
+def test_an_interrupted_carrier_leaves_its_trial_to_others(first, few_digits, monkeypatch):
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    queue = begin(few_digits, seeds=1)
+    carrier = Carrier(queue, few_digits, connect())
+    with monkeypatch.context() as patch:
+        patch.setattr(reuse, "carry", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            carrier.carry([], 600)
+    carrier.close()
+    assert not queue.running() and [trial.state for trial in progress(queue)] == ["WAITING", "WAITING"]
+    assert Carrier(queue, few_digits, connect()).carry([], 600)
+    assert [trial.reused for trial in progress(queue)] == [True, True]
 
 
 def test_reuse_false_trains_anyway(first, few_digits):

@@ -51,7 +51,8 @@ def test_an_own_network_is_ablated_searched_and_carried_over(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "net.py", tmp_path / "elsewhere" / "net.py")
     again = run(tmp_path, *ablation[:3], "--network", "elsewhere/net.py", *ablation[5:])
-    assert json.loads(again)["arms"] != [] and len(json.loads(again)["arms"]) == len(first["arms"]) == 2
+    assert len(json.loads(again)["arms"]) == len(first["arms"]) == 2
+    assert (first["cost"]["carried_over"], json.loads(again)["cost"]["carried_over"]) == (0, 4)
     # The report is read without the file, and without running its code.
     (tmp_path / "elsewhere" / "net.py").write_text("raise SystemExit('never run')")
     read = (

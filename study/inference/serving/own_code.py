@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from study.base.errors import StudyError
+from study.base.keras_file import OWN_MODEL
 
-NAME = "OwnModel"  # as study.training.network has it, where the model was saved
-REGISTERED = f"study>{NAME}"
+REGISTERED = f"study>{OWN_MODEL}"
 ADDRESS = re.compile(r"(?P<module>network_[0-9a-f]{8}):(?P<function>[A-Za-z_]\w*)")
 
 
@@ -22,7 +22,7 @@ def custom_objects(code: str) -> dict[str, type]:
         raise StudyError("no address of a network's code", where="contract", expected="network_…:function")
     function = getattr(importlib.import_module(found["module"]), found["function"])
     own = _class(function)
-    return {NAME: own, REGISTERED: own}
+    return {OWN_MODEL: own, REGISTERED: own}
 
 
 def _class(function: Any) -> type:
