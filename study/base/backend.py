@@ -12,12 +12,12 @@ from pathlib import Path
 
 from study.base import keras_file, xla_cache
 from study.base.errors import TrackingError, first_line
-from study.base.startup import hush, stderr_without_chatter, use_tensorflow
+from study.base.startup import hush, stderr_without_chatter, use_tensorflow, without_extras
 
 hush()
 use_tensorflow()
 xla_cache.use()
-with stderr_without_chatter():
+with stderr_without_chatter(), without_extras():
     import keras
     import tensorflow as tf
 

@@ -23,7 +23,6 @@ from study.design.dimensions import Choices, Dimension
 from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of, stands_aside, tries_that_count
-from study.execution.cma_es import CmaEs
 from study.execution.gp_sampler import GaussianProcess
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
 from study.execution.parameter_limit import Allows
@@ -50,6 +49,8 @@ def _sampler(search: Search, allows: Allows) -> BaseSampler:
         every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
         return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed))
     if search.sampler == "cmaes":
+        from study.execution.cma_es import CmaEs  # imports scipy.stats, for most of a second
+
         ranges = {name: each for name, each in known.items() if not isinstance(each, CategoricalDistribution)}
         return BySlot(search.baseline.seed, lambda slot, seed: CmaEs(ranges, seed))
     return BySlot(search.baseline.seed, lambda slot, seed: RandomSampler(seed=seed))  # a grid's points are enqueued

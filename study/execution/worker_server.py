@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from study.base.startup import hush, remove_generated_code, stderr_without_chatter, use_tensorflow
+from study.base.startup import hush, remove_generated_code, stderr_without_chatter, use_tensorflow, without_extras
 
 # Imports only: TensorFlow must not be forked after its first operation, so `study.base.backend` is not among them.
 # The worker is the first because psycopg has to be loaded before TensorFlow.
@@ -93,7 +93,7 @@ class WorkerServer:
     def serve(self) -> None:
         """Serve until the other end closes."""
         if self._forks:
-            with stderr_without_chatter():
+            with stderr_without_chatter(), without_extras():
                 for module in PRELOADED:
                     importlib.import_module(module)
         with contextlib.suppress(EOFError, BrokenPipeError):
