@@ -62,7 +62,12 @@ def files() -> dict[str, bytes | str]:
 
 def packages() -> str:
     """Return Python's version and the version of every installed package, a line each, as pip's requirements."""
-    versions = {f"{found.name.lower()}=={found.version}" for found in distributions() if found.name}
+    versions = set()
+    for found in distributions():  # their own properties parse the whole text, its long description included
+        text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+        name, version = (re.search(rf"^{key}: *(.+?)\s*$", text, re.M) for key in ("Name", "Version"))
+        if name and version:
+            versions.add(f"{name[1].lower()}=={version[1]}")
     return "\n".join([f"# Python {platform.python_version()}", *sorted(versions)]) + "\n"
 
 

@@ -168,7 +168,7 @@ class Server(worker_server_client.WorkerServerClient):
         self._lines = Lines(here)
         self._numbers = iter(range(1_000))
         self._workers = {}
-        self.ended = False
+        self._idle = self.ended = False
 
     @staticmethod
     def _serve(here: socket.socket, there: socket.socket, fault: Fault | None, counts: Path) -> int:
