@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import yaml
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -52,22 +51,13 @@ def write(
 def _environment() -> dict[str, str]:
     """Return the files that say what opens the model, by name."""
     python, needs, tools = platform.python_version(), [f"{name}=={version(name)}" for name in NEEDS], _tools()
-    pip = [f"pip<={tools['pip']}"] if "pip" in tools else ["pip"]
-    conda = {
-        "name": "mlflow-env",
-        "channels": ["conda-forge"],
-        "dependencies": [f"python={python}", *pip, {"pip": needs}],
-    }
-    virtualenv = {
-        "python": python,
-        "build_dependencies": [f"{name}=={number}" for name, number in tools.items()],
-        "dependencies": ["-r requirements.txt"],
-    }
-    return {
-        CONDA: yaml.safe_dump(conda),
-        VIRTUALENV: yaml.safe_dump(virtualenv, sort_keys=False),
-        "requirements.txt": "\n".join(needs),
-    }
+    pip = f"pip<={tools['pip']}" if "pip" in tools else "pip"
+    conda = ["name: mlflow-env", "channels:", "- conda-forge", "dependencies:", f"- python={python}", f"- {pip}"]
+    conda += ["- pip:", *(f"  - {need}" for need in needs)]
+    virtualenv = [f"python: {python}", "build_dependencies:", *(f"- {name}=={own}" for name, own in tools.items())]
+    virtualenv += ["dependencies:", "- -r requirements.txt"]
+    files = {CONDA: conda, VIRTUALENV: virtualenv, "requirements.txt": needs}
+    return {name: "\n".join(lines) + "\n" for name, lines in files.items()}
 
 
 def _tools() -> dict[str, str]:
