@@ -211,7 +211,9 @@ class SshHosts:
 # Each node has processes, and a name, of its own, which all die with it; and it dies with the tests.
 _NODE_OF = ["setpriv", "--pdeathsig", "KILL", *_ISOLATED]
 _RAY = shlex.join([sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block",
-                   "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=80000000"])  # fmt: skip
+                   "--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0",
+                   "--object-store-memory=80000000"])  # fmt: skip
+RAY_SECONDS = 240  # of a node to start: ten on a quiet machine
 
 
 def ray_missing() -> str | None:
@@ -273,7 +275,7 @@ class RayCluster:
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 )
             )  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + RAY_SECONDS
         while "Ray runtime started" not in log.read_text():
             if time.monotonic() > deadline or self._nodes[-1].poll() is not None:
                 raise RuntimeError(f"Ray does not start:\n{log.read_text()[-2000:]}")

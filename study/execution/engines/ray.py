@@ -167,13 +167,16 @@ def main(what: str) -> None:
     """Do with Ray what is asked for: ``start``, ``jobs`` or ``cancel`` the launch on the standard input."""
     given = json.load(sys.stdin)
     launch = Launch(**given["launch"])
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Ray prints what it has to say of dead nodes to the standard output
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # Ray would run the nodes' Python as `uv run` runs this one
     try:
         match what:
             case "start":
                 _start(launch, given["environment"])
             case "jobs":
-                print(json.dumps([asdict(job) for job in _jobs(launch)]))
+                json.dump([asdict(job) for job in _jobs(launch)], answer)
+                answer.flush()
             case "cancel":
                 _cancel(launch)
     except Exception as failure:
