@@ -211,7 +211,7 @@ class SshHosts:
 # Each node has processes, and a name, of its own, which all die with it; and it dies with the tests.
 _NODE_OF = ["setpriv", "--pdeathsig", "KILL", *_ISOLATED]
 _RAY = shlex.join([sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block",
-                   "--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0",
+                   "--min-worker-port=0", "--max-worker-port=0",
                    "--object-store-memory=80000000"])  # fmt: skip
 RAY_SECONDS = 240  # of a node to start: ten on a quiet machine
 
@@ -267,12 +267,13 @@ class RayCluster:
     def _start(self, *words: str) -> str:
         name = f"n{len(self._nodes)}"
         log = self._folder / f"{name}.log"
-        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+        patient = {"RAY_raylet_start_wait_time_s": str(RAY_SECONDS), "RAY_USAGE_STATS_ENABLED": "0"}
+        environment = os.environ | patient
         with log.open("ab") as output:
             self._nodes.append(
                 subprocess.Popen(
                     [*_NODE_OF, f"hostname {name} && exec {_RAY} {shlex.join(words)}"], env=environment,
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 )
             )  # fmt: skip
         deadline = time.monotonic() + RAY_SECONDS
