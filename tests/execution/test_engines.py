@@ -239,6 +239,21 @@ def test_an_actor_runs_its_program_again_where_it_fails_and_ends_itself(tmp_path
     assert log.read_text() == "study-x True\n" * times and workers.host() == engine.host()
 
 
+NOISY = """
+from types import SimpleNamespace
+def init(**given):
+    print("(raylet) a node has died")
+util = SimpleNamespace(list_named_actors=lambda: [])
+"""
+
+
+def test_what_ray_prints_is_no_part_of_its_answer(tmp_path, monkeypatch):
+    """Ray prints to the standard output when a node has died, whatever it is told; this stand-in always does."""
+    (tmp_path / "ray.py").write_text(NOISY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert ray.jobs(replace(LAUNCH, engine="ray")) == []
+
+
 # --- kubernetes -------------------------------------------------------------------------------------
 
 
