@@ -219,8 +219,8 @@ def _nodes_have_the_pins(ray: Any) -> bool:
     return all(ray.get([looked.options(num_cpus=0, scheduling_strategy=each).remote(pinned) for each in there]))
 
 
-def _actors(launch: Launch, ray: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return a launch's actors by name, and the hosts of those that run."""
+def _actors(ray: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the connected launch's actors by name, and the hosts of those that run."""
     actors = {}
     for name in ray.util.list_named_actors():
         try:
@@ -239,7 +239,7 @@ def _actors(launch: Launch, ray: Any) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _jobs(launch: Launch) -> list[Job]:
-    actors, hosts = _actors(launch, _connect(launch))
+    actors, hosts = _actors(_connect(launch))
     return [
         Job(name, "running", hosts[name]) if name in hosts else Job(name, "waiting", reason="no free cores, or begins")
         for name in sorted(actors)
@@ -248,11 +248,12 @@ def _jobs(launch: Launch) -> list[Job]:
 
 def _cancel(launch: Launch) -> None:
     ray = _connect(launch)
-    actors, hosts = _actors(launch, ray)
+    actors, hosts = _actors(ray)
     for name in actors.keys() - hosts.keys():  # first: none of these is to get the cores of those that end
         ray.kill(actors[name], no_restart=True)
     ending = [actors[name].end.remote() for name in hosts]
-    ray.wait(ending, num_returns=len(ending), timeout=PATIENCE_SECONDS) if ending else None
+    if ending:
+        ray.wait(ending, num_returns=len(ending), timeout=PATIENCE_SECONDS)
     for name in hosts:
         ray.kill(actors[name], no_restart=True)
 
