@@ -28,6 +28,7 @@ OPTIONS = (
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),
     options.VARY,
     options.WORKERS,
+    options.LAUNCH,
     options.storage(),
     option("force", "false", "true: promote the winner even if it does not beat the champion, even if there are no "
            "new trials. The race keeps its seeds.", Boolean()),

@@ -142,9 +142,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
 
     def start(entry_point: str, folder: Path | str = ".", environment: dict | None = None, **given) -> subprocess.Popen:
         words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # Ray may be on it
         program = subprocess.Popen(
             [sys.executable, "-m", f"entrypoints.{entry_point}", *words], cwd=folder, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
+            env=os.environ | {"PYTHONPATH": path} | (environment or {}),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         programs.append(program)

@@ -17,6 +17,7 @@ DOORS = {
     "markdown_it": {"study.reports.document"},
     "sqlalchemy": {"study.execution.storage", "study.execution.optuna_internals"},
     "psycopg": {"study.execution.storage"},
+    "ray": {"study.execution.engines.ray"},
     "psutil": {"study.base.processes"},
     "yaml": {"study.base.yaml_file"},
     "h5py": {"study.base.keras_file"},

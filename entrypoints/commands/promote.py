@@ -7,6 +7,7 @@ from study.base.passwords import without_password
 from study.data.split import IN_FOLDS
 from study.design.limits import Vary
 from study.execution import time_estimate
+from study.execution.engines.engine import Request
 from study.reports.table import Table
 from study.tracking import runs
 from study.workflows import promote
@@ -26,6 +27,7 @@ def run(
     name: str | None,
     vary: Vary,
     workers: int,
+    launch: Request | None,
     storage: str,
     force: bool,
     dry_run: bool,
@@ -50,7 +52,7 @@ def run(
         program.say(f"{stays} force=true promotes the winner anyway.")
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
-    workers = min(workers, len(race.specs))
+    own, workers = options.team(workers, launch, len(race.specs), storage)
     if dry_run:
         seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers))
         program.say(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
@@ -61,8 +63,8 @@ def run(
     display.warn_of_password(storage)
     with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
         done = promote.run(
-            race, params=options.given() | {"storage": without_password(storage)}, worker_count=workers,
-            observe=observe, force=force, storage=storage, on_look=observe.looks(race.dataset, workers),
+            race, params=options.given() | {"storage": without_password(storage)}, worker_count=own,
+            observe=observe, force=force, storage=storage, launch=launch, on_look=observe.looks(race.dataset, workers),
             announce=lambda study: display.tell_how_to_join(console, study, storage),
         )  # fmt: skip
     display.print_findings(program.console(), done.outcome.study, verdicts=False)

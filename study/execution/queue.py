@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.pruners import BasePruner
@@ -60,6 +60,10 @@ class Assignment:
 
 class Queue(OrderedStudy):
     """An Optuna study that hands out only enqueued trials, each once, in the order of their slots."""
+
+    def __init__(self, *given: Any, **named: Any):
+        super().__init__(*given, **named)
+        self.shown: dict[tuple[int, int], Progress] = {}  # of trials that have ended, which never change again
 
     def frozen(self, trial: optuna.Trial) -> FrozenTrial:
         """Return a trial as the storage has it now."""
@@ -255,17 +259,17 @@ class Progress:
         return self.state in ("COMPLETE", "PRUNED", "FAIL")
 
 
-def progress(study: optuna.Study, epochs: int = 0, specs: Sequence[TrialSpec] = ()) -> list[Progress]:
+def progress(queue: Queue, epochs: int = 0, specs: Sequence[TrialSpec] = ()) -> list[Progress]:
     """Return how far each trial is, in the order of the slots; for a trial with several tries, the one that counts.
 
     A search's trials that were not trained are left out, as are those that nobody wants. `epochs` is how many a
     search's trial will train; `specs` are an ablation's trials, of which those that are not in the queue yet wait as
     well.
     """
-    trials = tries_that_count(study.get_trials(deepcopy=False))
-    end = study.user_attrs.get(attributes.HAND_OUT, math.inf)
+    trials = tries_that_count(queue.get_trials(deepcopy=False))
+    end = queue.user_attrs.get(attributes.HAND_OUT, math.inf)
     found = [
-        _progress(trial, epochs)
+        _progress(queue, trial, epochs)
         for trial in trials
         if not stands_aside(trial) and (trial.state != TrialState.WAITING or slot_of(trial) < end)
     ]
@@ -277,7 +281,17 @@ def _not_enqueued(slot: int, spec: TrialSpec) -> Progress:
     return Progress(slot, spec.name, "WAITING", epoch=0, epochs=epochs, value=None, reason=None)
 
 
-def _progress(trial: FrozenTrial, epochs: int) -> Progress:
+def _progress(queue: Queue, trial: FrozenTrial, epochs: int) -> Progress:
+    key = trial.number, epochs
+    if found := queue.shown.get(key):
+        return found
+    made = _made(trial, epochs)
+    if made.finished and trial.state != TrialState.FAIL:
+        queue.shown[key] = made
+    return made
+
+
+def _made(trial: FrozenTrial, epochs: int) -> Progress:
     own, values = trial.user_attrs, trial.intermediate_values
     state, reason, epoch = trial.state.name, own.get(attributes.REASON), max(values, default=0)
     if trial.state == TrialState.FAIL and reason is None:  # its heartbeat stopped

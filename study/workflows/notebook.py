@@ -20,6 +20,8 @@ from study.base.processes import cores
 from study.design.ablation import TrialSpec
 from study.design.limits import CAP, Vary
 from study.design.search import AUTO, parse_limit
+from study.execution.engines import launches
+from study.execution.engines.engine import Request, parse_request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -164,6 +166,7 @@ def run_ablation(
     compare: str = "baseline",
     vary: Vary | None = None,
     workers: int | None = None,
+    launch: str | None = None,
     storage: str = DEFAULT_STORAGE,
     reuse: bool = True,
     progress: bool = True,
@@ -171,20 +174,21 @@ def run_ablation(
     """Run an ablation from the catalogue or from a YAML file, and return its results.
 
     The parameters are those of the command. None means the task's own value; for `workers` it means one worker for
-    each core. `network` may be the path of a file, which is run. Raises StudyError with the message that the command
-    shows.
+    each core, or none beside those of `launch`. `network` may be the path of a file, which is run. Raises StudyError
+    with the message that the command shows.
     """
     ablation, dataset = prepare.prepare_ablation(
         task, network=network and own_file.named(network), data=data, target=target, size=size, validation=validation,
         epochs=epochs, settings=settings, margin=margin, decide=decide, vary=vary,
     )  # fmt: skip
+    own, request = _team(workers, launch, storage)
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=compare == "pairs")
     specs = ablation.trial_specs(rule.first, dataset)
     params = {"task": task, "compare": compare, "decide": decide, "vary": ablation.vary, "data": dataset.spec}
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
-            ablation, specs, dataset, params=params, worker_count=workers or cores(), observe=observe,
-            rule=rule, reuse=reuse, storage=storage,
+            ablation, specs, dataset, params=params, worker_count=own, observe=observe,
+            rule=rule, reuse=reuse, storage=storage, launch=request,
         )  # fmt: skip
     return AblationFrames(outcome.study)
 
@@ -207,6 +211,7 @@ def run_search(
     limit: str | None = None,
     seed: int = 1,
     workers: int | None = None,
+    launch: str | None = None,
     storage: str = DEFAULT_STORAGE,
     confirm: bool = True,
     reuse: bool = True,
@@ -222,6 +227,7 @@ def run_search(
         limit=parse_limit(limit) if limit else None, seed=seed, data=data, target=target, size=size, epochs=epochs,
         settings=settings,
     )  # fmt: skip
+    own, request = _team(workers, launch, storage)
     budget = prepare.search_budget(search, trials, minutes)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}
     params = {"space": space or search.space.name, **how, "data": dataset.spec}
@@ -234,8 +240,8 @@ def run_search(
     with _Bar(budget.trials, progress) as observe:
         outcome = _run_search(
             search, dataset, name=name or f"{search.space.name}-{dataset.name}", budget=budget, params=params,
-            worker_count=workers or cores(), observe=observe, confirm=confirming if confirm else None, reuse=reuse,
-            storage=storage,
+            worker_count=own, observe=observe, confirm=confirming if confirm else None, reuse=reuse,
+            storage=storage, launch=request,
         )  # fmt: skip
     return SearchFrames(outcome.study)
 
@@ -246,6 +252,15 @@ def load(run_id: str) -> AblationFrames | SearchFrames:
     if search_results.is_search(client, run_id):
         return SearchFrames(search_results.read(client, run_id))
     return AblationFrames(ablation_results.read(client, run_id))
+
+
+def _team(workers: int | None, launch: str | None, storage: str) -> tuple[int, Request | None]:
+    """Return how many workers start here, and what is launched; raises ConfigError for a launch that cannot work."""
+    if launch is None:
+        return workers or cores(), None
+    request = parse_request(launch, "launch")
+    launches.check(request, storage)
+    return workers or 0, request
 
 
 def _trial_row(trial: RunRecord) -> dict[str, object]:

@@ -11,6 +11,7 @@ from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.design.limits import MOST_FRESH_SEEDS, Vary
+from study.execution.engines.engine import Request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
@@ -176,11 +177,13 @@ def run(
     announce: Callable[[str], None] = lambda name: None,
     on_look: OnLook = lambda study, more: None,
     storage: str = DEFAULT_STORAGE,
+    launch: Request | None = None,
 ) -> Promotion:
     """Rehearse, run the race, and crown its winner if it beats the champion beyond the interval, or if `force` is true.
 
-    The race's seeds are in its run before its first trial is, so that they stay the same if it is interrupted or fails.
-    The test set is opened for the winner only. Raises as `run_specs` does, and StudyError for failed trials.
+    With `launch` an engine's workers run its trials too. The race's seeds are in its run before its first trial is, so
+    that they stay the same if it is interrupted or fails. The test set is opened for the winner only. Raises as
+    `run_specs` does, and StudyError for failed trials.
     """
     seeds = {tags.RACE: race.mark_of_seeds, tags.RACE_SEED: race.first_seed}
     with (
@@ -190,7 +193,7 @@ def run(
         doubts = crowning.rehearse(race.client, race.name, race.entrants, race.dataset)
         outcome = run_specs(
             run, pool, race.ablation, race.specs, race.dataset, storage=storage, observe=observe, announce=announce,
-            open_test=False, rule=race.rule, on_look=on_look,
+            open_test=False, rule=race.rule, on_look=on_look, launch=launch,
         )  # fmt: skip
         if outcome.failures:
             first = outcome.failures[0]

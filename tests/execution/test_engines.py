@@ -5,7 +5,10 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,7 +16,7 @@ from conftest import ROOT
 
 from study.base.errors import ConfigError, WorkerError
 from study.base.paths import RUN_VARIABLE
-from study.execution.engines import engine, kubernetes, launches, local, slurm, ssh
+from study.execution.engines import engine, kubernetes, launches, local, ray, slurm, ssh
 from study.execution.engines.engine import LAUNCH_VARIABLE, NAMES, Launch, Request, parse_options, parse_request
 from study.execution.storage import DEFAULT_STORAGE
 
@@ -175,6 +178,80 @@ def test_sbatch_options_that_would_break_the_script_are_refused(option):
 def test_hosts_have_to_be_hosts(options, message):
     with pytest.raises(ConfigError, match=message):
         ssh.check(options)
+
+
+# --- ray --------------------------------------------------------------------------------------------
+
+
+def test_the_actors_of_a_launch_share_the_workers():
+    asked = ray.plan(replace(LAUNCH, options={"per_job": "8"}))
+    assert asked["actors"] == {f"{LAUNCH.id}-0": 8, f"{LAUNCH.id}-1": 8, f"{LAUNCH.id}-2": 4}
+    assert ray.plan(replace(LAUNCH, workers=2))["actors"] == {f"{LAUNCH.id}-0": 1, f"{LAUNCH.id}-1": 1}
+    assert (asked["max_restarts"], asked["lifetime"]) == (-1, "detached")  # lost nodes are no failures
+
+
+def test_pins_are_those_for_this_machine():
+    pins = ray.pins("optuna==5.0.0\npywin32==312 ; sys_platform == 'win32'\nnumpy==2.4.6 ; python_version >= '3.11'\n")
+    assert pins == {"optuna": "5.0.0", "numpy": "2.4.6"} or sys.platform == "win32"
+    assert ray.pins((ROOT / "requirements.txt").read_text())["mlflow"] == "3.17.2"
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("fast=1", "no option"), ("per_job=0", "per_job"), ("environment=mine", "auto or pinned")]
+)
+def test_what_ray_cannot_be_asked_is_refused(option, expected):
+    with pytest.raises(ConfigError, match=expected):
+        ray.check(parse_options(option, "options"))
+
+
+def test_without_ray_a_person_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(ray, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=re.escape("this environment has no Ray. Install the cluster's version")):
+        ray.check({})
+
+
+WORKER = """
+import os, signal, sys, time
+with open(sys.argv[1], "a") as log:
+    log.write(f"{os.environ['STUDY_LAUNCH']} {os.environ['PYTHONPATH'].split(os.pathsep)[0] == os.getcwd()}\\n")
+if "fails" in sys.argv:
+    sys.exit(3)
+time.sleep(60 if "waits" in sys.argv else 0)
+"""
+
+
+@pytest.mark.parametrize(("how", "times", "killed"), [("ends", 1, True), ("fails", 3, True), ("waits", 1, False)])
+def test_an_actor_runs_its_program_again_where_it_fails_and_ends_itself(tmp_path, monkeypatch, how, times, killed):
+    """A stand-in for Ray, which the default tests lack, says who the actor is, and hears that it ends itself."""
+    ended, log = threading.Event(), tmp_path / "log"
+    me = SimpleNamespace(current_actor="me")
+    library = SimpleNamespace(get_runtime_context=lambda: me, kill=lambda who, no_restart: ended.set())
+    monkeypatch.setitem(sys.modules, "ray", library)
+    monkeypatch.setattr(ray, "FAILURE_SECONDS", 0)
+    workers = ray.Workers(["python", "-c", WORKER, str(log), how], {LAUNCH_VARIABLE: "study-x"})
+    if not killed:
+        deadline = time.monotonic() + 30
+        while not (log.exists() and log.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        workers.end()
+    assert ended.wait(30 if killed else 0.3) == killed
+    assert log.read_text() == "study-x True\n" * times and workers.host() == engine.host()
+
+
+NOISY = """
+from types import SimpleNamespace
+def init(**given):
+    print("(raylet) a node has died")
+util = SimpleNamespace(list_named_actors=lambda: [])
+"""
+
+
+def test_what_ray_prints_is_no_part_of_its_answer(tmp_path, monkeypatch):
+    """Ray prints to the standard output when a node has died, whatever it is told; this stand-in always does."""
+    (tmp_path / "ray.py").write_text(NOISY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert ray.jobs(replace(LAUNCH, engine="ray")) == []
 
 
 # --- kubernetes -------------------------------------------------------------------------------------

@@ -91,6 +91,9 @@ def test_progress_tells_state_epoch_and_reason(storage):
     assert (done.name, done.state, done.epoch, done.epochs, done.value) == ("arm · seed 1", "COMPLETE", 2, 5, 0.25)
     assert (failed.state, failed.reason) == ("FAIL", "the loss was not finite")
     assert (waiting.state, waiting.finished, done.finished, failed.finished) == ("WAITING", False, True, True)
+    again, *others = progress(study)
+    assert again is done and [one.state for one in others] == ["FAIL", "WAITING"]  # what has ended is not read again
+    assert progress(study, 7)[0] == done  # an ablation's trial knows its epochs
 
 
 def test_queue_that_does_not_exist_is_an_error_that_names_those_that_do(storage):

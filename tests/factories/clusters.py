@@ -1,4 +1,4 @@
-"""Real clusters on this one machine, as contexts: Slurm with two nodes, and an SSH server."""
+"""Real clusters on this one machine, as contexts: Slurm with two nodes, SSH servers, and Ray nodes."""
 
 import contextlib
 import os
@@ -7,8 +7,10 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from factories.servers import free_port
@@ -202,3 +204,82 @@ class SshHosts:
         for server in self._servers:
             server.kill()  # and with it all that the host runs
             server.wait()
+
+
+# --- Ray --------------------------------------------------------------------------------------------
+
+# Each node has processes, and a name, of its own, which all die with it; and it dies with the tests.
+_NODE_OF = ["setpriv", "--pdeathsig", "KILL", *_ISOLATED]
+_RAY = shlex.join([sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block",
+                   "--min-worker-port=0", "--max-worker-port=0",
+                   "--object-store-memory=80000000"])  # fmt: skip
+RAY_SECONDS = 240  # of a node to start: ten on a quiet machine
+
+
+def ray_missing() -> str | None:
+    """Return why no Ray can be started here, for `pytest.skip`, or None."""
+    if find_spec("ray") is None:
+        return "needs Ray, see CONTRIBUTING.md"
+    if os.geteuid() != 0 or subprocess.run([*_NODE_OF, "true"], capture_output=True).returncode:
+        return "needs root, to give each node processes of its own (unshare)"
+    return None
+
+
+class RayCluster:
+    """A Ray cluster of nodes with one core each, all on this machine; `address` is its address.
+
+    The first node, n0, has no core, so that workers are on the others. `add` and `kill` let nodes join and die.
+    """
+
+    def __init__(self, nodes: int):
+        # Ray's sockets lie in its folder, and their paths must be short.
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self.address = f"127.0.0.1:{free_port()}"
+        self._first = nodes
+        self._nodes: list[subprocess.Popen] = []
+
+    def __enter__(self) -> "RayCluster":
+        try:
+            port = self.address.rpartition(":")[2]
+            head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]
+            self._start(*head, f"--temp-dir={self._folder}")
+            for _ in range(self._first - 1):
+                self.add()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number in reversed(range(len(self._nodes))):
+            self.kill(number)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self) -> str:
+        """Let a node of one core join, and return its name."""
+        return self._start(f"--address={self.address}", "--num-cpus=1")
+
+    def kill(self, number: int) -> None:
+        """Kill a node and all that runs on it, as if its machine lost power."""
+        self._nodes[number].kill()
+        self._nodes[number].wait()
+
+    def _start(self, *words: str) -> str:
+        name = f"n{len(self._nodes)}"
+        log = self._folder / f"{name}.log"
+        patient = {"RAY_raylet_start_wait_time_s": str(RAY_SECONDS),
+                   "RAY_agent_register_timeout_ms": str(1_000 * RAY_SECONDS)}  # fmt: skip
+        environment = os.environ | patient | {"RAY_USAGE_STATS_ENABLED": "0"}
+        with log.open("ab") as output:
+            self._nodes.append(
+                subprocess.Popen(
+                    [*_NODE_OF, f"hostname {name} && exec {_RAY} {shlex.join(words)}"], env=environment,
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                )
+            )  # fmt: skip
+        deadline = time.monotonic() + RAY_SECONDS
+        while "Ray runtime started" not in log.read_text():
+            if time.monotonic() > deadline or self._nodes[-1].poll() is not None:
+                raise RuntimeError(f"Ray does not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        return name

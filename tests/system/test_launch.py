@@ -5,10 +5,11 @@ import re
 import signal
 
 import pytest
-from factories.programs import PATIENCE_SECONDS, asked, at_work, check_whole, said, trials_of, wait_until
+from factories.programs import ABLATION, PATIENCE_SECONDS, asked, at_work, check_whole, said, trials_of, wait_until
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
+import study
 from study.base import processes
 from study.execution.attributes import UNCOUNTED, tries_before
 from study.execution.engines import launches, local
@@ -53,3 +54,15 @@ def test_a_search_trains_on_what_it_launches_and_ends_it(name, start, new_store)
     assert not list(launches.remembered(load_queue(STORAGE, name)))
     (log,) = new_store.glob(f"launches/*/{local.LOG}")
     assert "1/" in log.read_text()  # it ran there
+
+
+def test_a_study_in_python_and_a_promotion_train_on_what_they_launch(new_store, start):
+    (new_store / "sizes.yaml").write_text(ABLATION.format(epochs=2))
+    found = study.run_ablation("sizes.yaml", data="digits", seeds=2, launch="local:1", progress=False)
+    assert len(found.trials) == 4 and found.trials["state"].eq("complete").all()
+    program = start("promote", data="digits", top=1, seeds=1, name="reads-digits", launch="local:1")
+    output, errors = program.communicate(timeout=PATIENCE_SECONDS)
+    assert program.returncode == 0, errors
+    assert "reads-digits version 1 is the champion" in output
+    logs = [path.read_text() for path in new_store.glob(f"launches/*/{local.LOG}")]
+    assert len(logs) == 2 and all("1/" in log for log in logs)

@@ -17,8 +17,9 @@ from study.base.passwords import has_password
 from study.base.paths import RUN_VARIABLE, STORE_VARIABLE, store_folder
 
 LAUNCH_VARIABLE = "STUDY_LAUNCH"  # in the environment of everything that a launch starts: the launch's ID
-NAMES = ("local", "slurm", "ssh", "kubernetes")
+NAMES = ("local", "slurm", "ssh", "ray", "kubernetes")
 PROJECT = Path(__file__).resolve().parents[3]
+PASSED = ("MLFLOW_", "PG", "SSL_CERT_", "REQUESTS_CA_")  # beginnings of variables that workers elsewhere need as well
 FOLDER = "launches"  # of scripts and logs, beside the tracking store's file or else in the working folder
 COMMAND_SECONDS = 60  # the longest that an engine's own command may take
 MOST_LAUNCHED = 10_000
@@ -180,16 +181,33 @@ def new_folder(id: str) -> str:
 # --- its commands -----------------------------------------------------------------------------------
 
 
-def call(words: Sequence[str], engine: str, given: str = "", seconds: float = COMMAND_SECONDS) -> str:
-    """Run a command of an engine and return its output; raises WorkerError with the end of what it said."""
+def call(
+    words: Sequence[str],
+    engine: str,
+    given: str = "",
+    seconds: float = COMMAND_SECONDS,
+    *,
+    name: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a command of an engine and return its output; `name` is what people call it, its first word otherwise.
+
+    Raises WorkerError with the end of what it said.
+    """
+    name = name or words[0]
     try:
-        done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=seconds, env=environment)
     except (OSError, subprocess.TimeoutExpired) as failure:
-        raise WorkerError(f"{words[0]} does not work ({failure})", where=engine) from None
+        raise WorkerError(f"{name} does not work ({failure})", where=engine) from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise WorkerError(f"{words[0]} failed: {said[0]}", where=engine)
+        raise WorkerError(f"{name} failed: {said[0]}", where=engine)
     return done.stdout
+
+
+def passed_on() -> dict[str, str]:
+    """Return those variables of this process's environment that workers on other machines need, passwords too."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PASSED) and name != RUN_VARIABLE}
 
 
 def host() -> str:

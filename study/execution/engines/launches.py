@@ -6,13 +6,13 @@ from dataclasses import asdict
 from study.base import processes
 from study.base.errors import WorkerError
 from study.execution import attributes
-from study.execution.engines import engine, kubernetes, local, slurm, ssh
+from study.execution.engines import engine, kubernetes, local, ray, slurm, ssh
 from study.execution.engines.engine import Engine, Job, Launch, Request
 from study.execution.queue import Queue
 from study.execution.storage import address_of
 from study.tracking import store
 
-ENGINES: dict[str, Engine] = {"local": local, "slurm": slurm, "ssh": ssh, "kubernetes": kubernetes}
+ENGINES: dict[str, Engine] = {"local": local, "slurm": slurm, "ssh": ssh, "ray": ray, "kubernetes": kubernetes}
 
 
 def check(request: Request, storage: str) -> None:

@@ -14,14 +14,12 @@ from dataclasses import asdict, replace
 from typing import TypeVar
 
 from study.base.errors import ConfigError, WorkerError, shown
-from study.base.paths import RUN_VARIABLE
-from study.execution.engines.engine import PROJECT, Job, Launch, call, check_known, check_program
+from study.execution.engines.engine import PROJECT, Job, Launch, call, check_known, check_program, passed_on
 
 # `hosts` are names as ssh takes them; `folder` is where the project lies there, below the home; `python` is one there
 # that has the project's environment, so that none is made; `config` is another file than ~/.ssh/config.
 DEFAULTS: Mapping[str, str] = {"hosts": "", "folder": "keras-study", "python": "", "config": ""}
 IS_REMOTE = True
-PASSED = ("MLFLOW_", "PG", "SSL_CERT_", "REQUESTS_CA_")  # beginnings of variables that the workers there need as well
 ENVIRONMENT_SECONDS = 1_800  # for half a minute's work on a usual machine, of 2.7 GB
 COMMAND_SECONDS = 120
 
@@ -154,8 +152,7 @@ def _bring(launch: Launch, name: str, commit: str) -> None:
 def _ask(launch: Launch, name: str, what: str, share: int = 0) -> str:
     """Let the engine `local` on a host do something for the launch; the passwords go through its standard input."""
     python = shlex.quote(launch.options.get("python") or ".venv/bin/python")
-    passed = {key: value for key, value in os.environ.items() if key.startswith(PASSED) and key != RUN_VARIABLE}
-    given = json.dumps({"launch": asdict(replace(launch, workers=share)), "environment": passed})
+    given = json.dumps({"launch": asdict(replace(launch, workers=share)), "environment": passed_on()})
     # A host that was never reached, or never got its environment, has no workers.
     absent = "exit 1" if what == "start" else "{ echo '[]'; exit 0; }"
     there = f"cd {shlex.quote(_folder(launch))} 2>/dev/null && command -v {python} >/dev/null || {absent}"
