@@ -25,6 +25,8 @@ OPTIONS = (
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
     option("limit", "none", "Search only networks with fewer parameters, such as parameters<50000; others are not "
            "trained.", Limit()),
+    option("replicate", "true", "With the sampler gp: train another seed of a promising configuration where that tells "
+           "more about what is best than a new point. false: one seed each.", Boolean()),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
     options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),
     options.TARGET,
@@ -37,6 +39,8 @@ OPTIONS = (
     option("confirm", "true", "At the end, compare the best configuration with the baseline, with fresh seeds until "
            "that is settled. false: leave it out.", Boolean()),
     options.REUSE,
+    option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
+           "error.", Choice(("text", "json"))),
     options.dry_run("true: show the space with an estimate of the time, and run nothing."),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "m
 DEFAULT_TRIALS = 50
 AUTO, BEST_SAMPLER = "auto", "gp"  # what `auto` stands for was measured (docs/lab-log.md)
 SAMPLERS = (BEST_SAMPLER, "tpe", "random", "qmc", "cmaes", "grid")
+REPLICATING = "gp"  # the sampler that may suggest a point again, for another seed
 PRUNERS = ("hyperband", "median", "none")
 TASK, CONFIRM = "search", "confirm"  # the latter is the comparison with which a search ends
 PARAMETERS, MOST_PARAMETERS = "parameters", 10**12
@@ -21,6 +22,8 @@ PARAMETERS, MOST_PARAMETERS = "parameters", 10**12
 @dataclass(frozen=True)
 class Search:
     """A space, the metric to optimize, the sampler and the pruner; with a `limit` networks have fewer parameters.
+
+    With `replicate` a promising point may be trained with another seed in place of a new point.
 
     The space's baseline has the data, the split, the epochs and the seed of every trial; `metric` is one of METRICS, of
     the weights that a trial keeps.
@@ -31,6 +34,7 @@ class Search:
     sampler: str
     pruner: str
     limit: int | None = None
+    replicate: bool = False
 
     @property
     def baseline(self) -> TrialConfig:
@@ -64,7 +68,8 @@ class Search:
         """Return the search as text that `parse_search` reads back."""
         how = {"metric": self.metric, "sampler": self.sampler, "pruner": self.pruner, "name": self.space.name}
         limit = {"limit": self.limit} if self.limit else {}
-        return yaml_file.write(how | limit) + "---\n" + self.space.as_yaml()
+        again = {"replicate": True} if self.replicate else {}
+        return yaml_file.write(how | limit | again) + "---\n" + self.space.as_yaml()
 
 
 def parse_limit(text: str) -> int:
@@ -80,13 +85,17 @@ def parse_search(text: str, path: object) -> Search:
     """Return the search that `as_yaml` has written; raises StudyError for other text and for unknown names in it."""
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
-    if not (isinstance(words, dict) and words.keys() - {"limit"} == {"metric", "sampler", "pruner", "name"}):
+    if not (
+        isinstance(words, dict) and words.keys() - {"limit", "replicate"} == {"metric", "sampler", "pruner", "name"}
+    ):
         raise StudyError("not a search", where=path, expected="the text that a search writes")
     for what, known in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if words[what] not in tuple(known):
             raise StudyError(f"{what} cannot be {shown(words[what])}", where=path, expected=" or ".join(known))
     if not (words.get("limit") is None or isinstance(words["limit"], int)):
         raise StudyError("limit is no whole number", where=path, got=shown(words["limit"]))
+    if not isinstance(words.get("replicate", False), bool):
+        raise StudyError("replicate is not true or false", where=path, got=shown(words["replicate"]))
     return Search(parse_space(space, words.pop("name"), path), **words)
 
 

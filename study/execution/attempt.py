@@ -183,12 +183,14 @@ class TrialRunner:
         return self._folded[1]
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
-        """Return an ablation's config, or what the search suggests for this slot."""
+        """Return an ablation's config, or what the search suggests for this slot, and with which seed."""
         if not self.search:
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
-        settings = self.search.space.suggest(trial)
-        trial.set_user_attr(attributes.SETTINGS, settings_text(settings, brief))
-        return self.search.baseline.replace(settings)
+        settings, told = self.search.space.suggest(trial), dict[str, object]()
+        if number := attributes.seed_number(self.queue.frozen(trial)):  # which the sampler wrote, past `trial`
+            told = {"seed": self.search.baseline.seed + number}
+        trial.set_user_attr(attributes.SETTINGS, settings_text(settings | told, brief))
+        return self.search.baseline.replace(settings | told)
 
     def _check_new(self, trial: optuna.Trial, mark: str) -> None:
         """Raise Repeated if another of the search's trials trains the same: other values drawn can mean the same."""

@@ -47,7 +47,11 @@ def _sampler(search: Search, allows: Allows) -> BaseSampler:
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "gp":
         every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
-        return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed))
+        # A finite space is tried whole: no point of it gets another seed while there are others.
+        again = search.replicate and search.space.points() is None
+        return BySlot(
+            search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed, again)
+        )
     if search.sampler == "cmaes":
         from study.execution.cma_es import CmaEs  # imports scipy.stats, for most of a second
 

@@ -127,7 +127,7 @@ class SearchFrames(_Frames):
 
     @property
     def best(self) -> pd.Series:
-        """The best trial's row of `trials`; raises ValueError if no trial is complete."""
+        """The row of `trials` that is expected to be the best; raises ValueError if no trial is complete."""
         if not self.study.best:
             raise ValueError("no trial is complete")
         row = self.trials.loc[self.study.best.run_id]
@@ -136,7 +136,7 @@ class SearchFrames(_Frames):
 
     @cached_property
     def confirmation(self) -> AblationFrames | None:
-        """The comparison of the search's choice with its baseline, with fresh seeds; None if there was none."""
+        """The comparison of the search's best with its baseline, with fresh seeds; None if there was none."""
         return AblationFrames(self.study.confirmation) if self.study.confirmation else None
 
     @cached_property
@@ -205,6 +205,7 @@ def run_search(
     sampler: str = AUTO,
     pruner: str = "hyperband",
     limit: str | None = None,
+    replicate: bool = True,
     seed: int = 1,
     workers: int | None = None,
     storage: str = DEFAULT_STORAGE,
@@ -219,8 +220,8 @@ def run_search(
     """
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
-        limit=parse_limit(limit) if limit else None, seed=seed, data=data, target=target, size=size, epochs=epochs,
-        settings=settings,
+        limit=parse_limit(limit) if limit else None, replicate=replicate, seed=seed, data=data, target=target,
+        size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}

@@ -124,14 +124,14 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
     verdict = re.search(
         r"^(▲ Against the baseline, with (\d+) fresh seeds each, .* is better by .* nats .*)$", output, re.M
     )
-    assert verdict and output.index(verdict[1]) < output.index("behind the best")
+    assert verdict and output.index(verdict[1]) < output.index("is the best with")
     run_id = re.search(r"^Run (\w+):", output, re.M)[1]
     client = store.connect()
     study = search_results.read(client, run_id)
     assert len(study.trials) == 4  # those of the comparison are not the search's
     compared = study.confirmation
     assert [arm.trials for arm in compared.arms] == [int(verdict[2])] * 2
-    assert compared.ablation.arms[1].settings == study.settings(study.choice)
+    assert compared.ablation.arms[1].settings == study.settings(study.best)
     assert compared.decides.metric == "model_val_cross_entropy" and compared.question.margin == 0.01
     seeds = {trial.tags["seed"] for trial in compared.trials}
     assert len(seeds) == int(verdict[2]) and "1" not in seeds  # the search's own

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import optuna
 import pytest
 
+from study.analysis import search_results
 from study.base.errors import ConfigError
 from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
 from study.execution import worker
-from study.execution.attributes import slot_of
+from study.execution.attributes import REPLICATES, SEED_NUMBER, slot_of
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Queue, create_queue, equal_trial, progress
 from study.execution.sampling import in_order, sampler
@@ -82,6 +83,24 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
         assert {"learning_curves.png", "confusion_matrices.png", "confusion_validation.csv"} <= files
         assert not any("test" in name for name in files)
         assert records.read_model(run.client, trial.run_id)
+
+
+def test_another_seed_of_a_point_is_trained_and_joins_it(few_digits):
+    """The third trial is another seed of the second's point, as a sampler would have it."""
+    search = search_of(few_digits, replicate=True)
+    queue, run = begin(search, few_digits)
+    queue.add_slots(2, [search.space.first(), point := {"learning_rate": 0.02, "batch_size": 32}])
+    own = {"slot": 2, "name": "trial 2", REPLICATES: 1, SEED_NUMBER: 1}
+    queue.enqueue_trial(point, user_attrs=own)
+    assert worker.work(DEFAULT_STORAGE, "mine") == 3
+    study = search_results.read(store.connect(), run.run_id)
+    assert [trial.params["seed"] for trial in study.trials] == ["1", "1", "2"]
+    assert [trial.tags["seed"] for trial in study.trials] == ["1", "1", "2"]
+    (two,) = [standing for standing in study.standings if len(standing.trials) == 2]
+    first, second = study.seeds_of(two)
+    assert (first.name, second.name) == ("trial 1", "trial 2") and study.value(first) != study.value(second)
+    assert two.value == pytest.approx((study.value(first) + study.value(second)) / 2)
+    assert [each.settings.endswith(" seed=2") for each in progress(queue)] == [False, False, True]
 
 
 def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):

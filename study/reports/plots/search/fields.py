@@ -34,13 +34,14 @@ FAR = 5  # times that away from every trial, there is no mean
 
 
 def slices(study: SearchResults) -> dict[str, Interactive]:
-    """Draw the complete trials' values over each field, the best as a star."""
+    """Draw the complete trials' values over each field, those of the best configuration as stars."""
     found = {}
     for dimension in study.search.space.dimensions:
         trials = [trial for trial in study.ranked if dimension.field in study.settings(trial)]
         if not trials:
             continue
-        parts = [(trials, BLUE, "o", 0.9)] + ([(trials[:1], ORANGE, "*", 1)] if trials[0] is study.best else [])
+        best = [trial for trial in study.seeds_of(study.standings[0]) if trial in trials]
+        parts = [(trials, BLUE, "o", 0.9)] + ([(best, ORANGE, "*", 1)] if best else [])
         drawn = [
             Series(
                 "", [place_of(dimension, study, trial) for trial in part], [value_of(study, trial) for trial in part],
