@@ -11,6 +11,7 @@ from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
 from study.design.search import Budget, Search
+from study.design.wishes import Limits
 from study.execution import time_estimate
 from study.execution.engines.engine import Request
 from study.reports import search_tables
@@ -36,7 +37,8 @@ def run(
     metric: str,
     sampler: str,
     pruner: str,
-    limit: int | None,
+    limit: Limits,
+    also: str | None,
     replicate: bool,
     seed: int,
     data: str | None,
@@ -54,8 +56,8 @@ def run(
     """Run or resume the search that the options name."""
     for_programs = program.output_for_programs() if output == "json" else None
     search, dataset = prepare.prepare_search(
-        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, replicate=replicate,
-        seed=seed, data=data, target=target, size=size, epochs=epochs, settings=settings,
+        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, also=also,
+        replicate=replicate, seed=seed, data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"

@@ -21,8 +21,8 @@ from study.analysis.search_process import Ended, Expectation
 from study.analysis.unit_cube import Point, UnitCube
 from study.design.search_space import SearchSpace
 from study.execution.attributes import REASON, REPLICATES, SEED_NUMBER, seed_number, stands_aside
+from study.execution.network_costs import Allows
 from study.execution.optuna_internals import set_attribute
-from study.execution.parameter_limit import Allows
 
 CANDIDATES = 1000  # at random
 NEAR_BEST, AROUND = 5, 100  # as many around each of the best points

@@ -24,8 +24,8 @@ from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of, stands_aside, tries_that_count
 from study.execution.gp_sampler import GaussianProcess
+from study.execution.network_costs import Allows
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
-from study.execution.parameter_limit import Allows
 
 S = TypeVar("S")  # a sampler
 TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}

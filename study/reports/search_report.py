@@ -2,7 +2,14 @@
 
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
-from study.reports import confirmation_section, mlflow_runs, search_tables, search_verdicts_file, study_report
+from study.reports import (
+    confirmation_section,
+    cost_section,
+    mlflow_runs,
+    search_tables,
+    search_verdicts_file,
+    study_report,
+)
 from study.reports.document import Document, Interactive
 from study.reports.markdown import plain
 from study.reports.plots.search import drawing, history
@@ -26,6 +33,7 @@ def write(study: SearchResults) -> dict[str, str]:
     _introduce(document, study)
     confirmation_section.add(document, study)
     _top(document, study)
+    cost_section.add(document, study)
     _course(document, study)
     _what_mattered(document, study)
     _space(document, study)
@@ -66,7 +74,7 @@ def in_short(study: SearchResults) -> list[str]:
         trials += f" {again} of the complete ones trained another seed of a configuration."
     if number := study.record.tags.get(tags.EXCLUDED):
         trials += (
-            f" {number} more suggested networks have {study.search.limit:,} parameters or more and were not trained."
+            f" {number} more suggested networks were not trained: they break the limit ({study.search.limit.words})."
         )
     return [
         *confirmation_section.lines(study),

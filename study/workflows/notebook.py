@@ -19,7 +19,8 @@ from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
 from study.design.limits import CAP, Vary
-from study.design.search import AUTO, parse_limit
+from study.design.search import AUTO
+from study.design.wishes import NO_LIMITS, parse_limits
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -205,6 +206,7 @@ def run_search(
     sampler: str = AUTO,
     pruner: str = "hyperband",
     limit: str | None = None,
+    also: str | None = None,
     replicate: bool = True,
     seed: int = 1,
     workers: int | None = None,
@@ -220,8 +222,8 @@ def run_search(
     """
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
-        limit=parse_limit(limit) if limit else None, replicate=replicate, seed=seed, data=data, target=target,
-        size=size, epochs=epochs, settings=settings,
+        limit=parse_limits(limit) if limit else NO_LIMITS, also=also, replicate=replicate, seed=seed, data=data,
+        target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}

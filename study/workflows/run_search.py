@@ -113,7 +113,7 @@ class Supply:
         self._deadline = time.monotonic() + 60 * budget.minutes if budget.minutes else None
         self._space, self._every = search.space, sampling.in_order(search)
         self._points = (search.sampler == "grid" and self._every) or [search.space.first()]
-        self._limited = search.limit is not None
+        self._limited = bool(search.limit)
         self.note: str | None = None
         queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
@@ -218,7 +218,8 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
     pairs: list[tuple[str, str, str]] = [
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
     ]
-    pairs.append(("limit", then.limit_text, here.limit_text))
+    pairs.append(("limit", then.limit.text, here.limit.text))
+    pairs.append(("also", then.also or "none", here.also or "none"))
     pairs.append(("replicate", value_text(then.replicate), value_text(here.replicate)))
     for field in here.baseline.fields if then.baseline.network.name == here.baseline.network.name else [NETWORK]:
         if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them

@@ -52,7 +52,7 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--seed", "x"], "seed cannot be 'x'"),
     (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
-    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, with a whole"),
+    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, latency_ms<T, both"),
     (["--limit", "parameters<9000"], "limit: the baseline has 101,770 parameters, and a search begins"),
     (["--study", ""], "study cannot be ''; expected 1 to 200 printable characters."),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),

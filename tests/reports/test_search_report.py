@@ -14,9 +14,10 @@ from mlflow.artifacts import download_artifacts, load_text
 from rich.console import Console
 
 from entrypoints import display
+from study.analysis.front import weighed
 from study.analysis.search_results import SearchResults
 from study.design.search_space import SPACES
-from study.reports import confirmation_section, search_report, search_tables, search_verdicts_file
+from study.reports import confirmation_section, cost_section, search_report, search_tables, search_verdicts_file
 from study.reports.plots.search import drawing
 from study.tracking import records
 
@@ -136,6 +137,27 @@ def test_programs_read_how_the_configurations_stand(study):
     )
     nothing = written_search.read(written_search.write([Trial(0, (1.0,), state="pruned")]))
     assert json.loads(search_verdicts_file.text(nothing))["best"] is None
+
+
+def test_the_front_has_those_that_no_cheaper_one_matches():
+    """What costs more is better, but the fifth costs the most of all; the last has no cost."""
+    trials = [
+        Trial(slot, (0.4 - 0.02 * slot,), {"learning_rate": 10 ** (-3.5 + slot / 5)},
+              {"parameters": 1000.0 * (9.5 if slot == 5 else slot + 1)} if slot < 9 else {})
+        for slot in range(10)
+    ]  # fmt: skip
+    study = written_search.read(written_search.write(trials, also="parameters"))
+    found = weighed(study, "parameters")
+    assert [each.cost for each in found] == [1000.0 * number for number in (1, 2, 3, 4, 5, 7, 8, 9, 9.5)]
+    names = [study.seeds_of(each.standing)[0].name for each in found if each.on_front]
+    assert names == [f"trial {slot}" for slot in (0, 1, 2, 3, 4, 6, 7, 8)]
+    files = search_report.write(study)
+    assert "## Against parameters" in files["report.md"] and "figures/front.svg" in files
+    assert f"promote -P from={study.record.run_id} -P within=0.2" in files["report.md"]
+    rows = cost_section.front_table(study, "parameters", found).cells()
+    assert [row[3] for row in rows] == names and rows[0][0] == "1,000"
+    none = written_search.read(written_search.write(trials[9:], also="latency_ms"))
+    assert "Against" not in search_report.write(none)["report.md"]
 
 
 def test_the_csv_file_has_every_trial_in_full_precision(study):
