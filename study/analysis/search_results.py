@@ -10,6 +10,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from study.analysis import ablation_results
 from study.analysis.ablation_results import AblationResults
+from study.analysis.partial_dependence import Dependence, dependence
 from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
 from study.analysis.search_process import Ended, Expectation
 from study.analysis.standings import Standing, standings
@@ -235,6 +236,15 @@ class SearchResults:
             intermediate_values=dict(enumerate(self.curve(trial), start=1)),
             user_attrs={"slot": slot_of(trial), "run_id": trial.run_id},
         )
+
+    @cached_property
+    def dependences(self) -> dict[str, Dependence]:
+        """How the metric depends on each field, the others being as they were tried, by the field's name."""
+        found = {
+            dimension.field: dependence(self.expectation, column, dimension)
+            for column, dimension in enumerate(self.search.space.dimensions)
+        }
+        return {field: each for field, each in found.items() if each}
 
     @property
     def no_importances(self) -> str | None:

@@ -17,12 +17,16 @@ from study.reports.plots.search.fields import contour, importances, parallel, sl
 from study.tracking import tags
 
 TRIALS = "trials.csv"
-STARS = "A star is the best configuration, with each of its seeds."
+STARS = (
+    "A star is the best configuration, with each of its seeds. The line is what is expected with the other fields as "
+    "they were tried, the dashed ones are where that lies with a probability of 95 %."
+)
 IMPORTANCES = (
     "PED-ANOVA shows which fields set the best complete trials apart from the others (the best tenth, at least ten "
-    "trials but no more than half). fANOVA shows which fields explain the differences among all complete trials (–: "
-    "not every trial has the field). Neither knows the pruned trials or values that were never tried, and both are "
-    "rough when trials are few."
+    "trials but no more than half); the line at its bar is where its share lies in 95 % of searches whose trials are "
+    "drawn from these. fANOVA shows which fields explain the differences among all complete trials (–: not every trial "
+    "has the field). Neither knows the pruned trials or values that were never tried, and both are rough when trials "
+    "are few."
 )
 
 

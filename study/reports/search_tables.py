@@ -10,6 +10,7 @@ from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import brief, settings_text, value_text
 
+SURE = 0.95  # how often a field has to be the most important in trials drawn again, to be called so
 CAUTION = (
     "±: standard error over the validation rows. Expected: the mean over seeds on these rows, by a Gaussian process "
     "through all results, and where it lies with a probability of 95 %."
@@ -107,8 +108,18 @@ def importance_line(study: SearchResults) -> str:
     """Return the importances of the fields in a sentence."""
     if study.no_importances:
         return f"No importances of the fields: {study.no_importances}."
-    shares = ", ".join(f"{each.field} {percent(each.ped_anova, 0)} %" for each in study.importances)
-    return f"What mattered most (PED-ANOVA, {len(study.ranked)} complete trials): {shares}."
+    shares = ", ".join(
+        f"{each.field} {percent(each.ped_anova, 0)} % ({percent(each.low, 0)} to {percent(each.high, 0)})"
+        for each in study.importances
+    )
+    number, first = len(study.ranked), study.importances[0]
+    line = f"What mattered most (PED-ANOVA, {number} complete trials; with 95 %): {shares}."
+    if first.first < SURE:
+        line += (
+            f" {number} trials cannot tell which field mattered most: drawn again, {first.field} was the first in "
+            f"{percent(first.first, 0)} % of the draws."
+        )
+    return line
 
 
 def edge_lines(study: SearchResults) -> list[str]:

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from factories import written, written_search
 from factories.written_search import ONE_FIELD, Trial
@@ -161,6 +162,40 @@ def test_what_decides_is_the_most_important_by_both():
     first = study.importances[0]
     assert first.ped_anova > 0.6 and first.fanova > 0.6
     assert sum(each.ped_anova for each in study.importances) == pytest.approx(1)
+
+
+def test_a_field_that_few_trials_have_may_be_missing_where_they_are_drawn_again():
+    yaml = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+  dropout: {range: [0.0, 0.6]}
+"""
+    rare = {3: {"optimizer": "momentum", "momentum": 0.9}}
+    trials = [Trial(slot, (0.1 + slot,), {"dropout": slot / 30} | rare.get(slot, {})) for slot in range(12)]
+    found = {each.field: each for each in search(*trials, yaml=yaml).importances}
+    assert found["momentum"].low == 0 and found["dropout"].first > 0.95
+
+
+def test_importances_say_how_sure_they_are():
+    """A field that decides all is surely the first; of two that decide nothing neither is."""
+    draw = np.random.default_rng(1)
+
+    def importances(weight: float) -> list:
+        points = draw.random((24, 2))
+        trials = [
+            Trial(slot, (0.3 + weight * (rate - 0.5) ** 2 + 0.01 * draw.random(),),
+                  {"learning_rate": 10 ** (-4 + 3 * rate), "dropout": 0.6 * dropout})
+            for slot, (rate, dropout) in enumerate(points)
+        ]  # fmt: skip
+        return search(*trials).importances
+
+    sure, unsure = importances(10.0), importances(0.0)
+    assert sure[0].field == "learning_rate" and sure[0].first > 0.95 and sure[0].low > 0.3
+    assert unsure[0].first < 0.95 and unsure[0].high - unsure[0].low > 0.2
+    for found in (sure, unsure):
+        assert all(0 <= each.low <= each.high <= 1 for each in found)
+        assert sum(each.first for each in found) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

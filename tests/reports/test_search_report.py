@@ -99,7 +99,8 @@ def test_in_short_is_what_came_of_it(study):
         r"probability of [>\d. ]+ %\.", lead,
     )  # fmt: skip
     assert trials == "14 trials: 12 complete, 1 pruned, 1 failed."
-    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials): learning_rate ")
+    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials; with 95 %): learning_rate ")
+    assert re.search(r"learning_rate \d+ % \(\d+ to \d+\)", mattered)
     assert edges == []
 
 
