@@ -44,7 +44,7 @@ class Thrift:
         value = next(arm for arm in study.arms if arm.name == cheapest).values[ACCURACY.metric]
         trials = study.finished(cheapest).values()
         assert value is not None  # it has trials
-        against = f", against {costs[best.winner]:,.4g}" if best.winner in costs else ""
+        against = f", against {costs[best.winner]:,.6g}" if best.winner in costs else ""
         return replace(
             best,
             winner=cheapest,
@@ -53,7 +53,7 @@ class Thrift:
             accuracy=value,
             run_id=max(trials, key=lambda trial: trial.metrics[ACCURACY.metric]).run_id,
             over_champion=selection.over_champion_of(study, cheapest, champion),
-            chosen_for=f"{COSTS[self.cost]} {costs[cheapest]:,.4g}{against}: the least within {self.within:g} points",
+            chosen_for=f"{COSTS[self.cost]} {costs[cheapest]:,.6g}{against}: the least within {self.within:g} points",
         )
 
     def _is_near(self, study: AblationResults, arm: str, best: str) -> bool:

@@ -25,6 +25,9 @@ def add(document: Document, study: SearchResults) -> None:
     if cost is None or not (found := weighed(study, cost)):
         return
     document.heading(f"Against {COSTS[cost]}")
+    if found[0].cost == found[-1].cost:
+        document.text(f"All configurations cost the same: {COSTS[cost]} {_price(cost, found[0].cost)}.")
+        return
     document.interactive({"front": fronts.front(study, cost, found)}, drawing.library())
     document.text(
         "On the front are the configurations that no cheaper one is expected to match. Bars: where the mean over seeds "
@@ -43,8 +46,12 @@ def front_table(study: SearchResults, cost: str, found: Sequence[Weighed]) -> Ta
             trial = study.seeds_of(each.standing)[0]
             behind = search_tables.belief_text(study, each.standing.behind)
             expected = search_tables.belief_text(study, each.standing.expected)
-            price = f"{each.cost:,.0f}" if cost == PARAMETERS else f"{each.cost:.3g}"
+            price = _price(cost, each.cost)
             rows.append((price, expected, behind, trial.name, search_tables.settings_of(study, trial)))
     unit = study.objective.unit_of_differences
     columns = (COSTS[cost], f"expected {study.objective.label}", f"behind the best ({unit})", "trial", "settings")
     return Table(columns, rows, words=("settings",))
+
+
+def _price(cost: str, value: float) -> str:
+    return f"{value:,.0f}" if cost == PARAMETERS else f"{value:.3g}"

@@ -29,7 +29,7 @@ def top_table(study: SearchResults, by_field: bool = False) -> Table:
         expected = belief_text(study, standing.expected)
         rows.append((seeds[0].name, len(seeds), value_cell(study, standing), expected, chance, *told))
     value = f"{study.objective.label} ± standard error"
-    columns = ("trial", "seeds", value, "expected", "is the best with", *(fields or ["settings"]))
+    columns = ("trial", "seeds", value, "expected", "chance to be best", *(fields or ["settings"]))
     return Table(columns, rows, words=("settings",))
 
 

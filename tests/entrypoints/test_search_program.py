@@ -124,7 +124,7 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
     verdict = re.search(
         r"^(▲ Against the baseline, with (\d+) fresh seeds each, .* is better by .* nats .*)$", output, re.M
     )
-    assert verdict and output.index(verdict[1]) < output.index("is the best with")
+    assert verdict and output.index(verdict[1]) < output.index("chance to be best")
     run_id = re.search(r"^Run (\w+):", output, re.M)[1]
     client = store.connect()
     study = search_results.read(client, run_id)

@@ -157,6 +157,11 @@ def test_the_front_has_those_that_no_cheaper_one_matches():
     assert f"promote -P from={study.record.run_id} -P within=0.2" in files["report.md"]
     rows = cost_section.front_table(study, "parameters", found).cells()
     assert [row[3] for row in rows] == names and rows[0][0] == "1,000"
+    alike = [
+        Trial(slot, (0.4 - slot / 10,), {"batch_size": 16 * (slot + 1)}, {"parameters": 101_770.0}) for slot in (0, 1)
+    ]
+    page = search_report.write(written_search.read(written_search.write(alike, also="parameters")))["report.md"]
+    assert "All configurations cost the same: parameters 101,770." in page and "figures/front" not in page
     none = written_search.read(written_search.write(trials[9:], also="latency_ms"))
     assert "Against" not in search_report.write(none)["report.md"]
 

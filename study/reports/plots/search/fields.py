@@ -77,7 +77,8 @@ def importances(study: SearchResults) -> Interactive:
     bars = [
         go.Bar(
             name=name, y=fields, x=[number or 0 for number in numbers], orientation="h", marker_color=colour,
-            text=["–" if number is None else f"{number:.0f} %" for number in numbers], textposition="outside",
+            text=["–" if number is None else f"{number:.0f} %" for number in numbers],
+            textposition="none" if name == "PED-ANOVA" else "outside",  # where its line is
             cliponaxis=False, hovertemplate="%{y} %{text}",
             error_x=_ends(study) if name == "PED-ANOVA" else None,
         )
