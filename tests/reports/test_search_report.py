@@ -122,7 +122,7 @@ def test_seeds_of_a_configuration_share_a_row():
     lines = search_report.in_short(study)
     assert " after 3 seeds, is trial 7: " in lines[0] and "2 of the complete ones trained another seed" in lines[2]
     page = search_report.write(study)["report.html"].replace(drawing.library(), "")
-    _, stars = plots(page)["slice_learning_rate"][0]
+    *_, stars = plots(page)["slice_learning_rate"][0]
     assert len(stars["x"]) == 3 and any("seed 3" in text for text in stars["text"])
 
 
@@ -219,9 +219,13 @@ def test_figures_say_what_was_measured(files):
     assert "ticktext" not in layout["xaxis"]
     assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}
     assert drawn["slice_learning_rate"][1]["xaxis"]["type"] == "log"
-    assert drawn["slice_l2"][0][0]["x"].count(1e-8) == 11  # drawn at the low end …
+    low, high, middle, trials, _ = drawn["slice_l2"][0]
+    assert all(
+        a < b < c for a, b, c in zip(low["y"], middle["y"], high["y"], strict=True)
+    )  # what is expected, and its band
+    assert trials["x"].count(1e-8) == 11  # drawn at the low end …
     assert drawn["slice_l2"][1]["xaxis"]["ticktext"][0] == "0"  # … and called what it is
-    assert "<br>l2=0<br>" in drawn["slice_l2"][0][0]["text"][0]
+    assert "<br>l2=0<br>" in trials["text"][0]
     assert [trace["name"] for trace in drawn["importances"][0]] == ["PED-ANOVA", "fANOVA"]
     assert drawn["importances"][0][0]["y"][0] == "learning_rate"
     (lines,) = drawn["parallel"][0]

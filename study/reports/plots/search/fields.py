@@ -99,7 +99,15 @@ def _ends(study: SearchResults) -> dict[str, object]:
     """Return the ends of PED-ANOVA's shares over trials drawn again, as Plotly takes them."""
     above = [max(0.0, 100 * (each.high - each.ped_anova)) for each in study.importances]
     below = [max(0.0, 100 * (each.ped_anova - each.low)) for each in study.importances]
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.2, "width": 4}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "thickness": 1.2,
+        "width": 4,
+        "color": GREY,
+    }
 
 
 def parallel(study: SearchResults) -> Interactive:
