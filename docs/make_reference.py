@@ -20,7 +20,7 @@ from docs import make_replication
 from study.design.ablation import Ablation, catalogue, load_ablation
 from study.design.search_space import SPACES
 from study.execution import recovery
-from study.reports import verdicts_file
+from study.reports import search_verdicts_file, verdicts_file
 from study.training import config
 from study.training.config import AUTO, settings_text, value_text
 from study.training.networks.network import find
@@ -202,8 +202,14 @@ def replication_page() -> str:
 
 
 def schema() -> str:
-    """Return the JSON Schema of ``verdicts.json``."""
+    """Return the JSON Schema of an ablation's ``verdicts.json``."""
     return json.dumps(verdicts_file.Verdicts.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def search_schema() -> str:
+    """Return the JSON Schema of a search's ``verdicts.json``."""
+    described = search_verdicts_file.SearchVerdicts.model_json_schema()
+    return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 
 
 # --- who died ---------------------------------------------------------------------------------------
@@ -276,6 +282,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/replication.md": replication_page,
     "docs/architecture.md": architecture_page,
     "docs/reference/verdicts.schema.json": schema,
+    "docs/reference/search-verdicts.schema.json": search_schema,
 }
 
 

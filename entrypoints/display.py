@@ -198,6 +198,9 @@ def print_search(console: Console, study: SearchResults) -> None:
             write(console, line, style=None if number else "bold")
         console.print()
     if study.top:
+        for line in search_tables.best_lines(study):
+            write(console, line)
+        console.print()
         print_table(console, search_tables.top_table(study))
         console.print()
     write(console, search_tables.importance_line(study))

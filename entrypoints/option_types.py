@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin
 import click
 
 from study.base.errors import ConfigError, likeliest, shown
-from study.design.search import parse_limit
+from study.design.wishes import NO_LIMITS, Limits, parse_limits
 from study.execution.engines import engine
 from study.training.config import FIELDS, TrialConfig, parse_settings
 from study.training.networks import own_file
@@ -78,15 +78,15 @@ class Boolean(Choice):
 
 
 class Limit(Text):
-    """A limit on a search's networks, such as parameters<50000; none is None."""
+    """Limits on a search's networks, such as parameters<50000,latency_ms<1; without one, none."""
 
-    metavar = "parameters<N"
+    metavar = "parameters<N,latency_ms<T"
 
     def __init__(self) -> None:
-        super().__init__("none")
+        super().__init__()
 
-    def parse(self, name: str, text: str) -> int:
-        return parse_limit(text)
+    def parse(self, name: str, text: str) -> Limits:
+        return NO_LIMITS if text == "none" else parse_limits(text)
 
 
 class Whole(Text):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from entrypoints import options, program
-from entrypoints.option_types import Boolean, NetworkName, Text, Whole
+from entrypoints.option_types import Boolean, NetworkName, Number, Text, Whole
 from entrypoints.options import option
 from study.design.limits import MOST_FRESH_SEEDS, MOST_SEEDS
 
@@ -21,6 +21,8 @@ OPTIONS = (
            "the project's.", NetworkName()),
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
+    option("within", "none", "Promote the cheapest configuration that is at most so many points of accuracy behind the "
+           "best: by the cost that the search named in also=, or else by parameters.", Number(100)),
     option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
            f"there is a champion up to {MOST_FRESH_SEEDS} for what is hard to tell from it.",
            Whole(MOST_SEEDS)),

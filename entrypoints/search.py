@@ -7,6 +7,7 @@ from entrypoints.option_types import Boolean, Choice, Limit, Settings, StudyName
 from entrypoints.options import option
 from study.design.limits import MOST_TRIALS
 from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, METRICS, PRUNERS, SAMPLERS
+from study.design.wishes import COSTS
 
 OPTIONS = (
     option("study", "auto", "Name of the search. Run the same command again to resume it. auto: named after the space "
@@ -23,8 +24,12 @@ OPTIONS = (
     option("sampler", AUTO, f"How points are suggested. auto: {BEST_SAMPLER}, a Gaussian process through the results "
            "so far, which found the best points with the fewest trials.", Choice((AUTO, *SAMPLERS))),
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
-    option("limit", "none", "Search only networks with fewer parameters, such as parameters<50000; others are not "
-           "trained.", Limit()),
+    option("limit", "none", "Train only networks below these limits, such as parameters<50000,latency_ms<1 (of one "
+           "row, on one core).", Limit()),
+    option("also", "none", "A cost to weigh the metric against in the report: parameters, latency_ms or train_seconds.",
+           Choice(COSTS, unless="none")),
+    option("replicate", "true", "With the sampler gp: train another seed of a promising configuration where that tells "
+           "more about what is best than a new point. false: one seed each.", Boolean()),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
     options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),
     options.TARGET,
@@ -37,6 +42,8 @@ OPTIONS = (
     option("confirm", "true", "At the end, compare the best configuration with the baseline, with fresh seeds until "
            "that is settled. false: leave it out.", Boolean()),
     options.REUSE,
+    option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
+           "error.", Choice(("text", "json"))),
     options.dry_run("true: show the space with an estimate of the time, and run nothing."),
 )  # fmt: skip
 

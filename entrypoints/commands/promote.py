@@ -6,6 +6,7 @@ from entrypoints import display, options, program
 from study.base.passwords import without_password
 from study.data.split import IN_FOLDS
 from study.design.limits import Vary
+from study.design.wishes import COSTS
 from study.execution import time_estimate
 from study.execution.engines.engine import Request
 from study.reports.table import Table
@@ -23,6 +24,7 @@ def run(
     size: str | None,
     network: str | None,
     top: int,
+    within: float | None,
     seeds: int | None,
     name: str | None,
     vary: Vary,
@@ -44,6 +46,7 @@ def run(
         top=top,
         seeds=seeds,
         vary=vary,
+        within=within,
     )
     _print_candidates(race)
     if (before := promote.done_before(race)) and not force:
@@ -77,12 +80,13 @@ def _print_candidates(race: Race) -> None:
     dataset = race.dataset
     size = f"{len(dataset.train):,} training rows, {len(dataset.validation):,} validation rows"
     program.say(f"{dataset.title}, SHA-256 {dataset.sha256[:12]}…: {size}")
+    costs = [COSTS[race.thrift.cost]] if race.thrift else []
     rows = (
         (entrant.name, entrant.accuracy and entrant.accuracy.n, entrant.accuracy,
-         "champion" if entrant.name == race.incumbent_arm else "")
+         *[entrant.cost for _ in costs], "champion" if entrant.name == race.incumbent_arm else "")
         for entrant in race.entrants
     )  # fmt: skip
-    table = Table(("configuration", "trials", "val accuracy (%)", "is"), rows, words=("is",))
+    table = Table(("configuration", "trials", "val accuracy (%)", *costs, "is"), rows, words=("is",))
     display.print_table(program.console(), table)
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
     size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(last - first + 1, 'fresh seed')}"

@@ -11,6 +11,7 @@ from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
 from study.design.search import Budget, Search
+from study.design.wishes import Limits
 from study.execution import time_estimate
 from study.execution.engines.engine import Request
 from study.reports import search_tables
@@ -36,7 +37,9 @@ def run(
     metric: str,
     sampler: str,
     pruner: str,
-    limit: int | None,
+    limit: Limits,
+    also: str | None,
+    replicate: bool,
     seed: int,
     data: str | None,
     target: str | None,
@@ -47,12 +50,14 @@ def run(
     settings: dict[str, str],
     confirm: bool,
     reuse: bool,
+    output: str,
     dry_run: bool,
 ) -> None:
     """Run or resume the search that the options name."""
+    for_programs = program.output_for_programs() if output == "json" else None
     search, dataset = prepare.prepare_search(
-        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, seed=seed,
-        data=data, target=target, size=size, epochs=epochs, settings=settings,
+        space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, also=also,
+        replicate=replicate, seed=seed, data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"
@@ -87,6 +92,10 @@ def run(
     if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
         program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
     _conclude(console, outcome, options.given().get("network"))
+    if for_programs:
+        from study.reports import search_verdicts_file  # imports matplotlib
+
+        for_programs.write(search_verdicts_file.text(outcome.study))
 
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:

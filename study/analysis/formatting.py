@@ -25,6 +25,15 @@ def show(value: Estimate | None, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def show_range(middle: float, low: float, high: float, *, signed: bool = False) -> str:
+    """Return ``0.0712 (0.0695 to 0.0730)``: to two digits of half the interval."""
+    sign = "+z" if signed else "z"
+    half = (high - low) / 2
+    places = max(0, 1 - int(f"{half:.1e}".partition("e")[2])) if half > 5e-7 else 4
+    middle_text, low_text, high_text = (f"{value:{sign}.{places}f}" for value in (middle, low, high))
+    return f"{middle_text} ({low_text} to {high_text})".replace("-", "−")
+
+
 def show_p(p: float | None) -> str:
     """Return a p value: ``0.0312``, ``0.42``, ``< 0.001``, ``–`` for none and for NaN."""
     if p is None or math.isnan(p):

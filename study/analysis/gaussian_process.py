@@ -6,33 +6,40 @@ and Williams, C. K. I.: Gaussian Processes for Machine Learning (2006), algorith
 nothing here knows of trials or of Optuna.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MOST_TO_FIT = 150  # points from which the lengths are found: that takes time with the cube of their number
 MOST_POINTS = 1000  # from which predictions are made
+KERNELS, STEPS, STRIDE = 20, 30, 1.2  # drawn; steps of the walk for each; how far a step goes
 JITTER = 1e-6
+QUANTILES = 100  # over which a knowledge gradient is averaged
 LEAST, MOST = -7.0, 4.0  # of the logarithms of lengths, variance and noise
 # The normal priors of these logarithms as (mean, standard deviation); targets have a variance of about 1.
 LENGTH, VARIANCE, NOISE = (-0.3, 1.0), (0.0, 1.0), (-2.5, 1.5)
 
 
-def standardized(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return values with the bad ones clipped and with mean 0 and variance 1, and by what they were divided.
+def standardized(values: np.ndarray, far: float = 1) -> tuple[np.ndarray, float, float]:
+    """Return values with the bad ones clipped and with mean 0 and variance 1, and what was their mean and deviation.
 
-    What is as much worse than the median as the median is worse than the best counts as just so bad: how bad a point is
-    does not help to find a better one. Values that are not finite are bad too.
+    What is `far` times as much worse than the median as the median is worse than the best counts as just so bad: how
+    bad a point is does not help to find a better one. Values that are not finite are bad too.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
-        return np.zeros(len(values)), 1.0
+        return np.zeros(len(values)), 0.0, 1.0
     middle = float(np.median(finite))
-    worst = 2 * middle - float(finite.min())
+    worst = middle + far * (middle - float(finite.min()))
     clipped = np.where(np.isfinite(values), np.minimum(values, worst), worst)
-    spread = float(clipped.std()) or 1.0
-    return (clipped - clipped.mean()) / spread, spread
+    middle, spread = float(clipped.mean()), float(clipped.std()) or 1.0
+    return (clipped - middle) / spread, middle, spread
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,16 @@ class Kernel:
     lengths: np.ndarray
     variance: float
     noise: float
+
+    @classmethod
+    def of(cls, logs: np.ndarray) -> "Kernel":
+        """Return the kernel of these logarithms of lengths, variance and noise."""
+        return cls(np.exp(logs[:-2]), float(np.exp(logs[-2])), float(np.exp(logs[-1])))
+
+    @property
+    def logs(self) -> np.ndarray:
+        """The logarithms of lengths, variance and noise."""
+        return np.log([*self.lengths, self.variance, self.noise])
 
     def between(self, points: np.ndarray, others: np.ndarray, field_of: np.ndarray) -> np.ndarray:
         """Return the covariances, without noise, of points (n, coordinates) and others (m, coordinates): (n, m)."""
@@ -90,6 +107,22 @@ class Process:
         explained = (solve_triangular(factor, across.T, lower=True) ** 2).sum(axis=0)
         return across @ weights, np.sqrt(np.maximum(self.kernel.variance - explained, 1e-12))
 
+    def joint(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean (n,) and the covariance (n, n), without noise, of the process at points."""
+        mean, _ = self.predict(points)
+        return mean, self.between(points, points)
+
+    def between(self, points: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return the covariances, without noise, of the process at points (n,) and at others (m,): (n, m)."""
+        from scipy.linalg import solve_triangular
+
+        factor, _ = self._solved
+        known = [
+            solve_triangular(factor, self.kernel.between(self.points, each, self.field_of), lower=True)
+            for each in (points, others)
+        ]
+        return np.asarray(self.kernel.between(points, others, self.field_of) - known[0].T @ known[1])
+
     def believing(self, points: np.ndarray) -> "Process":
         """Return the process as if what it expects at these points were known: it looks for more elsewhere."""
         if not len(points):
@@ -102,6 +135,20 @@ class Process:
         )  # fmt: skip
 
 
+def on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function kept to one thread: its matrices are small, and more threads make it ten times as slow."""
+
+    @wraps(function)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited
+
+
+@on_one_thread
 def fit(points: np.ndarray, targets: np.ndarray, more_noise: np.ndarray, field_of: np.ndarray) -> Process:
     """Return the process of these observations, with the likeliest kernel; of very many, the best points count."""
     order = np.argsort(targets, kind="stable")[:MOST_POINTS]
@@ -111,10 +158,50 @@ def fit(points: np.ndarray, targets: np.ndarray, more_noise: np.ndarray, field_o
     return Process(kernel, points, targets, more_noise, field_of)
 
 
+@on_one_thread
+def likely(points: np.ndarray, targets: np.ndarray, more_noise: np.ndarray, field_of: np.ndarray) -> list[Process]:
+    """Return KERNELS processes of these observations, whose kernels are drawn from their posterior.
+
+    What they say together owns up to what few observations leave open about lengths and noise. The kernels come from a
+    random walk (Metropolis et al. 1953), which begins at the likeliest one and is the same each time.
+    """
+    order = np.argsort(targets, kind="stable")[:MOST_POINTS]
+    points, targets, more_noise = points[order], targets[order], more_noise[order]
+    some = np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_TO_FIT)).round().astype(int))
+    about = points[some], targets[some], more_noise[some], field_of
+    unlikelihood, draw = _unlikelihood(*about), np.random.default_rng(0)
+    logs = likeliest_kernel(*about).logs
+    value, found = unlikelihood(logs)[0], list[Process]()
+    for step in range(KERNELS * STEPS):
+        other = logs + STRIDE / np.sqrt(len(logs)) * draw.standard_normal(len(logs))
+        luck = draw.random()
+        if np.all((other >= LEAST) & (other <= MOST)) and np.log(luck) < value - (there := unlikelihood(other)[0]):
+            logs, value = other, there
+        if step % STEPS == STEPS - 1:
+            found.append(Process(Kernel.of(logs), points, targets, more_noise, field_of))
+    return found
+
+
 def likeliest_kernel(points: np.ndarray, targets: np.ndarray, more_noise: np.ndarray, field_of: np.ndarray) -> Kernel:
     """Return the kernel at the mode of the posterior, sought from the priors' middle and from shorter lengths."""
     from scipy.optimize import minimize
 
+    fields = int(field_of.max()) + 1
+    unlikelihood = _unlikelihood(points, targets, more_noise, field_of)
+    means = np.array([LENGTH[0]] * fields + [VARIANCE[0], NOISE[0]])
+    starts = [means, np.concatenate([means[:fields] - 1.2, means[fields:]])]
+    bounds = [(LEAST, MOST)] * len(means)
+    found = [
+        minimize(unlikelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
+        for start in starts
+    ]
+    return Kernel.of(min(found, key=lambda one: one.fun).x)
+
+
+def _unlikelihood(
+    points: np.ndarray, targets: np.ndarray, more_noise: np.ndarray, field_of: np.ndarray
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """Return what gives minus the log posterior of a kernel, up to a constant, and its derivatives."""
     fields = int(field_of.max()) + 1
     squares = np.zeros((fields, len(points), len(points)))
     for coordinate, field in enumerate(field_of):
@@ -126,14 +213,7 @@ def likeliest_kernel(points: np.ndarray, targets: np.ndarray, more_noise: np.nda
         apart = (logs - means) / deviations
         return value + float(apart @ apart) / 2, slope + apart / deviations
 
-    starts = [means, np.concatenate([means[:fields] - 1.2, means[fields:]])]
-    bounds = [(LEAST, MOST)] * len(means)
-    found = [
-        minimize(unlikelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
-        for start in starts
-    ]
-    logs = min(found, key=lambda one: one.fun).x
-    return Kernel(np.exp(logs[:fields]), float(np.exp(logs[-2])), float(np.exp(logs[-1])))
+    return unlikelihood
 
 
 def negative_log_likelihood(
@@ -168,6 +248,26 @@ def log_gain(process: Process, points: np.ndarray, best: float) -> np.ndarray:
     mean, deviation = process.predict(points)
     noise = process.kernel.noise
     return log_expected_improvement(mean, deviation, best) + np.log1p(-np.sqrt(noise / (deviation**2 + noise)))
+
+
+def knowledge_gradient(process: Process, tried: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Return how much the lowest expected value will fall if each candidate (m, coordinates) is observed once: (m,).
+
+    The lowest is that among the points `tried` (n, coordinates) and the candidate. Frazier, P., Powell, W. and
+    Dayanik, S.: The knowledge-gradient policy for correlated normal beliefs (2009); the mean of the lowest is taken
+    over quantiles of what is observed.
+    """
+    from scipy.special import ndtri
+
+    before, _ = process.predict(tried)
+    own, deviation = process.predict(candidates)
+    seen = np.sqrt(deviation**2 + process.kernel.noise)  # the deviation of what will be observed
+    by_candidate = process.between(tried, candidates) / seen
+    means = np.concatenate([np.broadcast_to(before[:, None], by_candidate.shape), own[None]])
+    slopes = np.concatenate([by_candidate, (deviation**2 / seen)[None]])
+    quantiles = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
+    lowest = np.mean([(means + slopes * quantile).min(axis=0) for quantile in quantiles], axis=0)
+    return np.asarray(before.min() - lowest)
 
 
 def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:

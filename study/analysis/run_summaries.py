@@ -167,18 +167,20 @@ def _key(study: AblationResults, verdict: Verdict) -> str:
 
 
 def summarize_search(study: SearchResults) -> StudySummary:
-    """Return the best value with its standard error, counts, and the best settings."""
+    """Return the best value with its standard error, how surely it is the best, counts, and the best settings."""
     metrics: dict[str, float] = {
         tags.TRIALS_COMPLETE: len(study.complete),
         tags.TRIALS_PRUNED: len(study.pruned),
         tags.TRIALS_FAILED: len(study.failed),
     }
     marks = {tags.KIND: tags.STUDY_KIND}
-    if study.best and (value := study.value(study.best)) is not None:
-        name = f"best_model_{study.search.metric}"
-        metrics[name] = value
+    if study.best:
+        first, name = study.standings[0], f"best_model_{study.search.metric}"
+        metrics[name] = first.value
         if (error := study.error(study.best)) is not None:
             metrics[f"{name}_se"] = error
+        if first.chance is not None:
+            metrics[tags.BEST_CHANCE] = first.chance
         marks |= {
             f"{tags.BEST_PREFIX}{field}": value_text(setting) for field, setting in study.settings(study.best).items()
         }

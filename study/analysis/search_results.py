@@ -10,8 +10,10 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from study.analysis import ablation_results
 from study.analysis.ablation_results import AblationResults
+from study.analysis.partial_dependence import Dependence, dependence
 from study.analysis.search_diagnostics import Edge, Importance, edge, importances_of, in_memory
 from study.analysis.search_process import Ended, Expectation
+from study.analysis.standings import Standing, standings
 from study.analysis.tries import runs_that_count
 from study.analysis.unit_cube import UnitCube
 from study.base.errors import TrackingError, shown
@@ -39,6 +41,11 @@ class Objective:
     def label(self) -> str:
         """The name with the unit."""
         return f"{self.title} ({self.unit})"
+
+    @property
+    def unit_of_differences(self) -> str:
+        """The unit of a difference of two values."""
+        return "points" if self.unit == "%" else self.unit
 
 
 OBJECTIVES = {
@@ -125,15 +132,32 @@ class SearchResults:
         values = [(value, trial) for trial in self.complete if (value := self.value(trial)) is not None]
         return [trial for _, trial in sorted(values, key=lambda pair: (sign * pair[0], slot_of(pair[1])))]
 
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """The configurations of the trials that have a value, by what is expected of them, the best first.
+
+        The numbers of a standing are places in `telling`.
+        """
+        valued = {trial.run_id for trial in self.ranked}
+        complete = [number for number, trial in enumerate(self.telling) if trial.run_id in valued]
+        return standings(self.expectation, complete)
+
+    def seeds_of(self, standing: Standing) -> list[RunRecord]:
+        """Return the trials of a configuration, one for each seed, the first first."""
+        return [self.telling[number] for number in standing.trials]
+
     @property
-    def top(self) -> list[RunRecord]:
-        """The ten best trials."""
-        return self.ranked[:TOP]
+    def top(self) -> list[Standing]:
+        """The ten best configurations."""
+        return self.standings[:TOP]
 
     @property
     def best(self) -> RunRecord | None:
-        """The best trial; None if none has a value."""
-        return self.ranked[0] if self.ranked else None
+        """The first trial of the configuration that is expected to be the best; None if no trial has a value.
+
+        After too few trials to expect anything it is the one with the best value.
+        """
+        return self.seeds_of(self.standings[0])[0] if self.standings else None
 
     def is_baseline(self, trial: RunRecord) -> bool:
         """Return whether a trial is the search's baseline, which is the first."""
@@ -141,14 +165,15 @@ class SearchResults:
 
     @cached_property
     def expectation(self) -> Expectation:
-        """What is expected after the search's trials; those that failed by a fault of the machine tell nothing."""
+        """What is expected after the search's trials."""
         return Expectation(
-            UnitCube(self.search.space), [self._ended(trial) for trial in self._telling],
+            UnitCube(self.search.space), [self._ended(trial) for trial in self.telling],
             maximize=self.search.direction == "maximize",
         )  # fmt: skip
 
-    @property
-    def _telling(self) -> list[RunRecord]:
+    @cached_property
+    def telling(self) -> list[RunRecord]:
+        """The trials that tell something about their points: those that failed by a fault of the machine do not."""
         return [
             trial for trial in self.trials if state_of(trial) != "failed" or trial.tags.get(tags.STATE) == tags.DIVERGED
         ]
@@ -159,20 +184,8 @@ class SearchResults:
         return Ended(self._drawn(trial), math.nan if state_of(trial) == "complete" and value is None else value, curve)
 
     @cached_property
-    def choice(self) -> RunRecord | None:
-        """The complete trial at whose point the best value is expected, which is seldom by luck.
-
-        After too few trials it is the best trial; None if no trial has a value.
-        """
-        ranks = self.expectation.ranks
-        if ranks is None or not self.ranked:
-            return self.best
-        of_trial = {trial.run_id: rank for trial, rank in zip(self._telling, ranks, strict=True)}
-        return min(self.ranked, key=lambda trial: of_trial[trial.run_id])
-
-    @cached_property
     def confirmation(self) -> AblationResults | None:
-        """The comparison of the choice with the baseline, with fresh seeds; None if there was none."""
+        """The comparison of the best with the baseline, with fresh seeds; None if there was none."""
         run_id = self.record.tags.get(tags.CONFIRMED_BY)
         if run_id in (None, tags.NOTHING) or not records.read_file(records.read_run(self.client, run_id), ABLATION):
             return None
@@ -180,14 +193,8 @@ class SearchResults:
 
     @property
     def nothing_to_confirm(self) -> bool:
-        """Whether the search was to be confirmed, and its choice was the baseline itself."""
+        """Whether the search was to be confirmed, and its best was the baseline itself."""
         return self.record.tags.get(tags.CONFIRMED_BY) == tags.NOTHING
-
-    def behind(self, trial: RunRecord) -> float:
-        """Return by how much the best trial beats one that has a value: 0 or more."""
-        value, best = self.value(trial), self.value(self.ranked[0])
-        assert value is not None and best is not None  # as those of ranked trials are
-        return abs(value - best)
 
     @cached_property
     def edges(self) -> list[Edge]:
@@ -229,6 +236,15 @@ class SearchResults:
             intermediate_values=dict(enumerate(self.curve(trial), start=1)),
             user_attrs={"slot": slot_of(trial), "run_id": trial.run_id},
         )
+
+    @cached_property
+    def dependences(self) -> dict[str, Dependence]:
+        """How the metric depends on each field, the others being as they were tried, by the field's name."""
+        found = {
+            dimension.field: dependence(self.expectation, column, dimension)
+            for column, dimension in enumerate(self.search.space.dimensions)
+        }
+        return {field: each for field, each in found.items() if each}
 
     @property
     def no_importances(self) -> str | None:

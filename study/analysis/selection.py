@@ -15,6 +15,7 @@ from study.analysis.verdicts import Loss
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
 from study.design.limits import BECAUSE, MARGIN
+from study.design.wishes import PARAMETERS
 from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import BUILT_IN, MLP, NETWORK, TrialConfig, brief, settings_text, value_text
@@ -33,13 +34,14 @@ class PromotionError(StudyError):
 class Candidate:
     """A configuration and the mean validation accuracy of its trials in percent; None without trials.
 
-    Its `name`, by which it enters a race, is given by `named`.
+    Its `name`, by which it enters a race, is given by `named`. `cost` is the mean of what its trials cost, if known.
     """
 
     config: TrialConfig
     accuracy: Estimate | None = None
     run_ids: tuple[str, ...] = ()
     name: str = ""
+    cost: float | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -55,7 +57,8 @@ class Decision:
     `winner` and `second` are names of arms, `lead` the paired difference between them in points, None for a single
     entrant; `run_id` is the winner's trial that validates best, and `over_champion` the paired difference of the winner
     to the present champion's configuration, None if that did not run or has `champion_lost` seeds. With `on_new_data`
-    the intervals of both are those for new data from the same source, which are wider than those for these data.
+    the intervals of both are those for new data from the same source, which are wider than those for these data. The
+    winner was `chosen_for` its cost, and then the second is the best.
     """
 
     winner: str
@@ -66,6 +69,7 @@ class Decision:
     over_champion: Estimate | None
     champion_lost: Loss | None = None
     on_new_data: bool = False
+    chosen_for: str | None = None
 
     @property
     def about(self) -> str:
@@ -127,8 +131,11 @@ def of_network(trials: Sequence[RunRecord], network: str | None) -> list[RunReco
     )  # fmt: skip
 
 
-def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
-    """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first."""
+def rank(trials: Sequence[RunRecord], top: int | None, cost: str = PARAMETERS) -> list[Candidate]:
+    """Return the `top` distinct configurations by the mean validation accuracy of their trials, the best first.
+
+    All of them, if `top` is None. `cost` is a metric of the trials.
+    """
     by_config: dict[TrialConfig, dict[object, RunRecord]] = {}
     for trial in trials:
         know_described(trial.tags.get(tags.NETWORKS), trial.run_id)
@@ -141,10 +148,15 @@ def rank(trials: Sequence[RunRecord], top: int) -> list[Candidate]:
             config,
             estimate(np.array([trial.metrics[ACCURACY.metric] * ACCURACY.scale for trial in group.values()])),
             tuple(trial.run_id for trial in group.values()),
+            cost=_mean_cost([trial.metrics[cost] for trial in group.values() if cost in trial.metrics]),
         )
         for config, group in by_config.items()
     ]
     return sorted(ranked, key=lambda candidate: -_mean(candidate.accuracy))[:top]
+
+
+def _mean_cost(costs: Sequence[float]) -> float | None:
+    return sum(costs) / len(costs) if costs else None
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -238,10 +250,10 @@ def decide(study: AblationResults, champion: str | None) -> Decision:
     return Decision(
         winner=winner,
         second=second,
-        lead=_lead(study, winner, second),
+        lead=lead_of(study, winner, second),
         accuracy=accuracy,
         run_id=best.run_id,
-        over_champion=_over(study, winner, champion),
+        over_champion=over_champion_of(study, winner, champion),
         champion_lost=study.unstable.get(champion) if champion else None,
         on_new_data=study.ablation.vary == "split",
     )
@@ -255,7 +267,7 @@ def _merit(study: AblationResults, arm: ablation_results.Arm, champion: str | No
     return float(differences.mean()) if len(differences) else -np.inf
 
 
-def _over(study: AblationResults, winner: str, champion: str | None) -> Estimate | None:
+def over_champion_of(study: AblationResults, winner: str, champion: str | None) -> Estimate | None:
     """Return the difference of the winner to the champion, by the wider interval where there are two.
 
     A champion is to answer what comes, not to validate these rows.
@@ -265,7 +277,7 @@ def _over(study: AblationResults, winner: str, champion: str | None) -> Estimate
     return study.on_new_data(winner, champion) or study.difference(ACCURACY, winner, champion)
 
 
-def _lead(study: AblationResults, winner: str, second: str | None) -> Estimate | None:
+def lead_of(study: AblationResults, winner: str, second: str | None) -> Estimate | None:
     """Return the difference between the first two; which pair that is, the race itself decides, so all pairs count."""
     if second is None or not len(differences := study.differences(ACCURACY, winner, second)):
         return None

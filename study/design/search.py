@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.base import yaml_file
-from study.base.errors import ConfigError, StudyError, shown
+from study.base.errors import StudyError, shown
 from study.design.search_space import SearchSpace, parse_space
+from study.design.wishes import COSTS, NO_LIMITS, PARAMETERS, Limits, parse_limits
 from study.training.config import TrialConfig
 
 Direction = Literal["minimize", "maximize"]
@@ -13,14 +14,17 @@ METRICS: dict[str, Direction] = {"val_cross_entropy": "minimize", "val_loss": "m
 DEFAULT_TRIALS = 50
 AUTO, BEST_SAMPLER = "auto", "gp"  # what `auto` stands for was measured (docs/lab-log.md)
 SAMPLERS = (BEST_SAMPLER, "tpe", "random", "qmc", "cmaes", "grid")
+REPLICATING = "gp"  # the sampler that may suggest a point again, for another seed
 PRUNERS = ("hyperband", "median", "none")
 TASK, CONFIRM = "search", "confirm"  # the latter is the comparison with which a search ends
-PARAMETERS, MOST_PARAMETERS = "parameters", 10**12
 
 
 @dataclass(frozen=True)
 class Search:
-    """A space, the metric to optimize, the sampler and the pruner; with a `limit` networks have fewer parameters.
+    """A space, the metric to optimize, the sampler and the pruner; networks stay below the `limit`.
+
+    With `replicate` a promising point may be trained with another seed in place of a new point. `also` is one of COSTS,
+    which the metric is weighed against.
 
     The space's baseline has the data, the split, the epochs and the seed of every trial; `metric` is one of METRICS, of
     the weights that a trial keeps.
@@ -30,7 +34,9 @@ class Search:
     metric: str
     sampler: str
     pruner: str
-    limit: int | None = None
+    limit: Limits = NO_LIMITS
+    replicate: bool = False
+    also: str | None = None
 
     @property
     def baseline(self) -> TrialConfig:
@@ -43,17 +49,12 @@ class Search:
         return METRICS[self.metric]
 
     @property
-    def limit_text(self) -> str:
-        """The limit as `parse_limit` reads it."""
-        return f"{PARAMETERS}<{self.limit}" if self.limit else "none"
-
-    @property
     def words(self) -> str:
         """The search in one line."""
         fields = ", ".join(dimension.field for dimension in self.space.dimensions)
         how = f"{self.sampler}, {'no pruner' if self.pruner == 'none' else self.pruner}"
         epochs = self.baseline.training.epochs
-        limit = f"; fewer than {self.limit:,} parameters" if self.limit else ""
+        limit = f"; {self.limit.words}" if self.limit else ""
         return f"{self.direction} {self.metric} over {fields} ({how}; {epochs} epoch{'s' if epochs > 1 else ''}{limit})"
 
     def better(self, one: float, other: float) -> bool:
@@ -63,30 +64,34 @@ class Search:
     def as_yaml(self) -> str:
         """Return the search as text that `parse_search` reads back."""
         how = {"metric": self.metric, "sampler": self.sampler, "pruner": self.pruner, "name": self.space.name}
-        limit = {"limit": self.limit} if self.limit else {}
-        return yaml_file.write(how | limit) + "---\n" + self.space.as_yaml()
-
-
-def parse_limit(text: str) -> int:
-    """Return the number of parameters that a network must stay below, of ``parameters<50000``; raises ConfigError."""
-    name, _, number = text.replace(" ", "").partition("<")
-    if name != PARAMETERS or not (number.isascii() and number.isdigit() and 0 < int(number) <= MOST_PARAMETERS):
-        expected = f"{PARAMETERS}<N, with a whole number from 1 to {MOST_PARAMETERS:,}, or none"
-        raise ConfigError(f"limit cannot be {shown(text)}", expected=expected)
-    return int(number)
+        limit = {"limit": self.limit.text} if self.limit else {}
+        again = {"replicate": True} if self.replicate else {}
+        also = {"also": self.also} if self.also else {}
+        return yaml_file.write(how | limit | again | also) + "---\n" + self.space.as_yaml()
 
 
 def parse_search(text: str, path: object) -> Search:
     """Return the search that `as_yaml` has written; raises StudyError for other text and for unknown names in it."""
     how, _, space = text.partition("---\n")
     words, _ = yaml_file.parse(how, path)
-    if not (isinstance(words, dict) and words.keys() - {"limit"} == {"metric", "sampler", "pruner", "name"}):
+    if not (
+        isinstance(words, dict)
+        and words.keys() - {"limit", "replicate", "also"} == {"metric", "sampler", "pruner", "name"}
+    ):
         raise StudyError("not a search", where=path, expected="the text that a search writes")
     for what, known in (("metric", METRICS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if words[what] not in tuple(known):
             raise StudyError(f"{what} cannot be {shown(words[what])}", where=path, expected=" or ".join(known))
-    if not (words.get("limit") is None or isinstance(words["limit"], int)):
-        raise StudyError("limit is no whole number", where=path, got=shown(words["limit"]))
+    if isinstance(limit := words.get("limit", ""), int):  # as searches wrote it when parameters were the only limit
+        limit = f"{PARAMETERS}<{limit}"
+    if not isinstance(limit, str):
+        raise StudyError("limit is no text", where=path, got=shown(limit))
+    words["limit"] = parse_limits(limit) if limit else NO_LIMITS
+    if words.get("also") not in (None, *COSTS):
+        raise StudyError(f"also cannot be {shown(words['also'])}", where=path, expected=" or ".join(COSTS))
+    if words.get("replicate", "true") != "true":  # a YAML file's words are text
+        raise StudyError("replicate is not true", where=path, got=shown(words["replicate"]))
+    words["replicate"] = "replicate" in words
     return Search(parse_space(space, words.pop("name"), path), **words)
 
 

@@ -14,8 +14,8 @@ from study.base.errors import TrackingError, in_one_line
 from study.data.dataset import Dataset
 from study.design.search import Search
 from study.execution import attributes, recovery, reuse
+from study.execution.network_costs import NetworkCosts
 from study.execution.optuna_internals import QueueEmpty
-from study.execution.parameter_limit import ParameterLimit
 from study.execution.queue import Assignment, Queue, equal_trial
 from study.execution.storage import FAULTS
 from study.tracking import provenance, records, runs, tags
@@ -123,7 +123,7 @@ class TrialRunner:
         self.queue, self.assignment, self.search = queue, assignment, search
         self.dataset, self.client, self.train, self.find = dataset, client, train, find
         self._folded: tuple[int | None, Dataset] = None, dataset  # a fold, and the dataset that validates on it
-        self.limit = ParameterLimit(search, dataset)
+        self.costs = NetworkCosts(search, dataset)
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
         self.tags = provenance.origin_tags() | self.process
@@ -159,7 +159,7 @@ class TrialRunner:
         """Work out the trial's config and whether its result exists; start a run unless its last try finished."""
         trial.set_user_attr(attributes.WORKER, self.process)
         config = self._config(trial)
-        if excess := self.limit.excess(config):
+        if excess := self.costs.excess(config):
             trial.set_user_attr(attributes.EXCLUDED, excess)
             raise Repeated(excess)
         dataset = self.with_fold(config.data.fold)
@@ -172,6 +172,8 @@ class TrialRunner:
         equal = self.find(self.client, mark, config, dataset) if self.assignment.reuse else None
         self._run = run = self._start_run(trial, config, dataset, mark)
         trial.set_user_attr(attributes.RUN_ID, run.run_id)
+        if cost := self.costs.measured(config):
+            run.log_summary(cost)
         return Carried(config, dataset, run, equal) if equal else Untrained(config, dataset, run)
 
     def with_fold(self, fold: int | None) -> Dataset:
@@ -183,12 +185,14 @@ class TrialRunner:
         return self._folded[1]
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
-        """Return an ablation's config, or what the search suggests for this slot."""
+        """Return an ablation's config, or what the search suggests for this slot, and with which seed."""
         if not self.search:
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
-        settings = self.search.space.suggest(trial)
-        trial.set_user_attr(attributes.SETTINGS, settings_text(settings, brief))
-        return self.search.baseline.replace(settings)
+        settings, told = self.search.space.suggest(trial), dict[str, object]()
+        if number := attributes.seed_number(self.queue.frozen(trial)):  # which the sampler wrote, past `trial`
+            told = {"seed": self.search.baseline.seed + number}
+        trial.set_user_attr(attributes.SETTINGS, settings_text(settings | told, brief))
+        return self.search.baseline.replace(settings | told)
 
     def _check_new(self, trial: optuna.Trial, mark: str) -> None:
         """Raise Repeated if another of the search's trials trains the same: other values drawn can mean the same."""

@@ -30,6 +30,8 @@ FINGERPRINT = "fingerprint"  # of what a search trains
 REPEATS = "repeats"  # the number of the trial that trained the same
 EXCLUDED = "excluded"  # why it was not trained: the search has a limit
 REUSED_FROM = "reused_from"  # the run ID of the equal trial whose result was carried over
+REPLICATES = "replicates"  # the slot of the trial whose point it trains with another seed
+SEED_NUMBER = "seed_number"  # how many seeds that point had before
 GENERATION = "generation"  # of CMA-ES, to which its point belongs
 UNCOUNTED = "uncounted"  # how many of its tries were interrupted: they do not count against it
 
@@ -45,6 +47,11 @@ def slot_of(trial: FrozenTrial) -> int:
 def stands_aside(trial: FrozenTrial) -> bool:
     """Return whether a search's trial was not trained, so that another slot takes its place."""
     return REPEATS in trial.user_attrs or EXCLUDED in trial.user_attrs
+
+
+def seed_number(trial: FrozenTrial) -> int:
+    """Return how many seeds a search's trial's point had before it: 0 for the search's own seed."""
+    return trial.user_attrs.get(SEED_NUMBER, 0) if REPLICATES in trial.user_attrs else 0
 
 
 def tries_before(trial: FrozenTrial) -> list[int]:

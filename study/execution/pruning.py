@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from study.design.search import Search
-from study.execution.attributes import slot_of
+from study.execution.attributes import REPLICATES, slot_of
 from study.execution.optuna_internals import by_slots, numbered_by_slot
 
 MEDIAN = {"n_startup_trials": 5, "n_warmup_steps": 3}  # a trial can be pruned after epoch 3 at the earliest
@@ -27,9 +27,10 @@ def pruner(search: Search, **settings: int) -> BasePruner:
 
 
 class Sparing(BasePruner):
-    """Wraps a pruner so that it never prunes the baseline, nor a trial that has trained all its epochs.
+    """Wraps a pruner so that it never prunes the baseline, a further seed, or a trial that has trained all its epochs.
 
-    The other trials are compared with the baseline, and pruning a trial after its last epoch saves nothing.
+    The other trials are compared with the baseline; seeds that were pruned because they were bad would flatter a point;
+    and pruning a trial after its last epoch saves nothing.
     """
 
     def __init__(self, pruner: BasePruner, epochs: int):
@@ -39,7 +40,10 @@ class Sparing(BasePruner):
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         if slot_of(trial) == 0 or trial.last_step is None or trial.last_step >= self._epochs:
             return False
-        return self._pruner.prune(by_slots(study), numbered_by_slot(trial))
+        if not self._pruner.prune(by_slots(study), numbered_by_slot(trial)):
+            return False
+        stored = study.get_trials(deepcopy=False)[trial.number]  # with what the sampler wrote since `trial` was made
+        return REPLICATES not in stored.user_attrs
 
 
 class Hyperband(BasePruner):

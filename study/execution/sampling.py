@@ -24,8 +24,8 @@ from study.design.search import Search
 from study.design.search_space import SearchSpace
 from study.execution.attributes import slot_of, stands_aside, tries_that_count
 from study.execution.gp_sampler import GaussianProcess
+from study.execution.network_costs import Allows
 from study.execution.optuna_internals import SobolPoint, by_slots, numbered_by_slot
-from study.execution.parameter_limit import Allows
 
 S = TypeVar("S")  # a sampler
 TPE = {"multivariate": True, "n_startup_trials": 10, "constant_liar": True}
@@ -47,7 +47,11 @@ def _sampler(search: Search, allows: Allows) -> BaseSampler:
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "gp":
         every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
-        return BySlot(search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed))
+        # A finite space is tried whole: no point of it gets another seed while there are others.
+        again = search.replicate and search.space.points() is None
+        return BySlot(
+            search.baseline.seed, lambda slot, seed: GaussianProcess(search.space, every, allows, seed, again)
+        )
     if search.sampler == "cmaes":
         from study.execution.cma_es import CmaEs  # imports scipy.stats, for most of a second
 

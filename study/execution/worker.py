@@ -63,7 +63,7 @@ def work(
     _check_code(assignment, name)
     runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
     if search:
-        queue.sampler, queue.pruner = sampling.sampler(search, runner.limit.allows), pruning.pruner(search)
+        queue.sampler, queue.pruner = sampling.sampler(search, runner.costs.allows), pruning.pruner(search)
     idle_since, looked = None, -math.inf
     of_trials = of_queue = 0  # faults of the store, in a row
     while True:

@@ -10,8 +10,8 @@ from study.reports.document import Document
 from study.reports.markdown import plain
 
 HOW = (
-    "The search's choice and its baseline were trained with the same seeds, which no trial had used before, for as "
-    "long as the difference was not settled. No trial saw a test row. The choice is the complete trial at whose point "
+    "What the search expects to be the best was trained beside its baseline, with seeds that no trial had used "
+    "before, for as long as the difference was not settled. No trial saw a test row. It is the configuration for which "
     "the best value is expected, by a Gaussian process through all results: the best value that was measured owes some "
     "of its lead to luck."
 )

@@ -31,10 +31,13 @@ def evidence(
     ]
     if searched and name != decision.winner:
         rows.append(("the winner's own trials", f"{show(searched)} % (n = {searched.n})"))
+    if decision.chosen_for:
+        rows.append(("chosen for its cost", f"{decision.chosen_for} of the best"))
     if decision.lead:
         word = "separated" if decision.separated else "not separated"
         lead = f"{show(decision.lead, signed=True)} points{decision.about}: {word}"
-        rows.append((f"lead over the second, {decision.second}", lead))
+        which = "best" if decision.chosen_for else "second"
+        rows.append((f"lead over the {which}, {decision.second}", lead))
     if over := decision.over_champion:
         rows.append(("lead over the champion before", f"{show(over, signed=True)} points{decision.about}"))
     low, high = (100 * end for end in binomial_interval(int(np.trace(test.confusion)), int(test.confusion.sum())))

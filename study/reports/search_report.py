@@ -2,7 +2,14 @@
 
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
-from study.reports import confirmation_section, mlflow_runs, search_tables, study_report
+from study.reports import (
+    confirmation_section,
+    cost_section,
+    mlflow_runs,
+    search_tables,
+    search_verdicts_file,
+    study_report,
+)
 from study.reports.document import Document, Interactive
 from study.reports.markdown import plain
 from study.reports.plots.search import drawing, history
@@ -10,11 +17,16 @@ from study.reports.plots.search.fields import contour, importances, parallel, sl
 from study.tracking import tags
 
 TRIALS = "trials.csv"
+STARS = (
+    "A star is the best configuration, with each of its seeds. The line is what is expected with the other fields as "
+    "they were tried, the dashed ones are where that lies with a probability of 95 %."
+)
 IMPORTANCES = (
     "PED-ANOVA shows which fields set the best complete trials apart from the others (the best tenth, at least ten "
-    "trials but no more than half). fANOVA shows which fields explain the differences among all complete trials (–: "
-    "not every trial has the field). Neither knows the pruned trials or values that were never tried, and both are "
-    "rough when trials are few."
+    "trials but no more than half); the line at its bar is where its share lies in 95 % of searches whose trials are "
+    "drawn from these. fANOVA shows which fields explain the differences among all complete trials (–: not every trial "
+    "has the field). Neither knows the pruned trials or values that were never tried, and both are rough when trials "
+    "are few."
 )
 
 
@@ -25,6 +37,7 @@ def write(study: SearchResults) -> dict[str, str]:
     _introduce(document, study)
     confirmation_section.add(document, study)
     _top(document, study)
+    cost_section.add(document, study)
     _course(document, study)
     _what_mattered(document, study)
     _space(document, study)
@@ -33,11 +46,14 @@ def write(study: SearchResults) -> dict[str, str]:
 
 
 def log(study: SearchResults) -> str:
-    """Write the report, the table of trials and the description into the search's run; return the HTML page's path.
+    """Write report, table of trials, verdicts and description into the search's run; return the HTML page's path.
 
     Raises TrackingError where that cannot be written.
     """
-    files = {TRIALS: search_tables.trials_table(study).csv()}
+    files = {
+        TRIALS: search_tables.trials_table(study).csv(),
+        search_verdicts_file.NAME: search_verdicts_file.text(study),
+    }
     mlflow_runs.log_search(study)
     return study_report.keep(study.client, study.record.run_id, write(study), files, summary(study))
 
@@ -56,22 +72,17 @@ def summary(study: SearchResults) -> str:
 
 def in_short(study: SearchResults) -> list[str]:
     """Return the findings of the search in sentences of plain text."""
-    if study.best:
-        found = (
-            f"The best {study.objective.label} is {search_tables.value_cell(study, study.best)} (standard error), of "
-        )
-        found += f"{study.best.name}: {search_tables.settings_of(study, study.best)}."
-    else:
-        found = "No trial has a value."
     ended = ", ".join(f"{len(getattr(study, state))} {state}" for state in ("complete", "pruned", "failed"))
     trials = f"{count(len(study.trials), 'trial')}: {ended}."
+    if again := len(study.ranked) - len(study.standings):
+        trials += f" {again} of the complete ones trained another seed of a configuration."
     if number := study.record.tags.get(tags.EXCLUDED):
         trials += (
-            f" {number} more suggested networks have {study.search.limit:,} parameters or more and were not trained."
+            f" {number} more suggested networks were not trained: they break the limit ({study.search.limit.words})."
         )
     return [
         *confirmation_section.lines(study),
-        found,
+        *search_tables.best_lines(study),
         trials,
         search_tables.importance_line(study),
         *search_tables.edge_lines(study),
@@ -112,7 +123,7 @@ def _what_mattered(document: Document, study: SearchResults) -> None:
     if study.ranked:
         document.heading("Field by field", 3)
         _add(document, slices(study))
-        document.text(f"{study.objective.label.capitalize()} of the complete trials. The star is the best.")
+        document.text(f"{study.objective.label.capitalize()} of the complete trials. {STARS}")
     if len(study.ranked) > 1 and len(study.search.space.dimensions) > 1:
         document.heading("Fields together", 3)
         _add(document, {"parallel": parallel(study)})

@@ -1,7 +1,8 @@
 """The tables and sentences of a search's results, for its report, its run and the terminal."""
 
-from study.analysis.formatting import percent, show
+from study.analysis.formatting import count, percent, probability, show, show_range
 from study.analysis.search_results import SearchResults, slot_of, state_of
+from study.analysis.standings import Belief, Standing
 from study.analysis.statistics import Estimate
 from study.design.search import Search
 from study.reports.table import Table
@@ -9,10 +10,10 @@ from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import brief, settings_text, value_text
 
-BEHIND = "behind the best (its standard errors)"
+SURE = 0.95  # how often a field has to be the most important in trials drawn again, to be called so
 CAUTION = (
-    "±: standard error over the validation rows. A lead smaller than the best trial's error means nothing, and every "
-    "configuration was trained with one seed only."
+    "±: standard error over the validation rows. Expected: the mean over seeds on these rows, by a Gaussian process "
+    "through all results, and where it lies with a probability of 95 %."
 )
 
 
@@ -20,12 +21,47 @@ def top_table(study: SearchResults, by_field: bool = False) -> Table:
     """Return the ten best configurations, the best first, with their settings in one column or one for each field."""
     fields = [dimension.field for dimension in study.search.space.dimensions] if by_field else []
     rows = []
-    for trial in study.top:
-        settings = {name: brief(value) for name, value in study.settings(trial).items()}
-        told = [settings.get(field, "–") for field in fields] if by_field else [settings_of(study, trial)]
-        rows.append((trial.name, value_cell(study, trial), behind_cell(study, trial), *told))
-    columns = ("trial", f"{study.objective.label} ± standard error", BEHIND, *(fields or ["settings"]))
+    for standing in study.top:
+        seeds = study.seeds_of(standing)
+        settings = {name: brief(value) for name, value in study.settings(seeds[0]).items()}
+        told = [settings.get(field, "–") for field in fields] if by_field else [settings_of(study, seeds[0])]
+        chance = "–" if standing.chance is None else f"{percent(standing.chance, 0)} %"
+        expected = belief_text(study, standing.expected)
+        rows.append((seeds[0].name, len(seeds), value_cell(study, standing), expected, chance, *told))
+    value = f"{study.objective.label} ± standard error"
+    columns = ("trial", "seeds", value, "expected", "chance to be best", *(fields or ["settings"]))
     return Table(columns, rows, words=("settings",))
+
+
+def best_lines(study: SearchResults) -> list[str]:
+    """Return what is expected to be the best, its lead over the runner-up, and how surely it is the best."""
+    if not study.standings:
+        return ["No trial has a value."]
+    first, objective = study.standings[0], study.objective
+    seeds = study.seeds_of(first)
+    told = f"{seeds[0].name}: {settings_of(study, seeds[0])}"
+    if first.expected is None or first.chance is None:
+        return [f"The best {objective.label} is {value_cell(study, first)} (standard error), of {told}."]
+    lines = [
+        f"Expected to be the best, with {belief_text(study, first.expected)} {objective.unit} of {objective.title} "
+        f"after {count(len(seeds), 'seed')}, is {told}."
+    ]
+    if len(study.standings) > 1 and (lead := study.standings[1].behind):
+        second, unit = study.seeds_of(study.standings[1])[0].name, objective.unit_of_differences
+        lines.append(
+            f"Its lead over {second} is {belief_text(study, lead)} {unit}; of the "
+            f"{count(len(study.standings), 'configuration')} it is the best with a probability of "
+            f"{probability(first.chance)}."
+        )
+    return lines
+
+
+def belief_text(study: SearchResults, belief: Belief | None) -> str:
+    """Return what is believed of a value or a difference, in the unit that people read."""
+    if belief is None:
+        return "–"
+    scale = study.objective.scale
+    return show_range(scale * belief.middle, scale * belief.low, scale * belief.high)
 
 
 def space_table(search: Search) -> Table:
@@ -41,8 +77,8 @@ def space_table(search: Search) -> Table:
 def trials_table(study: SearchResults) -> Table:
     """Return every trial in full precision: how it ended, its value, its fields."""
     fields = [dimension.field for dimension in study.search.space.dimensions]
-    columns = ("slot", "state", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields, "reason",
-               "run_id")  # fmt: skip
+    columns = ("slot", "state", "seed", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields,
+               "reason", "run_id")  # fmt: skip
     rows = []
     for trial in study.trials:
         settings = {name: value_text(value) for name, value in study.settings(trial).items()}
@@ -50,39 +86,40 @@ def trials_table(study: SearchResults) -> Table:
         seconds = None if tags.REUSED_FROM in trial.tags else trial.metrics.get(tags.TRAIN_SECONDS)
         numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), seconds)
         rows.append((
-            slot_of(trial), trial.tags.get(tags.STATE, state_of(trial)), *numbers, *map(settings.get, fields),
-            trial.tags.get(tags.REASON), trial.run_id,
+            slot_of(trial), trial.tags.get(tags.STATE, state_of(trial)), trial.tags.get(tags.SEED), *numbers,
+            *map(settings.get, fields), trial.tags.get(tags.REASON), trial.run_id,
         ))  # fmt: skip
     return Table(columns, rows)
 
 
-def value_cell(study: SearchResults, trial: RunRecord) -> str:
-    """Return a trial's value with its standard error, with the digits that the error justifies."""
-    value, error, scale = study.value(trial), study.error(trial), study.objective.scale
-    if value is None:
-        return "–"
-    if error is None:
+def value_cell(study: SearchResults, standing: Standing) -> str:
+    """Return the mean value of a configuration's trials with its standard error, with the digits that this justifies.
+
+    The validation rows are the same for every seed, so that more seeds do not make that error less.
+    """
+    errors = [error for trial in study.seeds_of(standing) if (error := study.error(trial)) is not None]
+    value, scale = standing.value, study.objective.scale
+    if not errors:
         return f"{show(Estimate(scale * value, float('nan'), 1))} ± –"
-    return show(Estimate(scale * value, scale * error, 1))
-
-
-def behind_cell(study: SearchResults, trial: RunRecord) -> str:
-    """Return how far a trial lies behind the best, in standard errors of the best."""
-    best = study.ranked[0]
-    if trial is best:
-        return "the best"
-    if not (error := study.error(best)):
-        return "–"
-    times = study.behind(trial) / error
-    return f"{times:.2f}" + (" (within)" if times < 1 else "")
+    return show(Estimate(scale * value, scale * sum(errors) / len(errors), 1))
 
 
 def importance_line(study: SearchResults) -> str:
     """Return the importances of the fields in a sentence."""
     if study.no_importances:
         return f"No importances of the fields: {study.no_importances}."
-    shares = ", ".join(f"{each.field} {percent(each.ped_anova, 0)} %" for each in study.importances)
-    return f"What mattered most (PED-ANOVA, {len(study.ranked)} complete trials): {shares}."
+    shares = ", ".join(
+        f"{each.field} {percent(each.ped_anova, 0)} % ({percent(each.low, 0)} to {percent(each.high, 0)})"
+        for each in study.importances
+    )
+    number, first = len(study.ranked), study.importances[0]
+    line = f"What mattered most (PED-ANOVA, {number} complete trials; with 95 %): {shares}."
+    if first.first < SURE:
+        line += (
+            f" {number} trials cannot tell which field mattered most: drawn again, {first.field} was the first in "
+            f"{percent(first.first, 0)} % of the draws."
+        )
+    return line
 
 
 def edge_lines(study: SearchResults) -> list[str]:

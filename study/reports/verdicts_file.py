@@ -21,11 +21,13 @@ VERSION: Literal[1] = 1
 NAME = "verdicts.json"
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of what is written for programs: no field but its own, no number that is not finite."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Interval(_Part):
+class Interval(Part):
     """A mean with the ends of its interval; null where it has none."""
 
     mean: float
@@ -33,7 +35,7 @@ class Interval(_Part):
     high: float | None
 
 
-class ArmPart(_Part):
+class ArmPart(Part):
     """An arm: its trials, and Student's 95 % interval of each measure over its seeds."""
 
     arm: str
@@ -45,7 +47,7 @@ class ArmPart(_Part):
     measures: dict[str, Interval | None] = Field(description="accuracies as shares, losses in nats, times in seconds")
 
 
-class VerdictPart(_Part):
+class VerdictPart(Part):
     """What one arm does against another, or what an effect of a grid is."""
 
     of: str = Field(description="the arm, or the effect of a grid")
@@ -58,7 +60,7 @@ class VerdictPart(_Part):
     sentence: str
 
 
-class Data(_Part):
+class Data(Part):
     """The dataset."""
 
     name: str
@@ -66,7 +68,7 @@ class Data(_Part):
     stands_in_for: str | None
 
 
-class Cost(_Part):
+class Cost(Part):
     """What the study took."""
 
     trials: int
@@ -74,14 +76,14 @@ class Cost(_Part):
     train_seconds: float = Field(description="of all trials together, in their epochs")
 
 
-class Next(_Part):
+class Next(Part):
     """What would settle more, if anything."""
 
     why: str
     command: str
 
 
-class Verdicts(_Part):
+class Verdicts(Part):
     """An ablation, judged."""
 
     version: Literal[1]

@@ -78,6 +78,7 @@ TEST_ACCURACY = "test_accuracy"
 TRAIN_SECONDS, COMPILE_SECONDS = "train_seconds", "compile_seconds"
 LOW, HIGH = "_low", "_high"  # after a metric's name: the ends of its interval
 DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``difference/``
+BEST_CHANCE = "best_chance"  # the probability that a search's best configuration is its best
 TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_pruned", "trials_failed"
 
 RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat

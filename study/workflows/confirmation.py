@@ -55,12 +55,12 @@ def confirm(
     minutes: float | None,
     launch: Request | None = None,
 ) -> Outcome[AblationResults] | None:
-    """Compare the search's choice with its baseline until that is settled, in a run below the search's.
+    """Compare the best that a search found with its baseline until that is settled, in a run below the search's.
 
     `show` gets the trials, and gives what is told of their progress while they run. None if there is nothing to
     compare, or if that has been done. No trial sees a test row. Raises as `run_specs` does.
     """
-    chosen = study.choice
+    chosen = study.best
     if chosen is None or study.is_baseline(chosen):
         run.set_tags({tags.CONFIRMED_BY: tags.NOTHING})
         return None
@@ -88,7 +88,7 @@ def confirm(
 
 def prepare(study: SearchResults, name: str, dataset: Dataset, minutes: float | None) -> Confirmation:
     """Return the comparison of the search's choice, which is the trial of this `name`, with its baseline."""
-    chosen = study.choice
+    chosen = study.best
     assert chosen is not None
     search, settings = study.search, study.settings(chosen)
     around = TrialConfig(network=search.baseline.network, training=search.baseline.training)
@@ -141,5 +141,5 @@ def seconds(search: Search, dataset: Dataset, workers: int) -> tuple[float, floa
 
 
 def minutes_of_trials(minutes: float | None) -> float | None:
-    """Return how many of a search's minutes its trials have, if its choice is to be confirmed."""
+    """Return how many of a search's minutes its trials have, if its best is to be confirmed."""
     return None if minutes is None else (1 - SHARE) * minutes

@@ -19,7 +19,8 @@ from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
 from study.design.limits import CAP, Vary
-from study.design.search import AUTO, parse_limit
+from study.design.search import AUTO
+from study.design.wishes import NO_LIMITS, parse_limits
 from study.execution.engines import launches
 from study.execution.engines.engine import Request, parse_request
 from study.execution.queue import Progress
@@ -129,7 +130,7 @@ class SearchFrames(_Frames):
 
     @property
     def best(self) -> pd.Series:
-        """The best trial's row of `trials`; raises ValueError if no trial is complete."""
+        """The row of `trials` that is expected to be the best; raises ValueError if no trial is complete."""
         if not self.study.best:
             raise ValueError("no trial is complete")
         row = self.trials.loc[self.study.best.run_id]
@@ -138,7 +139,7 @@ class SearchFrames(_Frames):
 
     @cached_property
     def confirmation(self) -> AblationFrames | None:
-        """The comparison of the search's choice with its baseline, with fresh seeds; None if there was none."""
+        """The comparison of the search's best with its baseline, with fresh seeds; None if there was none."""
         return AblationFrames(self.study.confirmation) if self.study.confirmation else None
 
     @cached_property
@@ -209,6 +210,8 @@ def run_search(
     sampler: str = AUTO,
     pruner: str = "hyperband",
     limit: str | None = None,
+    also: str | None = None,
+    replicate: bool = True,
     seed: int = 1,
     workers: int | None = None,
     launch: str | None = None,
@@ -224,8 +227,8 @@ def run_search(
     """
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
-        limit=parse_limit(limit) if limit else None, seed=seed, data=data, target=target, size=size, epochs=epochs,
-        settings=settings,
+        limit=parse_limits(limit) if limit else NO_LIMITS, also=also, replicate=replicate, seed=seed, data=data,
+        target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     own, request = _team(workers, launch, storage)
     budget = prepare.search_budget(search, trials, minutes)

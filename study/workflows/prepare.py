@@ -9,10 +9,11 @@ from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
 from study.design.dimensions import MOST_POINTS
 from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
-from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, Budget, Search
+from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, REPLICATING, Budget, Search
 from study.design.search_space import SearchSpace, load_space
+from study.design.wishes import NO_LIMITS, Limits
 from study.execution import time_estimate
-from study.execution.parameter_limit import ParameterLimit
+from study.execution.network_costs import NetworkCosts
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
 
@@ -72,7 +73,9 @@ def prepare_search(
     metric: str,
     sampler: str,
     pruner: str,
-    limit: int | None = None,
+    limit: Limits = NO_LIMITS,
+    also: str | None = None,
+    replicate: bool = True,
     seed: int,
     data: str | None = None,
     target: str | None = None,
@@ -82,7 +85,8 @@ def prepare_search(
 ) -> tuple[Search, Dataset]:
     """Return a search of this space around the baseline that the options ask for, and its dataset.
 
-    None keeps the space's own value. With a `limit` networks have fewer parameters, the baseline's too.
+    None keeps the space's own value. Networks stay below the `limit`, the baseline's too. A sampler that
+    never trains another seed of a point has no use for `replicate`.
 
     Raises SpaceError, ConfigError, DataError.
     """
@@ -95,12 +99,15 @@ def prepare_search(
     fixed = {**dataset.settings, "validation": len(dataset.validation), "seed": seed}
     if epochs is not None:
         fixed["epochs"] = epochs
-    search = Search(found.with_baseline(fixed), metric, BEST_SAMPLER if sampler == AUTO else sampler, pruner, limit)
+    sampler = BEST_SAMPLER if sampler == AUTO else sampler
+    search = Search(
+        found.with_baseline(fixed), metric, sampler, pruner, limit, replicate and sampler == REPLICATING, also
+    )
     check_networks([search.baseline], dataset)
-    if excess := ParameterLimit(search, dataset).excess(search.baseline):
+    if excess := NetworkCosts(search, dataset).excess(search.baseline):
         raise ConfigError(
             f"the baseline has {excess}, and a search begins with its baseline", where="limit",
-            expected=search.limit_text, hint="Let it have more, or make the baseline smaller: set=….",
+            expected=search.limit.text, hint="Let it have more, or make the baseline smaller: set=….",
         )  # fmt: skip
     return search, dataset
 

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from study.analysis import selection
+from study.analysis import search_results, selection
 from study.analysis.ablation_results import AblationResults
 from study.analysis.selection import Candidate, Decision
+from study.analysis.thrift import Thrift
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, TrialSpec
 from study.design.limits import MOST_FRESH_SEEDS, Vary
+from study.design.wishes import PARAMETERS
 from study.execution.engines.engine import Request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
@@ -47,6 +49,13 @@ class Race:
     first_seed: int
     mark: str
     mark_of_seeds: str
+    thrift: Thrift | None = None
+
+    def is_cheaper(self, arm: str, other: str | None) -> bool:
+        """Return whether one arm's configuration is known to cost less than another's."""
+        costs = {one.name: one.cost for one in self.entrants}
+        one, two = costs.get(arm), costs.get(other or "")
+        return one is not None and two is not None and one < two
 
     @property
     def absent(self) -> bool:
@@ -80,14 +89,16 @@ def prepare(
     target: str | None = None,
     size: str | None = None,
     network: str | None = None,
+    within: float | None = None,
 ) -> Race:
     """Gather the trials and return the race between the best of them and the champion.
 
     `seeds` is how many each gets; None means a few, and more for those that are hard to tell from the champion. `name`
-    is the registered model (None: it is named after the data), `source` a study's run (None: the whole
-    experiment), `query` an MLflow filter, `spec` a dataset (None: the one that the trials used), `network` the
-    candidates' network (None: any of the project's). With `vary` split each
-    seed of the race validates on another fold. Raises PromotionError, TrackingError, DataError.
+    is the registered model (None: it is named after the data), `source` a study's run (None: the whole experiment),
+    `query` an MLflow filter, `spec` a dataset (None: the one that the trials used), `network` the candidates' network
+    (None: any of the project's). With `vary` split each seed of the race validates on another fold. `within` asks for
+    the cheapest configuration that is so many points behind the best, by the cost that the search `source` weighed, or
+    else by parameters. Raises PromotionError, TrackingError, DataError.
     """
     if name is not None:
         _check_name(name)
@@ -114,7 +125,11 @@ def prepare(
         dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
     if vary == "split":
         dataset = dataset.in_folds()
-    candidates = selection.rank(chosen, top)
+    thrift = None if within is None else Thrift(within, _cost(client, source))
+    if thrift is None:
+        candidates = selection.rank(chosen, top)
+    else:
+        candidates = thrift.entrants(selection.rank(chosen, None, thrift.cost), top)
     name = name or usual_name(dataset, [one.config.network.name for one in candidates])
     incumbent, defending = registry.champion(client, name), None
     if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256 and _can_be_built(incumbent):
@@ -140,9 +155,16 @@ def prepare(
         specs=tuple(ablation.trial_specs(rule.first, dataset, first_seed)),
         rule=rule if arm_of_champion else None,
         first_seed=first_seed,
-        mark=selection.fingerprint(*decisive, seeds),
+        mark=selection.fingerprint(*decisive, seeds) + (f" {thrift.cost} within {within:g}" if thrift else ""),
         mark_of_seeds=mark_of_seeds,
+        thrift=thrift,
     )
+
+
+def _cost(client: store.MlflowClient, source: str | None) -> str:
+    if source is None or not search_results.is_search(client, source):
+        return PARAMETERS
+    return search_results.read(client, source).search.also or PARAMETERS
 
 
 def usual_name(dataset: Dataset, networks: Sequence[str]) -> str:
@@ -200,7 +222,10 @@ def run(
             raise StudyError(
                 f"{len(outcome.failures)} trials of the race failed; the first: {first.name}, {first.reason}"
             )
-        decision = selection.decide(outcome.study, race.incumbent_arm)
+        if race.thrift:
+            decision = race.thrift.decide(outcome.study, race.incumbent_arm, race.entrants)
+        else:
+            decision = selection.decide(outcome.study, race.incumbent_arm)
         reason = _why_not(race, decision)
         if reason and not force:
             promotion = Promotion(outcome, decision, None, reason, [])
@@ -229,6 +254,8 @@ def _why_not(race: Race, decision: Decision) -> str | None:
         return f"{who} has the configuration that won"
     if lost := decision.champion_lost:
         return f"the two cannot be compared, as {who} lost seeds ({lost.lost} of {lost.seeds} {lost.how})"
+    if decision.chosen_for and race.is_cheaper(decision.winner, race.incumbent_arm):
+        return None  # that is what was asked for
     if decision.over_champion is None or not decision.over_champion.low > 0:
         return f"the winner is not better than {who} beyond the interval{decision.about.replace(' on', ' for')}"
     return None

@@ -22,7 +22,7 @@ from study.reports.markdown import plain
 from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH
 from study.tracking.runs import Run
-from study.training.config import NETWORK
+from study.training.config import NETWORK, value_text
 from study.workflows import confirmation
 from study.workflows.common import (
     RESUME,
@@ -57,11 +57,11 @@ def run_search(
 ) -> Outcome[SearchResults]:
     """Start or resume the search of this name and run it until its budget is spent; its run is the trials' parent.
 
-    With `confirm`, which shows the progress, the search's choice is then compared with its baseline, within the same
-    minutes. No trial sees a test row. `observe` is called about twice a second with the progress of all trials. A
-    search does not need all its trials: its run ends FAILED only if some failed and none is complete. With `launch` an
-    engine's workers run the trials, beside `worker_count` here, and end with the search. Raises ConfigError if another
-    search has this name, TrackingError, WorkerError, Interrupted.
+    With `confirm`, which shows the progress, the best that the search found is then compared with its baseline, within
+    the same minutes. No trial sees a test row. `observe` is called about twice a second with the progress of all
+    trials. A search does not need all its trials: its run ends FAILED only if some failed and none is complete. With
+    `launch` an engine's workers run the trials, beside `worker_count` here, and end with the search. Raises ConfigError
+    if another search has this name, TrackingError, WorkerError, Interrupted.
     """
     dataset, began = dataset.without_test(), time.monotonic()
     with WorkerPool(worker_count) as pool:
@@ -113,7 +113,7 @@ class Supply:
         self._deadline = time.monotonic() + 60 * budget.minutes if budget.minutes else None
         self._space, self._every = search.space, sampling.in_order(search)
         self._points = (search.sampler == "grid" and self._every) or [search.space.first()]
-        self._limited = search.limit is not None
+        self._limited = bool(search.limit)
         self.note: str | None = None
         queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
@@ -218,7 +218,9 @@ def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]
     pairs: list[tuple[str, str, str]] = [
         (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
     ]
-    pairs.append(("limit", then.limit_text, here.limit_text))
+    pairs.append(("limit", then.limit.text, here.limit.text))
+    pairs.append(("also", then.also or "none", here.also or "none"))
+    pairs.append(("replicate", value_text(then.replicate), value_text(here.replicate)))
     for field in here.baseline.fields if then.baseline.network.name == here.baseline.network.name else [NETWORK]:
         if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them
             name = field if field in FIXED else f"baseline: {field}"

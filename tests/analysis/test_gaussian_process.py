@@ -58,7 +58,7 @@ def test_slope_of_the_likelihood():
 
 def test_lengths_tell_what_matters():
     points, values = some(60)
-    targets, spread = gaussian_process.standardized(values)
+    targets, _, spread = gaussian_process.standardized(values)
     process = gaussian_process.fit(points, targets, np.zeros(60), FIELDS)
     first, unused, last = process.kernel.lengths
     assert first < last < unused
@@ -66,12 +66,43 @@ def test_lengths_tell_what_matters():
 
 
 def test_bad_values_are_clipped():
-    values, spread = gaussian_process.standardized(np.array([1.0, 2.0, 3.0, 50.0, np.inf, np.nan]))
+    values, middle, spread = gaussian_process.standardized(np.array([1.0, 2.0, 3.0, 50.0, np.inf, np.nan]))
     # The median of the finite ones, 2.5, is 1.5 above the best: all from 4 on count as 4.
-    assert values * spread == pytest.approx(np.array([1, 2, 3, 4, 4, 4]) - 3)
+    assert values * spread == pytest.approx(np.array([1, 2, 3, 4, 4, 4]) - 3) and middle == 3
     assert values.std() == pytest.approx(1)
     assert gaussian_process.standardized(np.full(3, np.inf))[0].tolist() == [0, 0, 0]
     assert gaussian_process.standardized(np.full(3, 7.0))[0].tolist() == [0, 0, 0]
+
+
+def test_knowledge_gradient_is_what_another_observation_does():
+    """It is held to processes that really saw the observation, at quantiles of what it may be."""
+    points, values = some(12)
+    process = Process(Kernel(np.array([0.3, 1.0, 2.0]), 1.7, 0.3), points, values, np.zeros(12), FIELDS)
+    best = int(process.predict(points)[0].argmin())
+    candidates = np.concatenate([points[[best]], some(2, seed=2)[0]])  # the first is seen again
+    found = gaussian_process.knowledge_gradient(process, points, candidates)
+    quantiles = norm.ppf((np.arange(gaussian_process.QUANTILES) + 0.5) / gaussian_process.QUANTILES)
+    lowest = process.predict(points)[0].min()
+    for candidate, gain in zip(candidates, found, strict=True):
+        (mean,), (deviation,) = process.predict(candidate[None])
+        after = []
+        for seen in mean + quantiles * np.sqrt(deviation**2 + 0.3):
+            more = Process(
+                process.kernel, np.vstack([points, candidate]), np.append(values, seen), np.zeros(13), FIELDS
+            )
+            after.append(more.predict(np.vstack([points, candidate]))[0].min())
+        assert gain == pytest.approx(lowest - np.mean(after), abs=1e-5)
+    assert found[0] > 1e-4
+
+
+def test_joint_prediction_has_the_deviations_and_links_neighbours():
+    points, values = some(12)
+    process = Process(Kernel(np.array([0.3, 1.0, 2.0]), 1.7, 0.3), points, values, np.zeros(12), FIELDS)
+    places, _ = some(5, seed=2)
+    mean, covariance = process.joint(np.vstack([places, places[0] + 1e-6]))
+    assert mean[:5] == pytest.approx(process.predict(places)[0])
+    assert np.sqrt(np.diag(covariance))[:5] == pytest.approx(process.predict(places)[1])
+    assert covariance[0, 5] == pytest.approx(covariance[0, 0], rel=1e-3)
 
 
 @pytest.mark.parametrize("z", [-200.0, -60.0, -30.0, -5.0, -1.0, -0.5, 0.0, 3.0])

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from factories import written, written_search
 from factories.written_search import ONE_FIELD, Trial
@@ -83,13 +84,14 @@ def test_only_a_searchs_run_is_one(mixed):
 def test_the_best_is_the_least_and_of_equal_ones_the_first(mixed):
     assert [slot_of(trial) for trial in mixed.ranked] == [4, 0, 3]
     assert mixed.value(mixed.best) == 0.3 and mixed.error(mixed.best) == 0.02
-    assert mixed.behind(mixed.ranked[1]) == pytest.approx(0.01)
     assert mixed.value(mixed.pruned[0]) is None and mixed.error(mixed.ranked[2]) is None
 
 
 def test_of_accuracies_the_best_is_the_greatest_and_its_error_the_binomial_one():
-    study = search(Trial(0, (0.9,)), Trial(1, (0.96,)), Trial(2, (0.95,)), metric="val_accuracy")
-    assert [slot_of(trial) for trial in study.top] == [1, 2, 0]
+    settings = [{"batch_size": size} for size in (16, 32, 64)]
+    trials = [Trial(slot, (value,), settings[slot]) for slot, value in enumerate((0.9, 0.96, 0.95))]
+    study = search(*trials, metric="val_accuracy")
+    assert [slot_of(study.seeds_of(each)[0]) for each in study.top] == [1, 2, 0]
     assert study.error(study.best) == pytest.approx(math.sqrt(0.96 * 0.04 / 100))
     assert study.objective.label == "val accuracy (%)" and study.objective.scale == 100
 
@@ -97,7 +99,7 @@ def test_of_accuracies_the_best_is_the_greatest_and_its_error_the_binomial_one()
 def test_ten_are_at_the_top():
     study = search(*twelve())
     assert len(study.top) == 10 and len(study.ranked) == 12
-    assert [slot_of(trial) for trial in study.top[:3]] == [6, 5, 7]
+    assert {slot_of(study.seeds_of(each)[0]) for each in study.top[:3]} == {6, 5, 7}
 
 
 def test_a_complete_trial_without_a_value_has_no_rank():
@@ -160,6 +162,40 @@ def test_what_decides_is_the_most_important_by_both():
     first = study.importances[0]
     assert first.ped_anova > 0.6 and first.fanova > 0.6
     assert sum(each.ped_anova for each in study.importances) == pytest.approx(1)
+
+
+def test_a_field_that_few_trials_have_may_be_missing_where_they_are_drawn_again():
+    yaml = """
+fields:
+  optimizer: {choices: [adam, momentum]}
+  momentum: {range: [0.5, 0.99], when: {optimizer: [momentum]}}
+  dropout: {range: [0.0, 0.6]}
+"""
+    rare = {3: {"optimizer": "momentum", "momentum": 0.9}}
+    trials = [Trial(slot, (0.1 + slot,), {"dropout": slot / 30} | rare.get(slot, {})) for slot in range(12)]
+    found = {each.field: each for each in search(*trials, yaml=yaml).importances}
+    assert found["momentum"].low == 0 and found["dropout"].first > 0.95
+
+
+def test_importances_say_how_sure_they_are():
+    """A field that decides all is surely the first; of two that decide nothing neither is."""
+    draw = np.random.default_rng(1)
+
+    def importances(weight: float) -> list:
+        points = draw.random((24, 2))
+        trials = [
+            Trial(slot, (0.3 + weight * (rate - 0.5) ** 2 + 0.01 * draw.random(),),
+                  {"learning_rate": 10 ** (-4 + 3 * rate), "dropout": 0.6 * dropout})
+            for slot, (rate, dropout) in enumerate(points)
+        ]  # fmt: skip
+        return search(*trials).importances
+
+    sure, unsure = importances(10.0), importances(0.0)
+    assert sure[0].field == "learning_rate" and sure[0].first > 0.95 and sure[0].low > 0.3
+    assert unsure[0].first < 0.95 and unsure[0].high - unsure[0].low > 0.2
+    for found in (sure, unsure):
+        assert all(0 <= each.low <= each.high <= 1 for each in found)
+        assert sum(each.first for each in found) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -225,12 +261,24 @@ def test_choice_is_expected_to_be_best_and_not_the_one_with_the_most_luck():
     others = [Trial(16, (2.5,), {"learning_rate": 0.08}, state="pruned"),
               Trial(17, (math.inf,), {"learning_rate": 0.09}, state="diverged")]  # fmt: skip
     study = search(*trials, lucky, *others, yaml=ONE_FIELD)
-    assert study.best.name == "trial 15"
-    assert abs(math.log10(float(study.choice.params["learning_rate"])) + 2) < 0.3
+    assert study.ranked[0].name == "trial 15"
+    assert abs(math.log10(float(study.best.params["learning_rate"])) + 2) < 0.3
+    assert study.standings[0].chance < 0.9 and study.standings[1].behind.low < 0
     assert study.confirmation is None and not study.nothing_to_confirm
 
 
 def test_choice_after_few_trials_is_the_best():
     study = search(Trial(0, (0.4,)), Trial(1, (0.3,), {"learning_rate": 0.01}), yaml=ONE_FIELD)
-    assert study.choice is study.best and study.is_baseline(study.trials[0]) and not study.is_baseline(study.choice)
-    assert search(Trial(0, (1.0,), state="pruned"), yaml=ONE_FIELD).choice is None
+    assert study.best is study.ranked[0] and study.is_baseline(study.trials[0]) and not study.is_baseline(study.best)
+    assert search(Trial(0, (1.0,), state="pruned"), yaml=ONE_FIELD).best is None
+
+
+def test_seeds_of_a_configuration_are_its_trials():
+    """The baseline has three seeds, of which the second failed by a fault of the machine: its mean is of two."""
+    trials = [Trial(0, (0.4,)), Trial(1, (0.35,), {"learning_rate": 0.01}), Trial(2, (), state="FAILED"),
+              Trial(3, (0.2,), tags={"seed": 2})]  # fmt: skip
+    study = search(*trials, yaml=ONE_FIELD)
+    assert [study.seeds_of(standing) for standing in study.standings] == [
+        [study.trials[0], study.trials[3]], [study.trials[1]]
+    ]  # fmt: skip
+    assert study.standings[0].value == pytest.approx(0.3) and study.best is study.trials[0]

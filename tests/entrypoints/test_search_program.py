@@ -52,7 +52,7 @@ def test_a_search_is_read_back_and_knows_what_is_better(metric):
     (["--seed", "x"], "seed cannot be 'x'"),
     (["--set", "batch_size=8"], "set: the baseline's batch_size 8 is not in the space"),
     (["--set", "epochs=8"], "set: epochs is not changed here. Use the parameter epochs."),
-    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, with a whole"),
+    (["--limit", "parameters>9"], "limit cannot be 'parameters>9'; expected parameters<N, latency_ms<T, both"),
     (["--limit", "parameters<9000"], "limit: the baseline has 101,770 parameters, and a search begins"),
     (["--study", ""], "study cannot be ''; expected 1 to 200 printable characters."),
     (["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/x"], "the queue cannot be opened"),
@@ -124,14 +124,14 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
     verdict = re.search(
         r"^(▲ Against the baseline, with (\d+) fresh seeds each, .* is better by .* nats .*)$", output, re.M
     )
-    assert verdict and output.index(verdict[1]) < output.index("behind the best")
+    assert verdict and output.index(verdict[1]) < output.index("chance to be best")
     run_id = re.search(r"^Run (\w+):", output, re.M)[1]
     client = store.connect()
     study = search_results.read(client, run_id)
     assert len(study.trials) == 4  # those of the comparison are not the search's
     compared = study.confirmation
     assert [arm.trials for arm in compared.arms] == [int(verdict[2])] * 2
-    assert compared.ablation.arms[1].settings == study.settings(study.choice)
+    assert compared.ablation.arms[1].settings == study.settings(study.best)
     assert compared.decides.metric == "model_val_cross_entropy" and compared.question.margin == 0.01
     seeds = {trial.tags["seed"] for trial in compared.trials}
     assert len(seeds) == int(verdict[2]) and "1" not in seeds  # the search's own

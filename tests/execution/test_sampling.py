@@ -11,7 +11,7 @@ from study.base import yaml_file
 from study.design.search import PRUNERS, SAMPLERS, Search
 from study.design.search_space import SPACES, load_space, parse_space
 from study.execution import pruning, sampling
-from study.execution.attributes import slot_of, tries_before
+from study.execution.attributes import REPLICATES, seed_number, slot_of, tries_before
 from study.execution.queue import Queue
 from study.execution.recovery import requeue
 
@@ -185,6 +185,90 @@ def test_gaussian_process_finds_a_valley():
         return queue.best_value
 
     assert nearest("gp", 20) < 0.12 < nearest("random", 64)
+
+
+# --- seeds inside a search --------------------------------------------------------------------------
+
+
+def noisy(search: Search):
+    """Return an objective of whose values the place in the queue, as a seed would, changes a third."""
+
+    def objective(trial: optuna.Trial) -> float:
+        point = search.space.suggest(trial)
+        value = 0.1 + (point["dropout"] - 0.2) ** 2
+        value *= np.exp(0.3 * np.random.default_rng(trial.user_attrs["slot"]).standard_normal())
+        for epoch in range(1, search.baseline.training.epochs + 1):
+            trial.report(value + 0.1 / epoch, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    return objective
+
+
+def replicating(pruner: str, replicate: bool = True) -> Search:
+    space = parse_space("baseline: {epochs: 4}\nfields: {dropout: {range: [0, 0.6]}}", "one", "one")
+    return Search(space, "val_cross_entropy", "gp", pruner, replicate=replicate)
+
+
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
+def test_promising_points_get_more_seeds_which_are_never_pruned(pruner):
+    search = replicating(pruner)
+    queue = queue_of(search, 16)
+    queue.optimize(noisy(search), n_trials=16)
+    again = [trial for trial in queue.trials if REPLICATES in trial.user_attrs]
+    assert again and {trial.state for trial in again} == {TrialState.COMPLETE}
+    for trial in again:
+        first = queue.trials[trial.user_attrs[REPLICATES]]
+        assert trial.params == first.params and first.state == TrialState.COMPLETE and seed_number(first) == 0
+    seeds = [(trial.user_attrs[REPLICATES], seed_number(trial)) for trial in again]
+    assert len(set(seeds)) == len(seeds) and min(number for _, number in seeds) == 1
+    without = queue_of(replicating(pruner, replicate=False), 16)
+    without.optimize(noisy(search), n_trials=16)
+    assert not any(REPLICATES in trial.user_attrs for trial in without.trials)
+
+
+def test_seeds_of_an_interrupted_search_are_those_of_another():
+    """Each replicate is lost once before its point is stored, and once after."""
+    search = replicating("hyperband")
+    queue, objective = queue_of(search, 14), noisy(search)
+    while any(trial.state == TrialState.WAITING for trial in queue.get_trials(deepcopy=False)):
+        worker = Queue(queue.study_name, queue._storage, sampling.sampler(search), pruning.pruner(search))
+        trial = worker.ask()
+        frozen = queue.frozen(trial)
+        tries = len(tries_before(frozen))
+        if REPLICATES in frozen.user_attrs and tries < 2:
+            if tries == 1:
+                search.space.suggest(trial)
+            worker.tell(trial.number, state=TrialState.FAIL)
+            requeue(queue, queue.frozen(trial), counts=False)
+            continue
+        try:
+            worker.tell(trial.number, objective(trial))
+        except optuna.TrialPruned:
+            worker.tell(trial.number, state=TrialState.PRUNED)
+    whole = queue_of(search, 14)
+    whole.optimize(objective, n_trials=14)
+
+    def seeds(one: Queue) -> dict[int, int]:
+        return {slot_of(trial): seed_number(trial) for trial in one.trials if trial.state != TrialState.FAIL}
+
+    assert points(queue) == points(whole) and seeds(queue) == seeds(whole) and any(seeds(whole).values())
+
+
+def test_workers_at_once_never_train_the_same_seed_of_a_point():
+    search = replicating("none")
+    queue = queue_of(search, 20)
+    objective, running = noisy(search), []
+    for _ in range(20):
+        trial = queue.ask()
+        search.space.suggest(trial)
+        running.append(trial)
+        if len(running) == 3:  # the oldest ends
+            first = running.pop(0)
+            queue.tell(first.number, objective(first))
+    places = [(trial.params["dropout"], seed_number(trial)) for trial in queue.trials]
+    assert len(set(places)) == 20 and any(number for _, number in places)
 
 
 @pytest.mark.parametrize("sampler", ["gp", "tpe", "qmc", "cmaes"])

@@ -44,10 +44,11 @@ def write(
     yaml: str = YAML,
     metric: str = "val_cross_entropy",
     params: Mapping[str, str] | None = None,
+    also: str | None = None,
     **tags: object,
 ) -> str:
     """Write a search of this space with these trials into the store of the environment; return its run's ID."""
-    search = Search(parse_space(yaml, "mine", "mine.yaml"), metric, "tpe", "median")
+    search = Search(parse_space(yaml, "mine", "mine.yaml"), metric, "tpe", "median", also=also)
     client = store.connect()
     run = runs.open_study_run(client, "search mine")
     run.log_params({"study": "mine", "trials": "50", "workers": "2", "storage": "sqlite:///q.db"} | dict(params or {}))

@@ -14,9 +14,10 @@ from mlflow.artifacts import download_artifacts, load_text
 from rich.console import Console
 
 from entrypoints import display
+from study.analysis.front import weighed
 from study.analysis.search_results import SearchResults
 from study.design.search_space import SPACES
-from study.reports import confirmation_section, search_report, search_tables
+from study.reports import confirmation_section, cost_section, search_report, search_tables, search_verdicts_file
 from study.reports.plots.search import drawing
 from study.tracking import records
 
@@ -66,27 +67,40 @@ def plots(page: str) -> dict[str, tuple[list, dict]]:
 def test_the_ten_best_with_their_errors_and_distances(study):
     rows = search_tables.top_table(study).cells()
     assert len(rows) == 10
-    assert rows[0] == ("trial 10", "0.200 ± 0.020", "the best", "learning_rate=0.0316 batch_size=32 l2=0 dropout=0")
-    assert (rows[1][2], rows[3][2]) == ("0.50 (within)", "1.50")
+    assert rows[0][:3] == ("trial 10", "1", "0.200 ± 0.020")
+    assert rows[0][5] == "learning_rate=0.0316 batch_size=32 l2=0 dropout=0"
+    assert re.fullmatch(r"0\.\d+ \(0\.\d+ to 0\.\d+\)", rows[0][3])
+    chances = [int(row[4].removesuffix(" %")) for row in rows]
+    assert chances == sorted(chances, reverse=True) and 50 < chances[0] <= 100 and sum(chances) <= 101
     assert [row[0] for row in rows] == [f"trial {slot}" for slot in range(10, 0, -1)]
 
 
 def test_an_error_that_is_not_known_is_a_dash():
-    study = written_search.read(written_search.write([Trial(0, (0.4,)), Trial(1, (0.5,))]))
-    assert [row[1:3] for row in search_tables.top_table(study).cells()] == [("0.4 ± –", "the best"), ("0.5 ± –", "–")]
+    study = written_search.read(written_search.write([Trial(0, (0.4,)), Trial(1, (0.5,), {"batch_size": 16})]))
+    rows = search_tables.top_table(study).cells()
+    assert [row[2:5] for row in rows] == [("0.4 ± –", "–", "–"), ("0.5 ± –", "–", "–")]
 
 
 def test_accuracies_are_percentages():
-    study = written_search.read(written_search.write([Trial(0, (0.9,)), Trial(1, (0.96,))], metric="val_accuracy"))
+    better = Trial(1, (0.96,), {"batch_size": 16})
+    study = written_search.read(written_search.write([Trial(0, (0.9,)), better], metric="val_accuracy"))
     table = search_tables.top_table(study)
-    assert table.titles[1] == "val accuracy (%) ± standard error" and table.cells()[0][1] == "96.0 ± 2.0"
+    assert table.titles[2] == "val accuracy (%) ± standard error" and table.cells()[0][2] == "96.0 ± 2.0"
 
 
 def test_in_short_is_what_came_of_it(study):
-    found, trials, mattered, *edges = search_report.in_short(study)
-    assert found.startswith("The best val cross-entropy (nats) is 0.200 ± 0.020 (standard error), of trial 10: ")
+    found, lead, trials, mattered, *edges = search_report.in_short(study)
+    assert re.match(
+        r"Expected to be the best, with 0\.\d+ \(0\.\d+ to 0\.\d+\) nats of val cross-entropy after 1 seed", found
+    )
+    assert found.endswith(", is trial 10: learning_rate=0.0316 batch_size=32 l2=0 dropout=0.")
+    assert re.fullmatch(
+        r"Its lead over trial 9 is 0\.\d+ \(−?0\.\d+ to 0\.\d+\) nats; of the 12 configurations it is the best with a "
+        r"probability of [>\d. ]+ %\.", lead,
+    )  # fmt: skip
     assert trials == "14 trials: 12 complete, 1 pruned, 1 failed."
-    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials): learning_rate ")
+    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials; with 95 %): learning_rate ")
+    assert re.search(r"learning_rate \d+ % \(\d+ to \d+\)", mattered)
     assert edges == []
 
 
@@ -94,6 +108,62 @@ def test_an_edge_is_a_warning():
     study = written_search.read(written_search.write([Trial(0, settings={"learning_rate": 0.09})]))
     warning = "learning_rate=0.09 is at the upper end of the searched values (0.1): a better value may lie beyond it."
     assert search_tables.edge_lines(study) == [warning] and warning in search_report.in_short(study)
+
+
+def test_seeds_of_a_configuration_share_a_row():
+    settings = [{"learning_rate": 10 ** (-3.5 + slot / 5)} for slot in range(8)]
+    trials = [Trial(slot, (0.3 - 0.01 * slot,), each, ERROR) for slot, each in enumerate(settings)]
+    again = [
+        Trial(8 + number, (0.22 + number / 100,), settings[7], ERROR, tags={"seed": 2 + number}) for number in (0, 1)
+    ]
+    study = written_search.read(written_search.write([*trials, *again]))
+    rows = search_tables.top_table(study).cells()
+    assert rows[0][:3] == ("trial 7", "3", "0.227 ± 0.020") and len(rows) == 8
+    lines = search_report.in_short(study)
+    assert " after 3 seeds, is trial 7: " in lines[0] and "2 of the complete ones trained another seed" in lines[2]
+    page = search_report.write(study)["report.html"].replace(drawing.library(), "")
+    *_, stars = plots(page)["slice_learning_rate"][0]
+    assert len(stars["x"]) == 3 and any("seed 3" in text for text in stars["text"])
+
+
+def test_programs_read_how_the_configurations_stand(study):
+    read = json.loads(search_verdicts_file.text(study))
+    assert read["best"] == read["standings"][0] and read["best"]["trial"] == "trial 10"
+    assert read["best"]["settings"]["batch_size"] == "32" and list(read["best"]["runs"]) == ["1"]
+    assert read["lead"]["low"] < read["lead"]["mean"] < read["lead"]["high"] and 0.5 < read["best"]["chance"] <= 1
+    assert read["trials"] == {"complete": 12, "pruned": 1, "failed": 1} and read["confirmation"] is None
+    assert sum(read["importances"].values()) == pytest.approx(1)
+    assert (
+        json.loads(search_verdicts_file.text(confirmed([0.05] * 8)))["confirmation"]["verdicts"][0]["kind"] == "helps"
+    )
+    nothing = written_search.read(written_search.write([Trial(0, (1.0,), state="pruned")]))
+    assert json.loads(search_verdicts_file.text(nothing))["best"] is None
+
+
+def test_the_front_has_those_that_no_cheaper_one_matches():
+    """What costs more is better, but the fifth costs the most of all; the last has no cost."""
+    trials = [
+        Trial(slot, (0.4 - 0.02 * slot,), {"learning_rate": 10 ** (-3.5 + slot / 5)},
+              {"parameters": 1000.0 * (9.5 if slot == 5 else slot + 1)} if slot < 9 else {})
+        for slot in range(10)
+    ]  # fmt: skip
+    study = written_search.read(written_search.write(trials, also="parameters"))
+    found = weighed(study, "parameters")
+    assert [each.cost for each in found] == [1000.0 * number for number in (1, 2, 3, 4, 5, 7, 8, 9, 9.5)]
+    names = [study.seeds_of(each.standing)[0].name for each in found if each.on_front]
+    assert names == [f"trial {slot}" for slot in (0, 1, 2, 3, 4, 6, 7, 8)]
+    files = search_report.write(study)
+    assert "## Against parameters" in files["report.md"] and "figures/front.svg" in files
+    assert f"promote -P from={study.record.run_id} -P within=0.2" in files["report.md"]
+    rows = cost_section.front_table(study, "parameters", found).cells()
+    assert [row[3] for row in rows] == names and rows[0][0] == "1,000"
+    alike = [
+        Trial(slot, (0.4 - slot / 10,), {"batch_size": 16 * (slot + 1)}, {"parameters": 101_770.0}) for slot in (0, 1)
+    ]
+    page = search_report.write(written_search.read(written_search.write(alike, also="parameters")))["report.md"]
+    assert "All configurations cost the same: parameters 101,770." in page and "figures/front" not in page
+    none = written_search.read(written_search.write(trials[9:], also="latency_ms"))
+    assert "Against" not in search_report.write(none)["report.md"]
 
 
 def test_the_csv_file_has_every_trial_in_full_precision(study):
@@ -110,7 +180,8 @@ def test_the_terminal_has_the_best_what_mattered_and_the_caution(study, capsys):
     console = Console(width=140, file=io.StringIO())
     display.print_search(console, study)
     text = " ".join(console.file.getvalue().split())
-    assert "0.200 ± 0.020" in text and "What mattered most" in text and "trained with one seed" in text
+    assert "0.200 ± 0.020" in text and "What mattered most" in text and "the mean over seeds" in text
+    assert text.index("Expected to be the best") < text.index("trial 10 1 0.200")
     assert capsys.readouterr().err == ""
 
 
@@ -148,9 +219,13 @@ def test_figures_say_what_was_measured(files):
     assert "ticktext" not in layout["xaxis"]
     assert {trace["name"] for trace in drawn["curves"][0]} == {"pruned", "failed", "complete", "best", ""}
     assert drawn["slice_learning_rate"][1]["xaxis"]["type"] == "log"
-    assert drawn["slice_l2"][0][0]["x"].count(1e-8) == 11  # drawn at the low end …
+    low, high, middle, trials, _ = drawn["slice_l2"][0]
+    assert all(
+        a < b < c for a, b, c in zip(low["y"], middle["y"], high["y"], strict=True)
+    )  # what is expected, and its band
+    assert trials["x"].count(1e-8) == 11  # drawn at the low end …
     assert drawn["slice_l2"][1]["xaxis"]["ticktext"][0] == "0"  # … and called what it is
-    assert "<br>l2=0<br>" in drawn["slice_l2"][0][0]["text"][0]
+    assert "<br>l2=0<br>" in trials["text"][0]
     assert [trace["name"] for trace in drawn["importances"][0]] == ["PED-ANOVA", "fANOVA"]
     assert drawn["importances"][0][0]["y"][0] == "learning_rate"
     (lines,) = drawn["parallel"][0]
@@ -192,6 +267,7 @@ def test_the_report_is_in_the_searchs_run(study, files, store):
     folder = Path(download_artifacts(f"runs:/{run_id}/report"))
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(files)
     assert load_text(f"runs:/{run_id}/trials.csv") == search_tables.trials_table(study).csv()
+    assert load_text(f"runs:/{run_id}/verdicts.json") == search_verdicts_file.text(study)
     note = records.read_run(study.client, run_id).tags["mlflow.note.content"]
     assert note.startswith("**minimize val_cross_entropy over") and "0.200 ± 0.020" in note and "![" not in note
     assert search_report.write(written_search.read(run_id)) == files

@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 import optuna
 import pytest
 
+from study.analysis import search_results
+from study.analysis.front import weighed
 from study.base.errors import ConfigError
 from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
+from study.design.wishes import NO_LIMITS, Limits
 from study.execution import worker
-from study.execution.attributes import slot_of
+from study.execution.attributes import REPLICATES, SEED_NUMBER, slot_of
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Queue, create_queue, equal_trial, progress
 from study.execution.sampling import in_order, sampler
@@ -82,6 +85,24 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
         assert {"learning_curves.png", "confusion_matrices.png", "confusion_validation.csv"} <= files
         assert not any("test" in name for name in files)
         assert records.read_model(run.client, trial.run_id)
+
+
+def test_another_seed_of_a_point_is_trained_and_joins_it(few_digits):
+    """The third trial is another seed of the second's point, as a sampler would have it."""
+    search = search_of(few_digits, replicate=True)
+    queue, run = begin(search, few_digits)
+    queue.add_slots(2, [search.space.first(), point := {"learning_rate": 0.02, "batch_size": 32}])
+    own = {"slot": 2, "name": "trial 2", REPLICATES: 1, SEED_NUMBER: 1}
+    queue.enqueue_trial(point, user_attrs=own)
+    assert worker.work(DEFAULT_STORAGE, "mine") == 3
+    study = search_results.read(store.connect(), run.run_id)
+    assert [trial.params["seed"] for trial in study.trials] == ["1", "1", "2"]
+    assert [trial.tags["seed"] for trial in study.trials] == ["1", "1", "2"]
+    (two,) = [standing for standing in study.standings if len(standing.trials) == 2]
+    first, second = study.seeds_of(two)
+    assert (first.name, second.name) == ("trial 1", "trial 2") and study.value(first) != study.value(second)
+    assert two.value == pytest.approx((study.value(first) + study.value(second)) / 2)
+    assert [each.settings.endswith(" seed=2") for each in progress(queue)] == [False, False, True]
 
 
 def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):
@@ -257,7 +278,9 @@ def test_networks_beyond_the_limit_are_counted_and_not_trained(few_digits):
 baseline: {hidden: 8, epochs: 1}
 fields: {hidden: {choices: ["8", "16", "32"]}, dropout: {range: [0, 0.5]}}
 """
-    search = search_of(few_digits, fields, limit=10_000, sampler="gp")  # 8 hidden units have 6,370, 16 have 12,730
+    search = search_of(
+        few_digits, fields, limit=Limits(10_000), sampler="gp"
+    )  # 8 hidden units have 6,370, 16 have 12,730
     assert parse_search(search.as_yaml(), "search.yaml") == search
     assert search.words.endswith("; fewer than 10,000 parameters)")
     queue, run = begin(search, few_digits)
@@ -269,9 +292,30 @@ fields: {hidden: {choices: ["8", "16", "32"]}, dropout: {range: [0, 0.5]}}
     turned_down = [trial.user_attrs["excluded"] for trial in queue.trials if "excluded" in trial.user_attrs]
     assert turned_down and all(text.endswith(" parameters") for text in turned_down)
     assert "excluded" not in queue.trials[-1].user_attrs  # the Gaussian process asks before it suggests
-    other = replace(search, limit=None)
+    other = replace(search, limit=NO_LIMITS)
     with pytest.raises(ConfigError, match=r"another limit; expected parameters<10000, got none"):
         run_search.resume(other, few_digits.without_test(), queue, run.client)
+
+
+def test_networks_that_are_too_slow_are_not_trained_and_others_tell_how_fast_they_are(few_digits):
+    fields = """
+baseline: {hidden: 8, epochs: 1}
+fields: {hidden: {choices: ["8", "3000-3000"]}, dropout: {range: [0, 0.5]}}
+"""
+    search = search_of(few_digits, fields, limit=Limits(latency_ms=2), also="parameters")  # 0.2 ms and 7 ms
+    queue, run = begin(search, few_digits)
+    for _ in range(4):
+        fill(queue, search, 3)
+        worker.work(DEFAULT_STORAGE, "mine")
+    trials = records.read_trials(run.client, run.run_id)
+    assert len(trials) == 3 and {trial.params["hidden"] for trial in trials} == {"8"}
+    assert all(0 < trial.metrics["latency_ms"] < 2 for trial in trials)
+    turned_down = [trial.user_attrs["excluded"] for trial in queue.trials if "excluded" in trial.user_attrs]
+    assert turned_down and all(re.fullmatch(r"[\d.]+ ms a row", text) for text in turned_down)
+    study = search_results.read(run.client, run.run_id)
+    assert {each.cost for each in weighed(study, "parameters")} == {trials[0].metrics["parameters"]}
+    with pytest.raises(ConfigError, match="another also; expected parameters, got none"):
+        run_search.resume(replace(search, also=None), few_digits.without_test(), queue, run.client)
 
 
 def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):

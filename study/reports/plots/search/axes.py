@@ -8,6 +8,7 @@ import numpy as np
 from study.analysis.search_results import SearchResults, slot_of
 from study.design.dimensions import Choices, Dimension
 from study.reports.plots.series import Axis
+from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import Value, brief
 
@@ -31,6 +32,8 @@ def hover_text(study: SearchResults, trial: RunRecord) -> str:
     lines = [f"trial {slot_of(trial)}"]
     if study.value(trial) is not None:
         lines.append(f"{study.objective.title} {value_of(study, trial):.4g}")
+    if (seed := trial.tags.get(tags.SEED)) not in (None, str(study.search.baseline.seed)):
+        lines.append(f"seed {seed}")
     return "<br>".join(lines + [f"{name}={brief(setting)}" for name, setting in study.settings(trial).items()])
 
 

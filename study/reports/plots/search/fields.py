@@ -34,13 +34,14 @@ FAR = 5  # times that away from every trial, there is no mean
 
 
 def slices(study: SearchResults) -> dict[str, Interactive]:
-    """Draw the complete trials' values over each field, the best as a star."""
+    """Draw the complete trials' values over each field, those of the best configuration as stars."""
     found = {}
     for dimension in study.search.space.dimensions:
         trials = [trial for trial in study.ranked if dimension.field in study.settings(trial)]
         if not trials:
             continue
-        parts = [(trials, BLUE, "o", 0.9)] + ([(trials[:1], ORANGE, "*", 1)] if trials[0] is study.best else [])
+        best = [trial for trial in study.seeds_of(study.standings[0]) if trial in trials]
+        parts = [(trials, BLUE, "o", 0.9)] + ([(best, ORANGE, "*", 1)] if best else [])
         drawn = [
             Series(
                 "", [place_of(dimension, study, trial) for trial in part], [value_of(study, trial) for trial in part],
@@ -48,9 +49,22 @@ def slices(study: SearchResults) -> dict[str, Interactive]:
             )
             for part, colour, marker, opacity in parts
         ]  # fmt: skip
-        name, values = f"slice_{dimension.field}", metric_axis(study, drawn[0].y)
+        drawn = [*_dependence(study, dimension), *drawn]
+        name, values = f"slice_{dimension.field}", metric_axis(study, [y for each in drawn for y in each.y])
         found[name] = series(name, f"By {dimension.field}", drawn, field_axis(dimension), values)
     return found
+
+
+def _dependence(study: SearchResults, dimension: Dimension) -> list[Series]:
+    """Return how the metric depends on the field, and the ends of the band around it, as lines."""
+    if (found := study.dependences.get(dimension.field)) is None:
+        return []
+    x = [dimension.at(dimension.position(value)) for value in found.values]
+    lines = ((found.low, True, 0.7), (found.high, True, 0.7), (found.middle, False, 0.9))
+    return [
+        Series("", x, (study.objective.scale * y).tolist(), GREY, "line", "", opacity, dashed)
+        for y, dashed, opacity in lines
+    ]
 
 
 def importances(study: SearchResults) -> Interactive:
@@ -63,19 +77,37 @@ def importances(study: SearchResults) -> Interactive:
     bars = [
         go.Bar(
             name=name, y=fields, x=[number or 0 for number in numbers], orientation="h", marker_color=colour,
-            text=["–" if number is None else f"{number:.0f} %" for number in numbers], textposition="outside",
+            text=["–" if number is None else f"{number:.0f} %" for number in numbers],
+            textposition="none" if name == "PED-ANOVA" else "outside",  # where its line is
             cliponaxis=False, hovertemplate="%{y} %{text}",
+            error_x=_ends(study) if name == "PED-ANOVA" else None,
         )
         for (name, numbers), colour in zip(shares.items(), (BLUE, ORANGE), strict=True)
     ]  # fmt: skip
     title, unit = f"Importance of the fields, of {len(study.ranked)} complete trials", "share of the differences (%)"
     most = max(number for numbers in shares.values() for number in numbers if number is not None)
+    most = max(most, *(100 * each.high for each in study.importances))
     layout = {
         "barmode": "group", "height": max(HEIGHT, 110 + 48 * len(fields)),
         "xaxis": axis(Axis(unit, limits=(0, 1.15 * most))), "yaxis": {"autorange": "reversed", "showgrid": False},
     }  # fmt: skip
     known = {name: [math.nan if number is None else number for number in numbers] for name, numbers in shares.items()}
     return Interactive(title, html("importances", bars, layout), panels.bars(known, fields, title, "", unit))
+
+
+def _ends(study: SearchResults) -> dict[str, object]:
+    """Return the ends of PED-ANOVA's shares over trials drawn again, as Plotly takes them."""
+    above = [max(0.0, 100 * (each.high - each.ped_anova)) for each in study.importances]
+    below = [max(0.0, 100 * (each.ped_anova - each.low)) for each in study.importances]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "thickness": 1.2,
+        "width": 4,
+        "color": GREY,
+    }
 
 
 def parallel(study: SearchResults) -> Interactive:

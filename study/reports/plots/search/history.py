@@ -31,12 +31,12 @@ def _best_so_far(study: SearchResults) -> list[Series]:
         if best is None or study.search.better(value_of(study, trial), best):
             best = value_of(study, trial)
             steps.append((slot_of(trial), best))
-    if best is None or not study.best:
+    if best is None:
         return []
     first, last = slot_of(study.trials[0]), slot_of(study.trials[-1])
     slots, values = _columns([*steps, (last, best)])
     drawn = [Series("best so far", slots, values, ORANGE, "steps", "")]
-    if error := study.error(study.best):
+    if error := study.error(study.ranked[0]):
         end = best + study.objective.scale * (error if study.search.direction == "minimize" else -error)
         drawn.append(Series("standard error of the best", [first, last], [end, end], ORANGE, "line", "", dashed=True))
     return drawn
@@ -57,8 +57,8 @@ def _pruned_ends(study: SearchResults) -> list[Series]:
 
 def curves(study: SearchResults) -> Interactive:
     """Draw the metric of every epoch of every trial, with a cross where one was pruned or failed."""
-    others = [trial for trial in study.complete if trial is not study.best]
-    best = [study.best] if study.best else []
+    best = study.seeds_of(study.standings[0]) if study.standings else []
+    others = [trial for trial in study.complete if trial not in best]
     drawn = [
         *_curves_of(study, "pruned", study.pruned, GREY, 0.7),
         *_curves_of(study, "failed", study.failed, PINK, 0.9),
