@@ -5,22 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import studies
 
-from study.analysis import ablation_results
 from study.base import backend
 from study.design.ablation import parse_ablation
-from study.execution import reuse, worker
+from study.execution import reuse
 from study.execution.carrier import Carrier
-from study.execution.queue import Queue, create_queue, progress
-from study.execution.storage import DEFAULT_STORAGE
-from study.reports import ablation_report
-from study.tracking import records, runs, tags
+from study.execution.queue import Queue, progress
+from study.tracking import records, tags
 from study.tracking.artifacts import PREDICTIONS
 from study.tracking.records import artifact_path
 from study.tracking.store import connect
 from study.training import config, fingerprint, network, program
-from study.workflows import run_ablation
-from study.workflows.common import Outcome, assignment, outcome_of
+from study.workflows.common import Outcome
 
 YAML = """
 question: Is the same trained again?
@@ -32,30 +29,16 @@ seeds: 2
 
 @pytest.fixture(scope="module", autouse=True)
 def alone(store):
-    """In a store of the module's own, with workers that wait for nobody."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "IDLE_SECONDS", 0)
-        yield
+    """In a store of the module's own."""
 
 
-def begin(dataset, seeds=2, arms=YAML, open_test=True, reuse=True, vary="seed") -> Queue:
-    """Enqueue the ablation's trials in a queue that is called as its run's ID."""
+def begin(dataset, seeds=2, arms=YAML, vary="seed", **options) -> Queue:
     asked = replace(parse_ablation(arms, "same", "same.yaml"), vary=vary)
-    started = runs.open_study_run(connect(), "ablation same")
-    specs = asked.trial_specs(seeds, dataset)
-    run_ablation.describe(asked, specs, dataset, started, started.run_id, open_test)
-    queue, _ = create_queue(DEFAULT_STORAGE, started.run_id)
-    queue.add_specs(specs)
-    queue.assign(assignment(dataset, started.run_id, open_test=open_test, reuse=reuse))
-    return queue
+    return studies.begin(asked, asked.trial_specs(seeds, dataset), dataset, **options)
 
 
 def run(dataset, **options) -> Outcome:
-    """Run the ablation with a worker in this process, which spares each study the start of one of its own."""
-    queue = begin(dataset, **options)
-    worker.work(DEFAULT_STORAGE, queue.study_name)
-    study = ablation_results.read(connect(), queue.study_name)
-    return outcome_of(study, ablation_report.log(study), progress(queue))
+    return studies.train(begin(dataset, **options))
 
 
 @pytest.fixture(scope="module")

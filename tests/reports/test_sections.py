@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import studies
 
 from study.analysis import ablation_results
 from study.base.errors import TrackingError
@@ -15,7 +16,6 @@ from study.reports.document import Document
 from study.reports.sections import registry, steps
 from study.tracking import records
 from study.tracking.store import connect
-from study.workflows import run_ablation
 
 YAML = f"""
 question: Do batch normalization and an L2 penalty change each other's effect?
@@ -30,12 +30,12 @@ ARMS = [f"batch_norm={norm} l2={l2}" for norm in ("none", "after") for l2 in (0.
 
 @pytest.fixture(scope="module")
 def study(store, digits):
-    """The grid, trained by two workers, as it is read back from MLflow."""
+    """The grid, trained, as it is read back from MLflow."""
     Path("grid.yaml").write_text(YAML)
     grid = load_ablation("grid.yaml")
     cells = grid.trial_specs(grid.seeds, digits)
     params = {"task": "grid.yaml", "compare": "baseline"}
-    outcome = run_ablation.run_ablation(grid, cells, digits, params=params, worker_count=2, observe=lambda _: None)
+    outcome = studies.train(studies.begin(grid, cells, digits, params=params))
     return ablation_results.read(connect(), outcome.study.record.run_id)
 
 
