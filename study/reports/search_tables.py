@@ -1,6 +1,6 @@
 """The tables and sentences of a search's results, for its report, its run and the terminal."""
 
-from study.analysis.formatting import count, percent, probability, show, show_range
+from study.analysis.formatting import count, percent, show, show_range
 from study.analysis.search_results import SearchResults, slot_of, state_of
 from study.analysis.standings import Belief, Standing
 from study.analysis.statistics import Estimate
@@ -50,8 +50,8 @@ def best_lines(study: SearchResults) -> list[str]:
         second, unit = study.seeds_of(study.standings[1])[0].name, objective.unit_of_differences
         lines.append(
             f"Its lead over {second} is {belief_text(study, lead)} {unit}; of the "
-            f"{count(len(study.standings), 'configuration')} it is the best with a probability of "
-            f"{probability(first.chance)}."
+            f"{count(len(study.standings), 'configuration')} it is the best with a chance of about "
+            f"{percent(first.chance, 0)} %."
         )
     return lines
 
