@@ -18,7 +18,7 @@ from study.base.startup import hush
 from study.data.dataset import Dataset, load_dataset
 from study.design.search import Budget, Search
 from study.design.search_space import load_space
-from study.tracking import records
+from study.tracking import stored
 from study.training.metrics import evaluate
 from study.workflows import run_search
 
@@ -59,7 +59,7 @@ def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[flo
         )  # fmt: skip
         seconds = time.perf_counter() - clock
         best = outcome.study.best
-        model = from_bytes(records.read_model(outcome.study.client, best.run_id))
+        model = from_bytes(stored.read_model(outcome.study.client, best.run_id))
     test = evaluate(program.logits(model, dataset.test.inputs), dataset.test.labels)
     return best.metrics[f"model_{search.metric}"], test.accuracy, seconds
 

@@ -6,7 +6,7 @@ from entrypoints import options, program
 from study.analysis.formatting import count
 from study.analysis.reproduction import Comparison
 from study.reports import certificate as pages
-from study.tracking import records
+from study.tracking import stored
 from study.workflows import reproduce
 
 
@@ -29,7 +29,7 @@ def run(*, run: str, sample: int | None, data: str | None, network: str | None) 
         program.say(f"Not as it was: {cause}")
     if not certificate.causes and not certificate.same:
         program.say(pages.NO_CAUSE)
-    path = records.artifact_path(request.client, run, pages.PAGE)
+    path = stored.artifact_path(request.client, run, pages.PAGE)
     if certificate.same:
         program.say(certificate.sentence)
     program.say(f"Certificate: {path}")

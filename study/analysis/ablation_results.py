@@ -15,7 +15,7 @@ from study.analysis.verdicts import Loss, Question, Verdict, judge
 from study.base.errors import TrackingError, shown
 from study.design.ablation import Ablation, parse_ablation
 from study.design.limits import DECIDE
-from study.tracking import records, store, tags
+from study.tracking import records, store, stored, tags
 from study.tracking.artifacts import ABLATION, CURVES, PREDICTIONS, TEST_SET
 from study.tracking.records import RunRecord
 from study.training.networks.described import know_described
@@ -297,7 +297,7 @@ class AblationResults:
 
     @cached_property
     def _test_file(self) -> dict[str, np.ndarray]:
-        content = records.read_file(self.record, TEST_SET)
+        content = stored.read_file(self.record, TEST_SET)
         if content is None:
             return {}
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -308,7 +308,7 @@ class AblationResults:
         """The predicted class of every test image (n,), by arm and seed; arms without any are left out."""
         found = {}
         for arm in self.arms:
-            files = {seed: records.read_file(trial, PREDICTIONS) for seed, trial in self.finished(arm.name).items()}
+            files = {seed: stored.read_file(trial, PREDICTIONS) for seed, trial in self.finished(arm.name).items()}
             by_seed = {
                 seed: np.load(io.BytesIO(content), allow_pickle=False) for seed, content in files.items() if content
             }
@@ -346,7 +346,7 @@ def read(client: store.MlflowClient, run_id: str, compare: str = "auto", *, curv
     Raises TrackingError if there is no such run, or if it is not an ablation.
     """
     record = records.read_run(client, run_id)
-    definition = records.read_file(record, ABLATION)
+    definition = stored.read_file(record, ABLATION)
     if definition is None:
         parent = records.study_of(record)
         other = "`mlflow ui` shows the ablations' run IDs."

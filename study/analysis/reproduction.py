@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from study.base import keras_file
-from study.tracking import records, store, tags
+from study.tracking import records, store, stored, tags
 from study.tracking.artifacts import BY_EPOCH, OPTIONAL_TRIAL_FILES, PREDICTIONS, STEP_LOSSES, TRIAL_FILES, WEIGHTS
 from study.tracking.records import RunRecord
 
@@ -72,11 +72,11 @@ class Comparison:
 
 def read(client: store.MlflowClient, record: RunRecord) -> Kept:
     """Return what a trial's run keeps; raises TrackingError if some of it cannot be read."""
-    content = records.read_model(client, record.run_id)
+    content = stored.read_model(client, record.run_id)
     return Kept(
         epochs=records.read_epochs(client, record.run_id),
         metrics=record.metrics,
-        files=records.read_files(record, (STEP_LOSSES, PREDICTIONS, *TABLES)),
+        files=stored.read_files(record, (STEP_LOSSES, PREDICTIONS, *TABLES)),
         weights={} if content is None else keras_file.weights(content, record.run_id),
     )
 

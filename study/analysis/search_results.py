@@ -18,7 +18,7 @@ from study.analysis.tries import runs_that_count
 from study.analysis.unit_cube import UnitCube
 from study.base.errors import TrackingError, shown
 from study.design.search import TASK, Search, parse_search
-from study.tracking import records, store, tags
+from study.tracking import records, store, stored, tags
 from study.tracking.artifacts import ABLATION, SEARCH
 from study.tracking.records import RunRecord
 from study.training.config import Value
@@ -187,7 +187,7 @@ class SearchResults:
     def confirmation(self) -> AblationResults | None:
         """The comparison of the best with the baseline, with fresh seeds; None if there was none."""
         run_id = self.record.tags.get(tags.CONFIRMED_BY)
-        if run_id in (None, tags.NOTHING) or not records.read_file(records.read_run(self.client, run_id), ABLATION):
+        if run_id in (None, tags.NOTHING) or not stored.read_file(records.read_run(self.client, run_id), ABLATION):
             return None
         return ablation_results.read(self.client, run_id)
 
@@ -292,7 +292,7 @@ def is_search(client: store.MlflowClient, run_id: str) -> bool:
 def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     """Return the search of this run; raises TrackingError if there is no such run, or if it is not a search."""
     record = records.read_run(client, run_id)
-    definition = records.read_file(record, SEARCH) if record.tags.get(tags.TASK) == TASK else None
+    definition = stored.read_file(record, SEARCH) if record.tags.get(tags.TASK) == TASK else None
     if definition is None:
         parent = records.study_of(record)
         other = "`mlflow ui` shows the searches' run IDs."

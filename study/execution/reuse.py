@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from study.base import keras_file
 from study.base.errors import TrackingError
 from study.data.dataset import Dataset
-from study.tracking import records, store, tags
+from study.tracking import records, store, stored, tags
 from study.tracking.artifacts import BY_EPOCH, OPTIONAL_TRIAL_FILES, PREDICTIONS, TRIAL_FILES, is_whole
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
@@ -58,12 +58,12 @@ def _read(
     client: store.MlflowClient, record: RunRecord, config: TrialConfig, dataset: Dataset, as_it_is: bool
 ) -> Equal:
     epochs = records.read_epochs(client, record.run_id)
-    files = records.read_files(record, (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES))
+    files = stored.read_files(record, (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES))
     damaged = [name for name in TRIAL_FILES if name not in files]
     damaged += [name for name, content in files.items() if not is_whole(name, content)]
     damaged += [name for name in METRICS if name not in record.metrics]
     damaged += [name for epoch in epochs for name in BY_EPOCH if name not in epoch]
-    content = records.read_model(client, record.run_id)
+    content = stored.read_model(client, record.run_id)
     if damaged or content is None or len(epochs) != record.metrics.get("epochs_trained"):
         raise TrackingError("not whole", where=record.run_id, got=", ".join(damaged) or "no model, or no curves")
     if hashlib.sha256(content).hexdigest() != record.tags.get(tags.MODEL_SHA256):  # or it is of an older version

@@ -12,7 +12,7 @@ from study.base.backend import from_bytes, keras
 from study.base.errors import TrackingError
 from study.inference import contract, doubt
 from study.inference.contract import Contract
-from study.tracking import records
+from study.tracking import stored
 from study.training import program
 from study.training.network import OwnModel
 from study.training.networks import own_file
@@ -67,7 +67,7 @@ def open_model(
     """
     address = uri if ":/" in uri else f"runs:/{uri}/model"
     with tempfile.TemporaryDirectory() as folder:
-        files = records.download_model(address, folder)
+        files = stored.download_model(address, folder)
         found = sorted(files.rglob("*.keras"))
         if not found:
             raise TrackingError("not a Keras model", where=uri, expected="a .keras file in it")

@@ -15,7 +15,7 @@ from study.reports.dataset_tables import SHOWN_CLASSES, in_short, title
 from study.reports.document import Document
 from study.reports.markdown import plain
 from study.reports.plots import images, panels, style
-from study.tracking import provenance, records, runs
+from study.tracking import provenance, runs, stored
 
 FOLDER = NAME = "explore"
 SAMPLES = 8  # images of each class
@@ -42,7 +42,7 @@ def log(run: runs.Run, survey: Profile, dataset: Dataset, seed: int) -> str:
     run.log_summary(_metrics(survey))
     runs.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(survey))}")
     run.end("FINISHED")
-    return records.artifact_path(run.client, run.run_id, f"{FOLDER}/{NAME}.html")
+    return stored.artifact_path(run.client, run.run_id, f"{FOLDER}/{NAME}.html")
 
 
 def write(survey: Profile, dataset: Dataset, seed: int) -> Document:

@@ -9,7 +9,7 @@ from study.analysis.phases import phases
 from study.reports.document import Document
 from study.reports.markdown import code_block, plain
 from study.reports.table import Table
-from study.tracking import records, runs, store
+from study.tracking import runs, store, stored
 from study.tracking import tags as names
 from study.tracking.records import RunRecord
 
@@ -32,7 +32,7 @@ def keep(
     run = runs.Run(client, run_id)
     run.log_files({f"{FOLDER}/{name}": content for name, content in report.items()} | dict(others))
     runs.describe(run, description)
-    return records.artifact_path(client, run_id, f"{FOLDER}/{NAME}.html")
+    return stored.artifact_path(client, run_id, f"{FOLDER}/{NAME}.html")
 
 
 def warn_of_data(document: Document, tags: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from study.inference.serving import log_model
 from study.inference.serving.log_model import Served
 from study.reports import ablation_report, model_card
 from study.reports.markdown import plain
-from study.tracking import limits, records, registry, runs, store, tags
+from study.tracking import limits, records, registry, runs, store, stored, tags
 from study.tracking.registry import Version
 from study.tracking.runs import Run
 from study.training.config import DATA_AND_SEED, settings_text
@@ -73,7 +73,7 @@ def _any_model(client: store.MlflowClient, entrants: Sequence[Candidate], datase
     of an untrained candidate."""
     for one in entrants:
         for run_id in one.run_ids:
-            if content := records.read_model(client, run_id):
+            if content := stored.read_model(client, run_id):
                 return content, one.config.network.name
     from study.training import network  # imports TensorFlow
 
@@ -130,7 +130,7 @@ def crown(
 
     The test set is opened when everything else is done but the writing of its results.
     """
-    content = records.read_model(run.client, decision.run_id)
+    content = stored.read_model(run.client, decision.run_id)
     if content is None:
         raise StudyError("the winner's trial has no model", where=decision.run_id)
     winner = next(one for one in entrants if one.name == decision.winner)

@@ -26,7 +26,7 @@ from study.execution.engines.engine import Request, parse_request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
-from study.tracking import records, store
+from study.tracking import store, stored
 from study.tracking.records import RunRecord
 from study.training.networks import own_file
 from study.workflows import prepare
@@ -70,7 +70,7 @@ class _Frames:
     def report(self) -> Report:
         """The report; raises TrackingError if the study's run has none."""
         name = f"{FOLDER}/{NAME}.html"
-        content = records.read_file(self.study.record, name)
+        content = stored.read_file(self.study.record, name)
         if content is None:
             hint = f"Make it again: mlflow run . -e report -P run={self.run_id}"
             raise store.TrackingError(f"the run has no {name}", where=self.run_id, hint=hint)

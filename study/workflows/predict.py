@@ -20,7 +20,7 @@ from study.reports.markdown import plain
 from study.reports.plots import style
 from study.reports.plots.readings import reading_figure, sheets
 from study.reports.prediction_report import FOLDER, NAME, readings_table
-from study.tracking import records, runs, store, tags
+from study.tracking import runs, store, stored, tags
 from study.tracking.registry import Version
 from study.workflows.common import open_run
 
@@ -183,4 +183,4 @@ def log(
         run.log_files({"predictions.csv": readings_table(answer.readings).csv()})
         run.log_summary(answer.metrics)
         runs.describe(run, f"**{plain(document.title)}**")
-    return run.run_id, records.artifact_path(client, run.run_id, f"{FOLDER}/{NAME}.html")
+    return run.run_id, stored.artifact_path(client, run.run_id, f"{FOLDER}/{NAME}.html")

@@ -15,7 +15,7 @@ from study.data.dataset import Dataset, load_dataset
 from study.design.limits import RECORDED
 from study.reports import certificate as pages
 from study.reports.certificate import Certificate
-from study.tracking import provenance, records, runs, store, tags
+from study.tracking import provenance, records, runs, store, stored, tags
 from study.tracking.records import RunRecord
 from study.tracking.runs import Run
 from study.training.config import MLP, NETWORK, TrialConfig
@@ -90,7 +90,7 @@ def _know_network(client: store.MlflowClient, record: RunRecord, named: str | No
 
 def _kept_source(client: store.MlflowClient, record: RunRecord, name: str) -> bytes:
     owner = records.read_run(client, study) if (study := records.study_of(record)) else record
-    if source := records.read_file(owner, network_file(name)):
+    if source := stored.read_file(owner, network_file(name)):
         return source
     raise TrackingError("the study's run has not kept the network's file", where=name, hint="Name it: -P network=FILE.")
 
@@ -197,7 +197,7 @@ def _certificate(run: Run, request: Request, compared: Sequence[Comparison]) -> 
     then = _origin(run, first.trial)
     study = then.get(tags.STUDY_RUN) or records.study_of(first.trial) or first.trial.run_id
     owner = records.find_run(run.client, study)
-    kept = records.read_file(owner, provenance.PACKAGES) if owner else None
+    kept = stored.read_file(owner, provenance.PACKAGES) if owner else None
     others = reproduction.other_packages(kept.decode(), provenance.packages()) if kept else []
     now = records.read_run(run.client, first.again).tags
     return Certificate(

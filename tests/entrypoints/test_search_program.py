@@ -12,7 +12,7 @@ from study.design.search import METRICS, Search, parse_search
 from study.design.search_space import load_space
 from study.execution.queue import create_queue
 from study.execution.storage import DEFAULT_STORAGE
-from study.tracking import records, store
+from study.tracking import records, store, stored
 
 SPACE = """
 baseline: {hidden: 8}
@@ -139,7 +139,7 @@ def test_a_search_ends_with_a_verdict_on_what_it_found(call):
     assert not any(name.startswith("test") for trial in compared.trials for name in trial.metrics)
     own = client.get_run(compared.record.run_id)
     assert own.data.tags["mlflow.parentRunId"] == run_id and own.info.status == "FINISHED"
-    page = records.read_file(records.read_run(client, run_id), "report/report.md").decode()
+    page = stored.read_file(records.read_run(client, run_id), "report/report.md").decode()
     assert verdict[1] in page.replace("\\", "")
     assert "Is it better than the baseline?" in page
 

@@ -12,10 +12,10 @@ from study.design.ablation import parse_ablation
 from study.execution import reuse
 from study.execution.carrier import Carrier
 from study.execution.queue import Queue, progress
-from study.tracking import records, tags
+from study.tracking import records, stored, tags
 from study.tracking.artifacts import PREDICTIONS
-from study.tracking.records import artifact_path
 from study.tracking.store import connect
+from study.tracking.stored import artifact_path
 from study.training import config, fingerprint, network, program
 from study.workflows.common import Outcome
 
@@ -48,7 +48,7 @@ def first(few_digits) -> Outcome:
 
 def files_of(client, run_id: str) -> dict[str, bytes]:
     names = [file.path for file in client.list_artifacts(run_id)]
-    return records.read_files(records.read_run(client, run_id), names)
+    return stored.read_files(records.read_run(client, run_id), names)
 
 
 def by_name(outcome) -> dict[str, records.RunRecord]:
@@ -72,7 +72,7 @@ def test_what_is_carried_over_is_whole(first, few_digits):
         assert (trial.params, trial.metrics, trial.curves) == (before.params, before.metrics, before.curves)
         assert files_of(client, trial.run_id) == files_of(client, before.run_id)
         for one, other in zip(
-            records.read_kernels(client, trial.run_id), records.read_kernels(client, before.run_id), strict=True
+            stored.read_kernels(client, trial.run_id), stored.read_kernels(client, before.run_id), strict=True
         ):
             np.testing.assert_array_equal(one, other)
     assert again.study.verdicts == first.study.verdicts
@@ -233,7 +233,7 @@ def test_every_seed_trains_and_validates_on_its_own_fold_in_every_arm(folded, di
         assert trial.tags["validation_split"].startswith(f"fold {trial.params['fold']}: ")
         # It stopped early by these rows, and the model that it kept is the one of its accuracy on them.
         assert trial.metrics["epochs_trained"] < 4
-        model = backend.from_bytes(records.read_model(connect(), trial.run_id), trial.run_id)
+        model = backend.from_bytes(stored.read_model(connect(), trial.run_id), trial.run_id)
         found = (program.logits(model, rows.inputs).argmax(axis=1) == rows.labels).mean()
         assert trial.metrics["model_val_accuracy"] == pytest.approx(found)
         assert not [name for name in trial.metrics if name.startswith("test_")]

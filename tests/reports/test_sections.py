@@ -14,7 +14,7 @@ from study.base.errors import TrackingError
 from study.design.ablation import FIGURES, load_ablation
 from study.reports.document import Document
 from study.reports.sections import registry, steps
-from study.tracking import records
+from study.tracking import records, stored
 from study.tracking.store import connect
 
 YAML = f"""
@@ -65,7 +65,7 @@ def test_every_figure_is_drawn_and_says_which_arms_it_shows(name, study):
 
 
 def test_the_report_has_them_all_in_the_files_order(study):
-    text = records.read_file(study.record, "report/report.md").decode()
+    text = stored.read_file(study.record, "report/report.md").decode()
     headings = [re.search(r"^## (.*)$", draw(name, study).markdown(), re.M).group(1) for name in FIGURES]
     assert [heading for heading in re.findall(r"^## (.*)$", text, re.M) if heading in headings] == headings
 
@@ -102,7 +102,7 @@ def test_layers_stand_with_the_mean_sd_and_norm_of_their_weights(name, study):
         for arm in ARMS
         for layer, shape in (("hidden_1", "784×8"), ("hidden_2", "8×5"), ("logits", "5×10"))
     ]
-    kernels = [records.read_kernels(study.client, trial.run_id)[1] for trial in study.finished(ARMS[3]).values()]
+    kernels = [stored.read_kernels(study.client, trial.run_id)[1] for trial in study.finished(ARMS[3]).values()]
     assert float(rows[10][4]) == pytest.approx(np.mean([kernel.std() for kernel in kernels]), rel=5e-3)
     assert float(rows[10][5]) == pytest.approx(np.mean([np.linalg.norm(kernel) for kernel in kernels]), rel=5e-3)
 
@@ -118,7 +118,7 @@ def test_the_first_layers_units_are_pictures_and_a_file(study):
     assert len(document.pictures) == 4
     rows = list(csv.DictReader(io.StringIO(document.files["first_layer_units.csv"])))
     assert len(rows) == 4 * 2 * 8
-    kernel = records.read_kernels(study.client, study.finished(ARMS[0])[1].run_id)[0]
+    kernel = stored.read_kernels(study.client, study.finished(ARMS[0])[1].run_id)[0]
     third = next(row for row in rows if (row["arm"], row["seed"], row["unit"]) == (ARMS[0], "1", "3"))
     expected = [kernel[:, 2].mean(), kernel[:, 2].std(), kernel[:, 2].min(), kernel[:, 2].max()]
     assert [float(third[name]) for name in ("mean", "sd", "least", "most")] == pytest.approx(expected, rel=1e-4)

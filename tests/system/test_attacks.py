@@ -55,7 +55,7 @@ from study.inference.predict import open_file, open_folder
 from study.inference.serving import admission
 from study.reports import prediction_report
 from study.reports.table import Table
-from study.tracking import places, records, runs, store
+from study.tracking import places, records, runs, store, stored
 from study.tracking import store as stores
 from study.tracking.artifacts import OPTIONAL_TRIAL_FILES, PREDICTIONS, TRIAL_FILES
 from study.tracking.store import connect
@@ -468,11 +468,11 @@ def test_a_tracking_server_names_no_place_on_this_machine(monkeypatch, tmp_path,
     client = named_by_a_server(monkeypatch, form.format(tmp_path))
     record = records.RunRecord("1", "trial", "FINISHED", {}, {}, {}, artifacts=form.format(tmp_path))
     for read in (
-        lambda: records.read_file(record, PREDICTIONS),
-        lambda: records.read_files(record, [PREDICTIONS]),
-        lambda: records.read_model(client, "1"),
-        lambda: records.download_model("runs:/1/model", str(tmp_path / "copy")),
-        lambda: records.download_model("models:/mnist-mlp@champion", str(tmp_path / "copy")),
+        lambda: stored.read_file(record, PREDICTIONS),
+        lambda: stored.read_files(record, [PREDICTIONS]),
+        lambda: stored.read_model(client, "1"),
+        lambda: stored.download_model("runs:/1/model", str(tmp_path / "copy")),
+        lambda: stored.download_model("models:/mnist-mlp@champion", str(tmp_path / "copy")),
     ):
         with pytest.raises(TrackingError, match="the tracking server names a place on this machine, which is not read"):
             read()
@@ -484,7 +484,7 @@ def test_only_files_of_known_names_are_carried_over(new_store):
     run = runs.open_study_run(client, "a trial")
     run.log_files({PREDICTIONS: b"1", "id_rsa": SECRET, "report/report.html": "<script>"})
     names = (*TRIAL_FILES, *OPTIONAL_TRIAL_FILES)
-    assert records.read_files(records.read_run(client, run.run_id), names) == {PREDICTIONS: b"1"}
+    assert stored.read_files(records.read_run(client, run.run_id), names) == {PREDICTIONS: b"1"}
 
 
 def test_a_link_in_the_shared_temporary_folder_leads_no_lock_elsewhere(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from study.analysis import ablation_results, reproduction, search_results
 from study.base.errors import ConfigError
 from study.execution.queue import load_queue, progress
 from study.reports import ablation_report, search_report
-from study.tracking import records, store, tags
+from study.tracking import records, store, stored, tags
 from study.training.config import TrialConfig
 from study.workflows import reproduce, run_search
 from study.workflows.prepare import prepare_search
@@ -33,8 +33,8 @@ def test_an_ablation_is_read_and_reported(client):
     ]  # fmt: skip
     assert study.record.metrics["trials_complete"] == 2
     ablation_report.log(study)
-    page = records.read_file(study.record, "report/report.md").decode()
-    kept = records.read_file(study.record, "arms.csv").decode()
+    page = stored.read_file(study.record, "report/report.md").decode()
+    kept = stored.read_file(study.record, "arms.csv").decode()
     assert page.startswith("# mine: Does it open?") and kept.count("\n") == 3
 
 
@@ -43,7 +43,7 @@ def test_a_search_is_read_and_reported_and_is_not_resumed_by_other_code(client, 
     study = search_results.read(client, run_id)
     assert len(study.complete) == 3 and {trial.params["network"] for trial in study.trials} == {"mlp"}
     search_report.log(study)
-    assert b"trial 2" in records.read_file(records.read_run(client, run_id), "report/report.md")
+    assert b"trial 2" in stored.read_file(records.read_run(client, run_id), "report/report.md")
     queue = load_queue("sqlite:///optuna.db", "mine")
     assert [(one.slot, one.state) for one in progress(queue)] == [(0, "COMPLETE"), (1, "COMPLETE"), (2, "COMPLETE")]
     assert queue.assignment.run_id == run_id

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from study.base.errors import TrackingError
-from study.tracking import arm_runs, records
+from study.tracking import arm_runs, records, stored
 from study.tracking.artifacts import csv_text
 from study.tracking.params import unquoted
 from study.tracking.runs import SECONDS_BETWEEN_WRITES, Run, new_model, note_failure, open_study_run, start_trial_run
@@ -143,8 +143,8 @@ def test_an_artifact_below_a_folder_with_a_number_sign_is_found(client):
     experiment = client.create_experiment("number sign", artifact_location=str(folder))
     run_id = client.create_run(experiment).info.run_id
     Run(client, run_id).log_files({"a/b.txt": "x"})
-    assert Path(records.artifact_path(client, run_id, "a/b.txt")).read_text() == "x"
-    assert records.read_file(records.read_run(client, run_id), "a/b.txt") == b"x"
+    assert Path(stored.artifact_path(client, run_id, "a/b.txt")).read_text() == "x"
+    assert stored.read_file(records.read_run(client, run_id), "a/b.txt") == b"x"
 
 
 def test_experiment_is_made_by_name(client, monkeypatch):

@@ -26,7 +26,8 @@ from study.execution import worker
 from study.execution.queue import create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.tracking.artifacts import CURVES
-from study.tracking.records import read_arms, read_kernels, read_trials
+from study.tracking.records import read_arms, read_trials
+from study.tracking.stored import read_kernels
 from study.training.config import FIELDS, TrialConfig
 from study.workflows import run_ablation
 from study.workflows.common import assignment

@@ -19,7 +19,7 @@ from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Queue, create_queue, equal_trial, progress
 from study.execution.sampling import in_order, sampler
 from study.execution.storage import DEFAULT_STORAGE
-from study.tracking import records, runs, store
+from study.tracking import records, runs, store, stored
 from study.tracking.artifacts import PREDICTIONS
 from study.workflows import run_ablation, run_search
 from study.workflows.common import STOCK, assignment
@@ -84,7 +84,7 @@ def test_a_search_begins_with_its_baseline_and_shows_no_trial_the_test_set(few_d
         files = {file.path for file in run.client.list_artifacts(trial.run_id)}
         assert {"learning_curves.png", "confusion_matrices.png", "confusion_validation.csv"} <= files
         assert not any("test" in name for name in files)
-        assert records.read_model(run.client, trial.run_id)
+        assert stored.read_model(run.client, trial.run_id)
 
 
 def test_another_seed_of_a_point_is_trained_and_joins_it(few_digits):
@@ -366,7 +366,7 @@ fields: {learning_rate: {range: [1.0e-5, 1.0e-2], log: true}}
     epochs = [records.read_epochs(run.client, trial.run_id) for trial in (carried, trained)]
     for values in (values for each in epochs for values in each):
         del values["epoch_seconds"]
-    assert epochs[0] == epochs[1] and records.read_model(run.client, carried.run_id) is None
+    assert epochs[0] == epochs[1] and stored.read_model(run.client, carried.run_id) is None
 
 
 def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
@@ -390,4 +390,4 @@ def test_an_ablation_and_a_search_share_what_is_equal(few_digits):
     assert shared.tags["reused_from"] == searched.run_id and "reused_from" not in trained.tags
     assert shared.metrics["model_val_accuracy"] == searched.metrics["model_val_accuracy"]
     assert shared.metrics["test_accuracy"] > 0.3
-    assert records.read_file(shared, PREDICTIONS)
+    assert stored.read_file(shared, PREDICTIONS)

@@ -37,7 +37,7 @@ from study.base.paths import RUN_VARIABLE
 from study.data.picture_headers import ImageError, read_header
 from study.inference import contract, doubt, preprocessing
 from study.inference.contract import Contract
-from study.tracking import records, registry, store, tags
+from study.tracking import records, registry, store, stored, tags
 from study.tracking.records import RunRecord
 from study.tracking.registry import Version
 
@@ -100,7 +100,7 @@ def check(address: str) -> None:
     Raises TrackingError, PlaygroundError.
     """
     with TemporaryDirectory() as folder:
-        files = records.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
+        files = stored.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
         text = next((path.read_text("utf-8") for path in files.rglob(contract.FILE)), None)
     if text and not Contract.from_json(text, address).handwriting:
         hint = "`mlflow run . -e predict` asks it."

@@ -13,7 +13,7 @@ from study.reports.document import Document
 from study.reports.plots import panels, style
 from study.reports.sections import by_arm
 from study.reports.table import Table
-from study.tracking import records
+from study.tracking import stored
 from study.tracking.artifacts import STEP_LOSSES, STEP_VAL_LOSSES
 from study.training.early_stopping import Plateau
 
@@ -25,7 +25,7 @@ def _step_losses(study: AblationResults) -> dict[str, np.ndarray]:
     """Return for each arm the loss of every step (seeds, steps), as far as all of its seeds went."""
     found = {}
     for arm, trials in by_arm.trials(study).items():
-        files = [records.read_file(trial, STEP_LOSSES) for trial in trials]
+        files = [stored.read_file(trial, STEP_LOSSES) for trial in trials]
         losses = [pd.read_csv(io.BytesIO(content))["loss"].to_numpy() for content in files if content]
         shortest = min(map(len, losses), default=0)
         if shortest > 1:  # a single step has no noise
@@ -128,7 +128,7 @@ def val_loss_by_step(document: Document, study: AblationResults) -> None:
 def _looks(study: AblationResults) -> dict[str, list[pd.DataFrame]]:
     found = {}
     for arm, trials in by_arm.trials(study).items():
-        files = [records.read_file(trial, STEP_VAL_LOSSES) for trial in trials]
+        files = [stored.read_file(trial, STEP_VAL_LOSSES) for trial in trials]
         if tables := [pd.read_csv(io.BytesIO(content)) for content in files if content]:
             shortest = min(map(len, tables))
             found[arm] = [table[:shortest] for table in tables]

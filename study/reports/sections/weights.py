@@ -11,7 +11,7 @@ from study.reports.document import Document
 from study.reports.plots import images, panels
 from study.reports.sections import by_arm
 from study.reports.table import Table
-from study.tracking import records, tags
+from study.tracking import stored, tags
 from study.tracking.artifacts import WEIGHTS
 
 NORM = Measure("weight_norm", "norm of the weights", "")
@@ -41,7 +41,7 @@ def _layer_table(document: Document, study: AblationResults) -> None:
     """Add the mean, sd and norm of each layer's weights, averaged over the seeds."""
     rows = []
     for arm, trials in by_arm.trials(study).items():
-        files = [records.read_file(trial, WEIGHTS) for trial in trials]
+        files = [stored.read_file(trial, WEIGHTS) for trial in trials]
         tables = [pd.read_csv(io.BytesIO(content)) for content in files if content]
         for layer, part in pd.concat(tables).groupby("layer", sort=False) if tables else ():
             numbers = part[["mean", "sd", "norm"]].mean()
@@ -89,7 +89,7 @@ def first_layer(document: Document, study: AblationResults) -> None:
     for number, (arm, trials) in enumerate(by_arm.trials(study).items(), start=1):
         statistics = []
         for trial in trials:
-            kernel = next(iter(records.read_kernels(study.client, trial.run_id)))
+            kernel = next(iter(stored.read_kernels(study.client, trial.run_id)))
             statistics.append([kernel.mean(axis=0), kernel.std(axis=0), kernel.min(axis=0), kernel.max(axis=0)])
             rows_of_units = enumerate(np.transpose(statistics[-1]), start=1)
             units += [((arm, trial.tags[tags.SEED], unit), row) for unit, row in rows_of_units]
@@ -115,7 +115,7 @@ def distributions(document: Document, study: AblationResults) -> None:
     by_layer: dict[int, dict[str, list[np.ndarray]]] = {}
     for arm, trials in by_arm.trials(study).items():
         for trial in trials:
-            for number, kernel in enumerate(records.read_kernels(study.client, trial.run_id), start=1):
+            for number, kernel in enumerate(stored.read_kernels(study.client, trial.run_id), start=1):
                 by_layer.setdefault(number, {}).setdefault(arm, []).append(kernel.ravel())
     document.figures(
         {
