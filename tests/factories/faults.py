@@ -337,8 +337,8 @@ def content_of(path: Path) -> str:
     text = path.read_text()
     if path.name == "verdicts.json":
         content = json.loads(text)
-        del content["cost"]  # what was carried over, and the time of what was not
-        for arm in content["arms"]:
+        content.pop("cost", None)  # what an ablation carried over, and the time of what it did not
+        for arm in content.get("arms", ()):
             del arm["measures"]["train_seconds"]
         return json.dumps(content, indent=1)
     if path.name == "arms.csv":
