@@ -14,7 +14,7 @@ from study.base.errors import TrackingError
 from study.design.ablation import FIGURES, load_ablation
 from study.reports.document import Document
 from study.reports.sections import registry, steps
-from study.tracking import records, stored
+from study.tracking import stored
 from study.tracking.store import connect
 
 YAML = f"""
@@ -172,5 +172,5 @@ def test_a_trial_whose_model_cannot_be_read_costs_a_section_and_not_the_report(s
     def refuse(client, run_id):
         raise TrackingError("a damaged model file", where="run `1`")
 
-    monkeypatch.setattr(records, "read_kernels", refuse)
+    monkeypatch.setattr(stored, "read_kernels", refuse)
     assert r"This section is left out. run \`1\`: a damaged model file." in draw("first_layer", study).markdown()
