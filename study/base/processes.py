@@ -31,6 +31,11 @@ def this_process() -> dict[str, str]:
     }
 
 
+def label(process: Mapping[str, str]) -> str:
+    """Return ``host:pid`` of what `this_process` returned."""
+    return f"{process['host']}:{process['pid']}"
+
+
 def machine() -> str:
     """Return what identifies a space of pids: two machines or containers can share a host name."""
     parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]

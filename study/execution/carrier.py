@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
+from study.base import processes
 from study.data.dataset import Dataset
 from study.execution import attributes, reuse
 from study.execution.attempt import STORE_FAULTS, StoreFault, TrialRunner, take
@@ -28,7 +29,7 @@ class Carrier:
         splits = dataset if assignment.open_test else dataset.without_test()
         self._queue, self._client = queue, client
         self._runner = TrialRunner(queue, assignment, None, splits, client, _train, self._find)
-        self._name = "{host}:{pid}".format(**self._runner.process)
+        self._name = processes.label(self._runner.process)
         self._found: dict[str, reuse.Equal | None] = {}  # by fingerprint, until they are carried over
         self._ended = False
 
@@ -50,7 +51,7 @@ class Carrier:
         return taken
 
     def close(self) -> None:
-        """Requeue the trial at which it was interrupted; ignore a store that fails: the trial has no heartbeat."""
+        """Requeue the trial at which it was interrupted; ignore a store that fails: its heartbeat has stopped."""
         with contextlib.suppress(StoreFault, *STORE_FAULTS):
             self._runner.give_back()
 

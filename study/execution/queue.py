@@ -17,6 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from study.base import processes
 from study.base.errors import StudyError, nearest, shown
 from study.design.ablation import TrialSpec
 from study.execution import attributes, recovery
@@ -308,5 +309,5 @@ def _made(trial: FrozenTrial, epochs: int) -> Progress:
         reason=reason,
         reused=attributes.REUSED_FROM in own,
         settings=own.get(attributes.SETTINGS, ""),
-        worker="{host}:{pid}".format(**own[attributes.WORKER]) if attributes.WORKER in own else "",
+        worker=processes.label(own[attributes.WORKER]) if attributes.WORKER in own else "",
     )

@@ -40,9 +40,9 @@ def find(
 ) -> Equal | None:
     """Return the first finished trial with this fingerprint of which the store still has all, whole; None without one.
 
-    Only files of known names are taken, and its model, checked, if it is the one that the trial wrote, or else its
-    numbers only.
-    With `as_it_is` it is one that needs neither that nor a score on other splits, and so no TensorFlow.
+    Only files of known names are taken. A model that the trial wrote is checked and taken as it is; of any other only
+    the numbers are. With `as_it_is` a trial counts only if its model is taken so and it has to be scored on no other
+    split, which needs no TensorFlow.
     """
     for record in records.find_equals(client, fingerprint):
         try:

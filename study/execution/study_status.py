@@ -95,7 +95,7 @@ def study_status(storage: str, name: str) -> StudyStatus:
         study=name, run_id=assignment.run_id, trials=ended + counts["RUNNING"] + waiting,
         complete=counts["COMPLETE"], pruned=counts["PRUNED"], failed=counts["FAIL"], running=counts["RUNNING"],
         waiting=waiting, seconds_left=_seconds_left(queue, waiting, workers), ended=queue.ended,
-        conductor="{host}:{pid}".format(**conductor) if conductor else None,
+        conductor=processes.label(conductor) if conductor else None,
         conductor_ended=processes.is_gone(conductor or {}), hosts=_hosts(shown), workers=workers,
         launches=tuple(map(_launch, launches.remembered(queue))),
     )  # fmt: skip

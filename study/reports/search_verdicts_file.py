@@ -64,16 +64,12 @@ def text(study: SearchResults) -> str:
 
 def content(study: SearchResults) -> SearchVerdicts:
     """Return what a search has come to, for programs."""
-    marks, standings = study.record.tags, [_configuration(study, each) for each in study.top]
+    standings = [_configuration(study, each) for each in study.top]
     return SearchVerdicts(
         version=VERSION,
         search=study.search.words,
         run=study.record.run_id,
-        data=Data(
-            name=marks[tags.DATASET],
-            sha256=marks[tags.DATASET_SHA256],
-            stands_in_for=marks.get(tags.DATASET_SUBSTITUTE_FOR),
-        ),
+        data=Data.of(study.record),
         metric=study.search.metric,
         direction=study.search.direction,
         trials=Trials(complete=len(study.complete), pruned=len(study.pruned), failed=len(study.failed)),

@@ -67,6 +67,16 @@ class Data(Part):
     sha256: str
     stands_in_for: str | None
 
+    @classmethod
+    def of(cls, study: records.RunRecord) -> "Data":
+        """Return the dataset of a study's run."""
+        marks = study.tags
+        return cls(
+            name=marks[tags.DATASET],
+            sha256=marks[tags.DATASET_SHA256],
+            stands_in_for=marks.get(tags.DATASET_SUBSTITUTE_FOR),
+        )
+
 
 class Cost(Part):
     """What the study took."""
@@ -110,7 +120,7 @@ def text(study: AblationResults) -> str:
 
 def content(study: AblationResults) -> Verdicts:
     """Return an ablation's verdicts for programs."""
-    marks, question = study.record.tags, study.question
+    question = study.question
     verdicts = [_verdict(one, one.against, study.on_new_data(one.arm, one.against)) for one in study.verdicts]
     effects = [_verdict(one.verdict, None, None) for one in study.effects]
     finished = [trial for arm in study.arms for trial in study.finished(arm.name).values()]
@@ -119,11 +129,7 @@ def content(study: AblationResults) -> Verdicts:
         task=study.ablation.task,
         question=study.ablation.question,
         run=study.record.run_id,
-        data=Data(
-            name=marks[tags.DATASET],
-            sha256=marks[tags.DATASET_SHA256],
-            stands_in_for=marks.get(tags.DATASET_SUBSTITUTE_FOR),
-        ),
+        data=Data.of(study.record),
         decides=next(word for word, measure in DECIDING.items() if measure == study.decides),
         unit=question.unit,
         margin=question.margin,

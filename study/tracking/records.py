@@ -61,7 +61,7 @@ def find_run(client: MlflowClient, run_id: str) -> RunRecord | None:
 
 def find_studies(client: MlflowClient, task: str) -> list[str]:
     """Return the IDs of the finished studies of a task, in all experiments, the newest first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = _experiments(client)
     query = f"tags.{tags.TASK} = '{task}' and attributes.status = 'FINISHED'"
     runs = client.search_runs(experiments, query, order_by=["attributes.start_time DESC"])
     return [run.info.run_id for run in runs if MLFLOW_PARENT_RUN_ID not in run.data.tags]
@@ -97,7 +97,7 @@ def check_filter(query: str) -> None:
 def find_equals(client: MlflowClient, fingerprint: str) -> list[RunRecord]:
     """Return finished trials with this fingerprint from any experiment, those with test results first."""
     query = f"tags.{tags.FINGERPRINT} = '{fingerprint}' and {_COMPLETE}"
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = _experiments(client)
     found = client.search_runs(experiments, query, max_results=20, order_by=["attributes.start_time ASC"])
     runs = sorted(found, key=lambda run: tags.TEST_ACCURACY not in run.data.metrics)
     return [_record(run, {}) for run in runs]
@@ -106,20 +106,20 @@ def find_equals(client: MlflowClient, fingerprint: str) -> list[RunRecord]:
 def has_trials(client: MlflowClient, data_sha256: str) -> bool:
     """Return whether any trial on these data has finished, in any experiment."""
     query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}' and {_COMPLETE}"
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = _experiments(client)
     return bool(client.search_runs(experiments, query, max_results=1))
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
     """Return the runs of every experiment that have not ended."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = _experiments(client)
     return [_record(run, {}) for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
 
 
 def used_seeds(client: MlflowClient, data_sha256: str) -> dict[str, set[int]]:
     """Return, by task, the seeds of all trials on these data, in every experiment of the store, finished or not."""
     query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = _experiments(client)
     used: dict[str, set[int]] = {}
     for run in _search(client, experiments, query):
         if run.tags.get(tags.SEED, "").isdigit():
@@ -132,7 +132,7 @@ def race_seed(client: MlflowClient, race: str) -> int | None:
 
     A run that was interrupted, has failed or was deleted counts too: none of that changes a race's seeds.
     """
-    experiments = [found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)]
+    experiments = _experiments(client, ViewType.ALL)
     runs = _search(client, experiments, f"tags.{tags.RACE} = '{race}'", view=ViewType.ALL)
     return int(runs[-1].tags[tags.RACE_SEED]) if runs else None
 
@@ -142,7 +142,7 @@ def test_openings(client: MlflowClient, data_sha256: str) -> dict[str, str]:
 
     It looks at every experiment of the store. Deleted runs count, because deleting a run makes nobody forget it.
     """
-    experiments = [found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)]
+    experiments = _experiments(client, ViewType.ALL)
     of_data = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
     # A promotion marks its run before it tests; every other command leaves results of the test rows.
     marks = (f"metrics.{tags.TEST_ACCURACY} >= 0", f"tags.{tags.TEST_OPENED} != ''")
@@ -155,6 +155,11 @@ def test_openings(client: MlflowClient, data_sha256: str) -> dict[str, str]:
 def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:
     """Return the finished runs of the experiment that have this tag, the oldest first."""
     return _search(client, [active_experiment(client)], f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'")
+
+
+def _experiments(client: MlflowClient, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
+    """Return the IDs of the store's experiments."""
+    return [experiment.experiment_id for experiment in client.search_experiments(view_type=view)]
 
 
 def _search(

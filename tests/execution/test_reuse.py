@@ -197,7 +197,7 @@ def test_of_a_model_that_its_trial_did_not_write_only_fitting_numbers_are_carrie
     file = model_path(client, trial.run_id)
     written = file.read_bytes()
     assert find().model == written
-    client.delete_tag(trial.run_id, tags.MODEL_SHA256)  # as versions before 0.2.0 left it
+    client.delete_tag(trial.run_id, tags.MODEL_SHA256)  # as versions up to 0.2.0 left it
     without_tag = find().model
     assert without_tag != written
     for one, other in zip(weights(without_tag), weights(written), strict=True):

@@ -46,13 +46,18 @@ def trained(search: Search):
     def objective(trial: optuna.Trial) -> float:
         settings = search.space.suggest(trial)
         value = abs(settings["learning_rate"] - 0.01) + settings["dropout"] / 10
-        for epoch in range(1, search.baseline.training.epochs + 1):
-            trial.report(value + 1 / epoch, epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
+        report_curve(trial, search, value, 1.0)
         return value
 
     return objective
+
+
+def report_curve(trial: optuna.Trial, search: Search, value: float, start: float) -> None:
+    """Report a curve that falls from `start` above a value, as long as the trial is not pruned."""
+    for epoch in range(1, search.baseline.training.epochs + 1):
+        trial.report(value + start / epoch, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
 
 
 def points(queue: Queue) -> list[tuple]:
@@ -197,10 +202,7 @@ def noisy(search: Search):
         point = search.space.suggest(trial)
         value = 0.1 + (point["dropout"] - 0.2) ** 2
         value *= np.exp(0.3 * np.random.default_rng(trial.user_attrs["slot"]).standard_normal())
-        for epoch in range(1, search.baseline.training.epochs + 1):
-            trial.report(value + 0.1 / epoch, epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
+        report_curve(trial, search, value, 0.1)
         return value
 
     return objective
