@@ -23,10 +23,10 @@ STARS = (
 )
 IMPORTANCES = (
     "PED-ANOVA shows which fields set the best complete trials apart from the others (the best tenth, at least ten "
-    "trials but no more than half); the line at its bar is where its share lies in 95 % of searches whose trials are "
-    "drawn from these. fANOVA shows which fields explain the differences among all complete trials (–: not every trial "
-    "has the field). Neither knows the pruned trials or values that were never tried, and both are rough when trials "
-    "are few."
+    "trials but no more than half). On the screen, the line at its bar is where its share lies in 95 % of searches "
+    "whose trials are drawn from these. fANOVA shows which fields explain the differences among all complete trials "
+    "(–: not every trial has the field). Neither knows the pruned trials or values that were never tried, and both are "
+    "rough when trials are few."
 )
 
 
