@@ -55,11 +55,7 @@ def measure(seeds: int, storage: str) -> None:
         arm_runs.open_arm_runs(run, run_ablation.arm_params(specs))
         queue, _ = create_queue(storage, name)
         queue.assign(common.assignment(dataset, run.run_id, open_test=True, reuse=False))
-        worker.IDLE_SECONDS = 0
-        taken = []
-        for until in range(common.STOCK, len(specs) + common.STOCK, common.STOCK):
-            queue.add_specs(specs, until)
-            taken += _worked(lambda: worker.work(storage, name, train=null_trial), min(until, len(specs)) - len(taken))
+        taken = _worked(queue, specs, lambda rest: worker.work(storage, name, train=null_trial, rest=rest))
         tenth = max(1, len(taken) // 10)
         for first in range(0, len(taken), tenth):
             low, middle, high = np.quantile(taken[first : first + tenth], [0.25, 0.5, 0.75])
@@ -114,10 +110,28 @@ def null_trial(config, dataset, record, name, on_epoch):
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(30_000) + b"IEND\xaeB`\x82"
 
 
-def _worked(work, number: int) -> list[float]:
-    start = time.process_time()
-    work()
-    return [(time.process_time() - start) / max(1, number)] * number
+def _worked(queue, specs, work) -> list[float]:
+    """Return the processor's seconds for each trial of a worker that lives as long as the study does.
+
+    Each is the mean of a stock of trials: the worker rests when it has done one, and gets the next.
+    """
+    from study.workflows.common import STOCK
+
+    taken, start = [], time.process_time()
+
+    def refill(seconds: float, done: int) -> None:
+        nonlocal start
+        number = done - len(taken)
+        if number:
+            taken.extend([(time.process_time() - start) / number] * number)
+        if done == len(specs):
+            queue.end("nothing is left")
+        queue.add_specs(specs, done + STOCK)
+        start = time.process_time()
+
+    queue.add_specs(specs, STOCK)
+    work(refill)
+    return taken
 
 
 def _seconds(function, times: int = 5) -> float:
