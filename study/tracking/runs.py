@@ -51,7 +51,7 @@ class Run:
     def __init__(self, client: MlflowClient, run_id: str):
         self.client, self.run_id = client, run_id
         self._waiting: list[Metric] = []
-        self._last_write = 0.0
+        self._last_write = time.monotonic()  # so the epochs of a short trial are written together
         self._model_sha256: dict[str, str] = {}  # the tag of the model, if it has one
         self.ended = False
 

@@ -66,6 +66,7 @@ def _training_code() -> str:
     return code_hash(path.read_text(encoding="utf-8") for path in TRAINING_CODE)
 
 
+@cache
 def training_libraries() -> str:
     """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, …``."""
     return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "scipy"))

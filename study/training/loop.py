@@ -20,7 +20,8 @@ from study.training.config import TrialConfig
 from study.training.early_stopping import EarlyStopping, Plateau, lowest
 from study.training.metrics import evaluate
 from study.training.network import Rows
-from study.training.program import Program, structure
+from study.training.program import Program
+from study.training.structure import structure
 
 
 @dataclass(frozen=True, eq=False)

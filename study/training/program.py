@@ -4,7 +4,6 @@ The stock model is called as `model.fit` calls it. Two things are done in Keras'
 the epoch in a compiled loop: Dropout draws from Philox, and L1 and L2 penalties are added up in strips.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -15,7 +14,7 @@ from study.base.backend import keras, tf
 from study.base.startup import stderr_without_chatter
 from study.training import network
 from study.training.config import TrialConfig
-from study.training.network import Rows, is_stock, layers_within
+from study.training.network import Rows, layers_within
 
 MOMENTUM = ("momentum", "nesterov")  # the optimizers that use one
 MOST_BYTES_AT_ONCE = 64 * 2**20  # of the largest layer's output, when rows are passed through a network
@@ -288,59 +287,6 @@ def _in_strips(values: tf.Tensor, strips: int = 64) -> tf.Tensor:
     if even:
         total += tf.reduce_sum(tf.add_n(tf.unstack(tf.reshape(values[:even], [strips, -1]))))
     return total
-
-
-# --- which trials share a program -------------------------------------------------------------------
-
-_ANY = "any"
-LEFT_OUT = ("name", "seed", "build_config")  # of a part of a model's configuration
-DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
-
-
-def structure(config: TrialConfig, model: keras.Sequential, rows: Rows) -> str:
-    """Return a text that is equal for trials that can share a program.
-
-    It is the model's own configuration, without what is a variable of the program, or only decides how it starts. A
-    model with layers of one's own may read a hyperparameter wherever it likes: then all of them belong to the text.
-    """
-    parts: list[object] = [config.network.name, config.network.pixels, rows.shape, rows.classes]
-    training = config.training
-    decays = training.optimizer == "adamw" or bool(training.weight_decay)  # AdamW always decays, if only by 0
-    moves = training.optimizer in MOMENTUM and bool(training.momentum)
-    parts += [training.optimizer, decays, moves, training.batch_size, training.class_weight != "none"]
-    layers = [layer for _, layer in layers_within([model])]
-    if all(is_stock(layer) for layer in layers):
-        names = {layer.name: f"layer {place}" for place, layer in enumerate(layers)}
-        parts.append(_masked(model.get_config(), names))
-    else:
-        parts.append(config.network.settings)
-    return json.dumps(parts, default=str)
-
-
-def _masked(part: object, names: dict[str, str]) -> object:
-    """Return a part of a model's configuration without names, initial values, rates and strengths."""
-    if isinstance(part, str):
-        return names.get(part, part)
-    if isinstance(part, (list, tuple)):
-        return [_masked(one, names) for one in part]
-    if not isinstance(part, dict):
-        return part
-    found = {
-        key: _value(key, value, names) for key, value in part.items() if key not in ("name", "seed", "build_config")
-    }
-    if part.get("class_name") in DROPOUTS and isinstance(found["config"], dict):
-        found["config"]["rate"] = bool(found["config"]["rate"])
-    return found
-
-
-def _value(key: str, value: object, names: dict[str, str]) -> object:
-    if key.endswith("_initializer") and isinstance(value, dict):
-        return _ANY
-    if key.endswith("_regularizer") and key != "activity_regularizer" and isinstance(value, dict):
-        strength = value.get("config", {})
-        if value.get("class_name") in ("L1", "L2", "L1L2"):
-            return [bool(strength.get("l1")), bool(strength.get("l2"))]
-    return _masked(value, names)
 
 
 # --- answers ----------------------------------------------------------------------------------------
