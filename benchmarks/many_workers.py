@@ -4,7 +4,8 @@
 
 A null trial trains nothing, but it has its run in MLflow (a SQLite store of its own) and goes through the queue as any
 other. Every worker is a process of its own. It prints whether a trial was lost or run twice, the seconds of a core that
-a trial cost (of its worker, between its first trial and its last), and the seconds from the first trial to the last.
+a trial cost (of its worker, between its first trial and its last), the seconds from the first trial to the last, and
+what it took to watch them twice a second, as the program does that began the study.
 """
 
 import os
@@ -24,9 +25,10 @@ from study.base.paths import STORE_VARIABLE
 from study.data.dataset import load_dataset
 from study.design.search import Budget, Search
 from study.design.search_space import parse_space
-from study.execution import worker
+from study.execution import recovery, worker
 from study.execution.attributes import slot_of
 from study.execution.queue import create_queue, progress
+from study.execution.worker_pool import POLL_SECONDS
 from study.tracking import store
 from study.training.config import TrialConfig
 from study.workflows import run_search
@@ -59,12 +61,15 @@ def measure(storage: str, workers: int, trials: int) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
         for _ in range(workers)
     ]
+    clock, spent = time.monotonic(), time.process_time()
     while any(process.poll() is None for process in team):
+        recovery.requeue_forgotten(queue)
         now = progress(queue)
         supply(now)
         if len(now) == trials and all(trial.finished for trial in now):
             queue.end("all done")
-        time.sleep(0.5)
+        time.sleep(POLL_SECONDS)
+    watching = (time.process_time() - spent) / (time.monotonic() - clock)
     costs = np.array([float(process.communicate()[0]) for process in team])
     done = [trial for trial in queue.get_trials() if trial.state == TrialState.COMPLETE]
     slots = Counter(map(slot_of, done))
@@ -74,7 +79,8 @@ def measure(storage: str, workers: int, trials: int) -> None:
         f"{storage.partition(':')[0]}: {workers} workers, {trials} trials: {trials - len(slots)} lost, "
         f"{sum(number > 1 for number in slots.values())} twice; {costs.sum() / trials:.3f} s of a core a trial; "
         f"{took:.1f} s from the first to the last; the busiest worker ran "
-        f"{max(Counter(trial.user_attrs['worker']['pid'] for trial in done).values())}"
+        f"{max(Counter(trial.user_attrs['worker']['pid'] for trial in done).values())}; "
+        f"watching them took {100 * watching:.1f} % of a core"
     )
 
 
