@@ -2,7 +2,7 @@
 
 from entrypoints.options import CHAMPION
 from entrypoints.program import say
-from study.inference.playground import app
+from study.inference.playground import app, offered
 from study.tracking import runs, store
 
 
@@ -22,11 +22,11 @@ def run(*, model: str | None, study: str | None, port: int, opens: bool) -> None
 def _present(client: store.MlflowClient, address: str | None) -> str | None:
     """Return the address if there is a model; in place of the default, which may be missing, another champion."""
     if address == CHAMPION:
-        address = app.usual_model(client, CHAMPION)
+        address = offered.usual_model(client, CHAMPION)
         if address is None:
             say("No champion reads handwritten digits yet, so only trials are shown: mlflow run . -e promote")
         elif address != CHAMPION:
             say(f"There is no {CHAMPION}; {address} is shown.")
     if address:
-        app.check(address)
+        offered.check(address)
     return address

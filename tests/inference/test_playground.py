@@ -30,7 +30,7 @@ from study.base.backend import to_bytes
 from study.base.errors import TrackingError
 from study.inference import novelty
 from study.inference.contract import Contract
-from study.inference.playground import app
+from study.inference.playground import app, offered, shelf
 from study.inference.playground.app import GIVEN, MOST_BYTES, MOST_MODELS, PlaygroundError, Question
 from study.inference.serving import log_model
 from study.inference.serving.log_model import Served
@@ -262,23 +262,23 @@ def test_a_body_in_many_small_parts_is_read_in_linear_time(url):
 
 
 def test_only_so_many_networks_stay_open():
-    shelf = app.Shelf()
-    first = shelf.get("0")
-    others = [shelf.get(str(number)) for number in range(1, MOST_MODELS)]
-    assert shelf.get("0") is first  # and now the one asked for last
-    shelf.get("another")
-    assert shelf.get("0") is first
-    assert shelf.get("1") is not others[0]
+    kept = shelf.Shelf()
+    first = kept.get("0")
+    others = [kept.get(str(number)) for number in range(1, MOST_MODELS)]
+    assert kept.get("0") is first  # and now the one asked for last
+    kept.get("another")
+    assert kept.get("0") is first
+    assert kept.get("1") is not others[0]
 
 
 def test_other_sizes_are_scaled_and_points_are_refused():
     seen = np.zeros((28, 28), np.uint8)
     seen[:, 14:] = 200
-    assert app.scaled(seen, (28, 28)) is seen
-    small = app.scaled(seen, (8, 6))
+    assert shelf.scaled(seen, (28, 28)) is seen
+    small = shelf.scaled(seen, (8, 6))
     assert small.shape == (8, 6) and small[0, 0] == 0 and small[0, 5] == 200
     with pytest.raises(PlaygroundError, match="it reads 1×2 numbers, which are no picture"):
-        app.scaled(seen, (1, 2))
+        shelf.scaled(seen, (1, 2))
 
 
 def test_what_the_page_begins_with(known):
@@ -293,7 +293,7 @@ def test_studies_of_what_cannot_be_drawn_are_left_out_with_the_reason(known, tag
     trials = records.find_trials(known["client"], known["study"], None)
     for trial in trials:
         trial.tags.update([tag])
-    (group,) = app.by_study(trials, None)
+    (group,) = offered.by_study(trials, None)
     assert group.models == () and "do not read handwritten digits" in group.note
 
 
@@ -320,7 +320,7 @@ def test_what_was_asked_for_has_to_be_there(known, arguments, error, message):
 
 
 def test_another_champion_that_reads_digits_is_shown_where_the_usual_one_is_missing(known, capsys):
-    assert app.usual_model(known["client"], CHAMPION) == MINE
+    assert offered.usual_model(known["client"], CHAMPION) == MINE
     assert does._present(known["client"], CHAMPION) == MINE
     assert capsys.readouterr().out == f"There is no {CHAMPION}; {MINE} is shown.\n"
 
@@ -332,8 +332,8 @@ def test_a_model_of_other_data_is_refused_in_one_sentence(known, digits, tmp_pat
     source = log_model.log_served_model(client, study.run_id, Served((tmp_path / "model.keras").read_bytes(), contract))
     registry.crown(client, "clothes-mlp", source, study.run_id, "", {"dataset_form": "pixels"})
     with pytest.raises(PlaygroundError, match=r"clothes-mlp@champion: it does not read handwritten digits, and others"):
-        app.check("models:/clothes-mlp@champion")
-    assert app.usual_model(client, "models:/clothes-mlp@champion") == MINE
+        offered.check("models:/clothes-mlp@champion")
+    assert offered.usual_model(client, "models:/clothes-mlp@champion") == MINE
 
 
 def test_without_champion_and_trials_there_is_nothing_to_serve(known, monkeypatch, capsys):

@@ -1,7 +1,6 @@
 """Serves a page on loopback: you draw a digit, and several stored networks read it while you draw.
 
-The page asks repeatedly. A separate thread opens networks, so that the page never waits for one: until a network is
-open, its answer is that it is loading.
+The page asks repeatedly. Until a network is open, its answer is that it is loading.
 """
 
 import asyncio
@@ -14,44 +13,30 @@ import sys
 import threading
 import time
 import webbrowser
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
-from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
-from study.analysis.ablation_results import ACCURACY
 from study.base.errors import StudyError, in_one_line, shown
 from study.base.paths import RUN_VARIABLE
 from study.data.picture_headers import ImageError, read_header
-from study.inference import contract, doubt, preprocessing
-from study.inference.contract import Contract
-from study.tracking import records, registry, store, stored, tags
-from study.tracking.records import RunRecord
-from study.tracking.registry import Version
-
-if TYPE_CHECKING:  # imports TensorFlow
-    from study.inference.model import Reader
+from study.inference import preprocessing
+from study.inference.playground.offered import Group, Model, by_study
+from study.inference.playground.shelf import MOST_MODELS, PlaygroundError, Shelf
+from study.tracking import records, store
 
 ADDRESS = "127.0.0.1"
 PAGE = Path(__file__).with_name("page.html")
 MOST_BYTES = 1_000_000  # of a request; a drawing has 5,000
 MOST_WORK = 2_000_000  # of a drawing, in pixels as `picture_headers` counts them; the page's has 280 × 280
 SECONDS_TO_SEND = 5  # in which a request has to be here
-MOST_MODELS = 12  # chosen at a time, and open at a time
 SECONDS_LISTED = 30  # for which the list of trials is kept: reading 400 of them takes a second or two
-LEAST_SIDE = 5  # pixels; anything smaller cannot show a digit
 GIVEN = "given"  # the id of the model that is given by its address, usually the champion
 HEADERS = {
     # Load nothing from elsewhere, and let no other page embed this one.
@@ -61,66 +46,11 @@ HEADERS = {
 }
 
 
-class PlaygroundError(StudyError):
-    """The page cannot be served, or a model cannot read the drawing."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model on offer: its id for the page, its names for people, and its validation accuracy."""
-
-    id: str
-    name: str
-    arm: str
-    accuracy: float | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Models that belong together, such as a study's trials, and a note on those that are left out."""
-
-    name: str
-    models: tuple[Model, ...]
-    note: str = ""
-
-
 class Question(BaseModel):
     """The page's request: a drawing as base64 of a picture file, and the ids of the models that should read it."""
 
     image: str
     models: list[str] = Field(max_length=MOST_MODELS)
-
-
-# --- the models on offer ----------------------------------------------------------------------------
-
-
-def check(address: str) -> None:
-    """Check that the model at `address`, or of the trial with this run ID, is there, and reads what can be drawn.
-
-    Raises TrackingError, PlaygroundError.
-    """
-    with TemporaryDirectory() as folder:
-        files = stored.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
-        text = next((path.read_text("utf-8") for path in files.rglob(contract.FILE)), None)
-    if text and not Contract.from_json(text, address).handwriting:
-        hint = "`mlflow run . -e predict` asks it."
-        raise PlaygroundError("it does not read handwritten digits, and others cannot be drawn", where=address,
-                              hint=hint)  # fmt: skip
-
-
-def usual_model(client: store.MlflowClient, wanted: str) -> str | None:
-    """Return the address of the champion to show first: the `wanted` one, or another that reads handwritten digits."""
-    names = registry.champions(client)
-    found = [name for name in names if is_drawn(registry.champion(client, name))]
-    address = next((name for name in found if f"models:/{name}@{registry.CHAMPION}" == wanted), None) or next(
-        iter(found), None
-    )
-    return address and f"models:/{address}@{registry.CHAMPION}"
-
-
-def is_drawn(version: Version | None) -> bool:
-    """Return whether a version reads handwritten digits; those of before there was anything else do."""
-    return version is not None and version.tags.get(tags.DATASET_FORM, tags.HANDWRITING) == tags.HANDWRITING
 
 
 class Playground:
@@ -197,113 +127,6 @@ class Playground:
             return {"state": "read", **future.result().read(seen)}
         except Exception as failure:  # of one model: the others still answer
             return {"state": "failed", "error": in_one_line(failure)}
-
-
-def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
-    """Return trials grouped by study: the study `first`, then the newest first."""
-    groups: dict[str | None, list[RunRecord]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.started):
-        groups.setdefault(records.study_of(trial), []).append(trial)
-    newest_first = sorted(groups, key=lambda study: (study != first, -groups[study][0].started))
-    return [_group(study, groups[study]) for study in newest_first]
-
-
-def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
-    name = trials[0].tags.get(tags.STUDY, f"study {study[:8]}") if study else "trained by hand"
-    pictures = [trial for trial in trials if _reads_digits(trial)]
-    arms = list(dict.fromkeys(trial.tags.get(tags.ARM, trial.name) for trial in pictures))
-    models = [
-        Model(trial.run_id, trial.name, trial.tags.get(tags.ARM, trial.name), trial.metrics.get(ACCURACY.metric))
-        for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
-    ]
-    note = "" if pictures else "Its networks do not read handwritten digits, and others cannot be drawn."
-    return Group(name, tuple(models), note)
-
-
-def _reads_digits(trial: RunRecord) -> bool:
-    usual = tags.PICTURES if trial.tags.get(tags.DATASET) == "synthetic" else tags.HANDWRITING
-    return trial.tags.get(tags.DATASET_FORM, usual) == tags.HANDWRITING
-
-
-def _place(trial: RunRecord, arms: Sequence[str]) -> tuple[int, int]:
-    return arms.index(trial.tags.get(tags.ARM, trial.name)), int(trial.tags.get(tags.SEED, 0))
-
-
-# --- the networks that are open ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A network that is ready to read, with the score of how unlike the training images a drawing is."""
-
-    reader: "Reader"
-    score: Callable[[np.ndarray], tuple[list[float | None], list[str]]]
-
-    def read(self, seen: np.ndarray) -> dict:
-        """Return the probabilities, the label and the doubt of a digit in MNIST's form (28, 28).
-
-        The doubt is None without a reference. Raises PlaygroundError.
-        """
-        image = scaled(seen, self.reader.takes.row_shape)[None]
-        probabilities = self.reader.probabilities(image)[0]
-        if not np.isfinite(probabilities).all():
-            raise PlaygroundError("its answer is not a number")
-        doubts, reasons = self.score(image)
-        return {
-            "probabilities": [round(float(value), 6) for value in probabilities],
-            "label": int(probabilities.argmax()),
-            "doubt": None if doubts[0] is None else round(float(doubts[0]), 4),
-            "reason": reasons[0],
-        }
-
-
-def scaled(seen: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a digit (28, 28) of uint8 scaled to a network's input; raises PlaygroundError if that is not a picture."""
-    if len(shape) != 2 or min(shape) < LEAST_SIDE:
-        raise PlaygroundError(f"it reads {'×'.join(map(str, shape))} numbers, which are no picture")
-    if shape == seen.shape:
-        return seen
-    return np.asarray(Image.fromarray(seen).resize(shape[::-1], Image.Resampling.BILINEAR))
-
-
-def open_network(address: str) -> Opened:
-    """Return the network at `address`, or of the trial with this run ID; raises TrackingError."""
-    from study.inference.model import open_model  # imports TensorFlow: ten seconds, in which the page is already up
-
-    found = open_model(address)
-    return Opened(found, doubt.scorer(found.reference, found.takes.no_doubt))
-
-
-class Shelf:
-    """Keeps the open networks, at most MOST_MODELS of them; the least recently used one makes room."""
-
-    def __init__(self) -> None:
-        self._futures: OrderedDict[str, Future[Opened]] = OrderedDict()
-        self._waiting: SimpleQueue[tuple[str, Future[Opened]]] = SimpleQueue()
-        self._lock = threading.Lock()
-        # A daemon: the end of the program does not wait for TensorFlow's import.
-        threading.Thread(target=self._work, name="opens models", daemon=True).start()
-
-    def get(self, address: str) -> "Future[Opened]":
-        """Return the network at `address`, now or in a while: it is opened if it is not yet."""
-        with self._lock:
-            if address not in self._futures:
-                self._futures[address] = Future()
-                self._waiting.put((address, self._futures[address]))
-            self._futures.move_to_end(address)
-            while len(self._futures) > MOST_MODELS:
-                self._futures.popitem(last=False)[1].cancel()
-            return self._futures[address]
-
-    def _work(self) -> None:
-        while True:
-            address, future = self._waiting.get()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(open_network(address))
-            except Exception as failure:
-                future.set_exception(failure)
 
 
 # --- the server -------------------------------------------------------------------------------------
