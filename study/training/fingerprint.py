@@ -69,7 +69,7 @@ def _training_code() -> str:
 @cache
 def training_libraries() -> str:
     """Return the versions of the libraries that training rests on: ``tensorflow 2.21.0, keras 3.15.1, …``."""
-    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy", "scipy"))
+    return ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
 
 
 def code_hash(sources: Iterable[str]) -> str:

