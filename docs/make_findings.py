@@ -102,7 +102,7 @@ def _picture(studies: list) -> str:
     from study.reports.plots import panels, style
 
     rows = [
-        (_label(study.ablation.task, one.arm), one.effect, ablation_report.TINTS[one.kind])
+        (_label(study.ablation.task, one.arm, one.against), one.effect, ablation_report.TINTS[one.kind])
         for study in studies
         for one in study.verdicts
         if one.effect and math.isfinite(one.effect.half_width)
@@ -114,8 +114,15 @@ def _picture(studies: list) -> str:
     return style.svg(panels.forest(rows, title, xlabel, MARGIN, dense=True))
 
 
-def _label(task: str, arm: str) -> str:
-    return arm if arm.startswith(f"{task}=") else f"{task}: {arm}"
+def _label(task: str, arm: str, baseline: str) -> str:
+    """Return what tells a comparison from the others: its task, and of a grid's arm only what is not the baseline's."""
+    from study.reports.plots import style
+
+    words = arm.split()
+    if all("=" in word for word in words):
+        arm = " ".join(word for word in words if word not in baseline.split())
+    label = arm if arm.startswith(f"{task}=") else f"{task}: {arm}"
+    return label if len(label) <= style.LONGEST else arm
 
 
 if __name__ == "__main__":
