@@ -1,6 +1,6 @@
 """A champion promoted for real: an ablation, a race with fresh seeds, the registry, and what is refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlflow
 import numpy as np
@@ -174,3 +174,25 @@ def test_a_champion_of_a_race_in_folds_says_so(story, digits):
     assert version.tags["fold"] == trial.params["fold"]
     assert version.tags["validation_split"] == "12 folds by class, another one with each seed"
     assert f"each seed of the race on another fold, this trial on fold {trial.params['fold']}: " in version.description
+
+
+def test_the_cheapest_within_reach_becomes_the_champion(story, digits):
+    """From prepared race to registered model: the best is far larger, and the wish is for a small one."""
+    usual = {"epochs": 2, "learning_rate": 0.01, "batch_size": 16}
+    large, small = (
+        replace(found(digits, accuracy, 1, hidden=width, **usual), metrics={"parameters": parameters})
+        for width, accuracy, parameters in (("256", 0.9, 203_530.0), ("16", 0.89, 12_730.0))
+    )
+    source = write(digits, large, small)
+    prepared = promote.prepare(name="small-digits", source=source, query=None, spec=None, top=2, seeds=2, within=40.0)
+    assert [one.cost for one in prepared.entrants] == [203_530.0, 12_730.0] and "within 40" in prepared.mark
+    done = run(prepared)
+    version = MlflowClient().get_model_version_by_alias("small-digits", "champion")
+    assert version.tags["config.hidden"] == "16"
+    assert "parameters 12,730, against 203,530: the least within 40 points" in version.description
+    model = mlflow.pyfunc.load_model("models:/small-digits@champion")
+    assert len(model.predict([{"pixels": image.tolist()} for image in digits.test.inputs[:5]])) == 5
+    assert done.version.number == "1"
+    assert promote.done_before(promote.prepare(
+        name="small-digits", source=source, query=None, spec=None, top=2, seeds=2, within=40.0
+    )) == done.outcome.study.record.run_id  # fmt: skip

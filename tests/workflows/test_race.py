@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from factories import written
+from factories import written, written_search
 from factories.written import Trial
 
 from study.analysis.selection import Decision
@@ -181,3 +181,13 @@ def test_candidates_from_folds_are_compared_with_one_another_whatever_their_size
     race = prepare()
     assert [(one.accuracy.n, round(one.accuracy.mean, 6)) for one in race.entrants] == [(3, 80.0)]
     assert {(spec.config.data.fold, spec.config.data.validation) for spec in race.specs} == {(None, "216")}
+
+
+def test_the_cost_is_what_the_search_weighed_and_no_trial_is_read_for_that(store, monkeypatch):
+    weighed, other = (written_search.write([], also=also) for also in ("latency_ms", None))
+    monkeypatch.setattr(promote.search_results, "read", None)
+    client = connect()
+    assert [promote._cost(client, source) for source in (weighed, other, None)] == [
+        "latency_ms", "parameters", "parameters"
+    ]  # fmt: skip
+    assert promote._cost(client, written.write(ARMS, [])) == "parameters"

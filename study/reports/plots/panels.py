@@ -188,13 +188,27 @@ def _error_bar(axes: Axes, place: float, value: Estimate, colour: str, marker: s
     )  # fmt: skip
 
 
-def bars(groups: Mapping[str, Sequence[float]], places: Sequence[str], title: str, xlabel: str, ylabel: str) -> Figure:
-    """Draw a bar for each group's value at each place, the groups side by side."""
+def bars(
+    groups: Mapping[str, Sequence[float]],
+    places: Sequence[str],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    ends: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+) -> Figure:
+    """Draw a bar for each group's value at each place, the groups side by side.
+
+    At the bars of a group for which there are `ends`, low and high, a line is drawn from one to the other.
+    """
     figure, axes = panel(title, xlabel, ylabel)
     width = 0.8 / len(groups)
     for number, (group, values) in enumerate(groups.items()):
         where = np.arange(len(places)) + width * (number - (len(groups) - 1) / 2)
         axes.bar(where, values, width, color=look(number)[0], label=short(group))
+        if ends and group in ends:
+            low, high = np.array(ends[group]).T
+            axes.vlines(where, low, high, color=INK, linewidth=1.2)
+            axes.plot([*where, *where], [*low, *high], "_", color=INK, markersize=6)
     _name_places(axes, places)
     axes.grid(axis="x", visible=False)
     legend(figure)

@@ -98,6 +98,15 @@ def test_a_figure_drawn_twice_is_the_same_bytes():
     assert style.svg(panels.bands(ARMS, "a", "b", "c")) == style.svg(panels.bands(ARMS, "a", "b", "c"))
 
 
+def test_a_line_at_each_bar_of_a_group_goes_from_one_end_to_the_other():
+    groups, ends = {"one": [10.0, 90.0], "two": [20.0, 80.0]}, {"one": [(5.0, 30.0), (60.0, 95.0)]}
+    axes = panels.bars(groups, ["a", "b"], "t", "x", "y", ends).axes[0]
+    (lines,) = axes.collections
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.containers[0]]
+    expected = [[[middle, low], [middle, high]] for middle, (low, high) in zip(middles, ends["one"], strict=True)]
+    np.testing.assert_allclose(lines.get_segments(), expected)
+
+
 def test_bars_of_the_groups_stand_side_by_side():
     figure = panels.bars({"train": [10.0, 90.0], "test": [20.0, 80.0]}, ["0", "1"], "Classes", "class", "share (%)")
     train, test = ([bar.get_height() for bar in bars] for bars in figure.axes[0].containers)

@@ -92,7 +92,8 @@ def importances(study: SearchResults) -> Interactive:
         "xaxis": axis(Axis(unit, limits=(0, 1.15 * most))), "yaxis": {"autorange": "reversed", "showgrid": False},
     }  # fmt: skip
     known = {name: [math.nan if number is None else number for number in numbers] for name, numbers in shares.items()}
-    return Interactive(title, html("importances", bars, layout), panels.bars(known, fields, title, "", unit))
+    ends = {"PED-ANOVA": [(100 * each.low, 100 * each.high) for each in study.importances]}
+    return Interactive(title, html("importances", bars, layout), panels.bars(known, fields, title, "", unit, ends))
 
 
 def _ends(study: SearchResults) -> dict[str, object]:
