@@ -19,9 +19,9 @@ from study.analysis.unit_cube import UnitCube
 from study.base.errors import TrackingError, shown
 from study.design.search import TASK, Search, parse_search
 from study.tracking import records, store, stored, tags
-from study.tracking.artifacts import ABLATION, SEARCH
+from study.tracking.artifacts import ABLATION, SEARCH, earlier_file
 from study.tracking.records import RunRecord
-from study.training.config import Value
+from study.training.config import TrialConfig, Value
 from study.training.networks.described import know_described
 
 TOP = 10
@@ -59,6 +59,7 @@ OBJECTIVES = {
 class SearchResults:
     """A search as MLflow remembers it: the last finished try of each slot, in the order of the slots.
 
+    Trials of earlier phases that are no points of the present space are `outside`, and nothing is concluded from them.
     Results are derived from the trials on first use, and kept.
     """
 
@@ -66,6 +67,23 @@ class SearchResults:
     record: RunRecord
     search: Search
     trials: tuple[RunRecord, ...]
+    outside: tuple[RunRecord, ...] = ()
+
+    @property
+    def all_trials(self) -> tuple[RunRecord, ...]:
+        """The trials of all phases, in the order of the slots."""
+        return tuple(sorted((*self.trials, *self.outside), key=slot_of))
+
+    @property
+    def phases(self) -> int:
+        """How many spaces the search has had."""
+        return int(self.record.tags.get(tags.PHASES, 1))
+
+    @cached_property
+    def earlier(self) -> list[Search]:
+        """What the search was in its earlier phases."""
+        files = (stored.read_file(self.record, earlier_file(phase)) for phase in range(1, self.phases))
+        return [parse_search(text.decode(), f"phase {number}") for number, text in enumerate(files, start=1) if text]
 
     @property
     def objective(self) -> Objective:
@@ -113,7 +131,7 @@ class SearchResults:
 
     @cached_property
     def _settings(self) -> dict[str, dict[str, Value]]:
-        return {trial.run_id: self._searched(trial) for trial in self.trials}
+        return {trial.run_id: self._searched(trial) for trial in self.all_trials}
 
     def _searched(self, trial: RunRecord) -> dict[str, Value]:
         names = {dimension.field: trial.params[dimension.field] for dimension in self.search.space.dimensions
@@ -289,18 +307,37 @@ def is_search(client: store.MlflowClient, run_id: str) -> bool:
     return records.read_run(client, run_id).tags.get(tags.TASK) == TASK
 
 
+def phase_of(trial: RunRecord) -> int:
+    """Return the phase of the search in which a trial's point was suggested."""
+    return int(trial.tags.get(tags.PHASE, 1))
+
+
 def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     """Return the search of this run; raises TrackingError if there is no such run, or if it is not a search."""
     record = records.read_run(client, run_id)
-    definition = stored.read_file(record, SEARCH) if record.tags.get(tags.TASK) == TASK else None
-    if definition is None:
+    search = definition(record)
+    trials = _last_tries(records.read_trials(client, run_id, (search.metric,)))
+    outside = {trial.run_id for trial in trials if tags.PHASES in record.tags and not _is_inside(search, trial)}
+    inside = tuple(trial for trial in trials if trial.run_id not in outside)
+    return SearchResults(client, record, search, inside, tuple(trial for trial in trials if trial.run_id in outside))
+
+
+def _is_inside(search: Search, trial: RunRecord) -> bool:
+    """Return whether a trial is a point of the search's space; one that failed before it had a config is no other."""
+    return not trial.params or search.space.place(TrialConfig.recorded(trial.params)) is not None
+
+
+def definition(record: RunRecord) -> Search:
+    """Return what a search's run asks for; raises TrackingError if it is not a search's."""
+    run_id = record.run_id
+    text = stored.read_file(record, SEARCH) if record.tags.get(tags.TASK) == TASK else None
+    if text is None:
         parent = records.study_of(record)
         other = "`mlflow ui` shows the searches' run IDs."
         hint = f"It is a trial or an arm; its study is run={parent}." if parent else other
         raise TrackingError(f"the run {shown(record.name)} is not a search", where=run_id, hint=hint)
     know_described(record.tags.get(tags.NETWORKS), run_id)
-    search = parse_search(definition.decode(), f"{run_id}/{SEARCH}")
-    return SearchResults(client, record, search, _last_tries(records.read_trials(client, run_id, (search.metric,))))
+    return parse_search(text.decode(), f"{run_id}/{SEARCH}")
 
 
 def _last_tries(trials: list[RunRecord]) -> tuple[RunRecord, ...]:

@@ -65,6 +65,22 @@ class SearchSpace:
             if dimension.applies(settings)
         }
 
+    def place(self, config: TrialConfig) -> dict[str, object] | None:
+        """Return the values to draw, by field, for a point that becomes this config; None if there is no such point.
+
+        Data and seed are not compared.
+        """
+        settings: dict[str, object] = {}
+        drawn: dict[str, object] = {}
+        for dimension in self.dimensions:
+            if dimension.applies(settings):
+                value = _start(dimension, config)
+                if not dimension.contains(value):
+                    return None
+                settings[dimension.field], drawn[dimension.field] = value, dimension.drawn(value)
+        own, other = self.baseline.replace(settings).canonical(), config.canonical()
+        return drawn if (own.network, own.training) == (other.network, other.training) else None
+
     def points(self) -> list[dict[str, object]] | None:
         """Return every point of the space, as drawn values by field, in order.
 

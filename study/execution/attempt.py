@@ -17,6 +17,7 @@ from study.execution import attributes, recovery, reuse
 from study.execution.network_costs import NetworkCosts
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Assignment, Queue, equal_trial
+from study.execution.space_phases import SpacePhases
 from study.execution.storage import FAULTS
 from study.tracking import provenance, records, runs, tags
 from study.tracking.records import RunRecord
@@ -123,6 +124,7 @@ class TrialRunner:
         self.queue, self.assignment, self.search = queue, assignment, search
         self.dataset, self.client, self.train, self.find = dataset, client, train, find
         self._folded: tuple[int | None, Dataset] = None, dataset  # a fold, and the dataset that validates on it
+        self.phases = SpacePhases(search, assignment.earlier) if search else None
         self.costs = NetworkCosts(search, dataset)
         self.metric = search.metric if search else "val_loss"
         self.process = processes.this_process()
@@ -186,9 +188,10 @@ class TrialRunner:
 
     def _config(self, trial: optuna.Trial) -> TrialConfig:
         """Return an ablation's config, or what the search suggests for this slot, and with which seed."""
-        if not self.search:
+        if not (self.search and self.phases):
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
-        settings, told = self.search.space.suggest(trial), dict[str, object]()
+        phase = self.phases.phase_of(self.queue.frozen(trial))
+        settings, told = self.phases.suggest(trial, phase), dict[str, object]()
         if number := attributes.seed_number(self.queue.frozen(trial)):  # which the sampler wrote, past `trial`
             told = {"seed": self.search.baseline.seed + number}
         trial.set_user_attr(attributes.SETTINGS, settings_text(settings | told, brief))
@@ -211,6 +214,8 @@ class TrialRunner:
             tags.OPTUNA_TRIAL: trial.number,
             tags.FINGERPRINT: mark,
         } | ({tags.ARM: arm} if arm else {})
+        if self.phases and self.phases.present > 1:
+            marks |= {tags.PHASE: self.phases.phase_of(self.queue.frozen(trial))}
         if config.data.fold is not None:  # the study's tags say another split
             marks |= runs.split_tags(dataset)
         return runs.start_trial_run(

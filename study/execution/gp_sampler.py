@@ -22,7 +22,7 @@ from study.analysis.unit_cube import Point, UnitCube
 from study.design.search_space import SearchSpace
 from study.execution.attributes import REASON, REPLICATES, SEED_NUMBER, seed_number, stands_aside
 from study.execution.network_costs import Allows
-from study.execution.optuna_internals import set_attribute
+from study.execution.optuna_internals import fixed_params, set_attribute
 
 CANDIDATES = 1000  # at random
 NEAR_BEST, AROUND = 5, 100  # as many around each of the best points
@@ -102,7 +102,7 @@ class GaussianProcess(BaseSampler):
 
 def _is_fixed(trial: FrozenTrial) -> bool:
     """Return whether a trial's point, or a part of it, was drawn before."""
-    return bool(trial.params or trial.system_attrs.get("fixed_params"))
+    return bool(trial.params or fixed_params(trial))
 
 
 def _has_ended(trial: FrozenTrial) -> bool:

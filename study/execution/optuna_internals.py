@@ -121,11 +121,11 @@ def unit_cube(space: dict[str, BaseDistribution]) -> _SearchSpaceTransform:
     return _SearchSpaceTransform(space, transform_0_1=True)
 
 
-class BySlots:
-    """A study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
+class Shown:
+    """A study as samplers and pruners see it: with the trials that `change` makes of its own."""
 
-    def __init__(self, study: optuna.Study):
-        self._study = study
+    def __init__(self, study: optuna.Study, change: Callable[[list[FrozenTrial]], list[FrozenTrial]]):
+        self._study, self._change = study, change
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._study, name)
@@ -136,13 +136,24 @@ class BySlots:
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = tries_that_count(self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache))
-        return [numbered_by_slot(trial) for trial in trials if states is None or trial.state in states]
+        trials = self._change(self._study._get_trials(deepcopy=deepcopy, use_cache=use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def shown(study: optuna.Study, change: Callable[[list[FrozenTrial]], list[FrozenTrial]]) -> optuna.Study:
+    """Return the study with the trials that `change` makes of its own."""
+    return cast(optuna.Study, Shown(study, change))
 
 
 def by_slots(study: optuna.Study) -> optuna.Study:
     """Return the study as samplers and pruners see it: the try of each slot that counts, numbered by its slot."""
-    return cast(optuna.Study, BySlots(study))
+    return shown(study, lambda trials: [numbered_by_slot(trial) for trial in tries_that_count(trials)])
+
+
+def fixed_params(trial: FrozenTrial) -> dict[str, object]:
+    """Return the values with which a trial was enqueued, by parameter."""
+    found: dict[str, object] = trial.system_attrs.get("fixed_params", {})
+    return found
 
 
 def numbered_by_slot(trial: FrozenTrial) -> FrozenTrial:

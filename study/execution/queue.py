@@ -37,8 +37,9 @@ class Assignment:
     """Tells a worker what the trials themselves do not: where to record them, on which data, and for which study.
 
     With `open_test` false the trials have no test rows; with `reuse` a trial that the store already has is carried over
-    instead of trained. `search` is the text of a search, from which the trials' configs come. `networks` has, by name,
-    the text of the file of each network of one's own.
+    instead of trained. `search` is the text of a search, from which the trials' configs come, and `earlier` are those
+    of its earlier phases, which had other spaces. `networks` has, by name, the text of the file of each network of
+    one's own.
     """
 
     tracking_uri: str
@@ -51,6 +52,7 @@ class Assignment:
     reuse: bool = True
     training_code: str = ""
     search: str | None = None
+    earlier: Sequence[str] = field(default_factory=list)
     networks: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
     size: str | None = None
@@ -82,6 +84,11 @@ class Queue(OrderedStudy):
     def ended(self) -> str | None:
         """Why workers take no more trials; None while they may."""
         return self.user_attrs.get(attributes.ENDED) or None
+
+    def is_over(self, assignment: Assignment) -> bool:
+        """Return whether a worker with this assignment takes no more: the queue has ended, or has another space now."""
+        own = self.user_attrs
+        return bool(own.get(attributes.ENDED)) or own[attributes.ASSIGNMENT]["search"] != assignment.search
 
     @property
     def cancelled(self) -> str | None:

@@ -46,7 +46,7 @@ def _sampler(search: Search, allows: Allows) -> BaseSampler:
     if search.sampler == "qmc":
         return BySlot(search.baseline.seed, lambda slot, seed: _sobol_point(known, slot, search.baseline.seed, seed))
     if search.sampler == "gp":
-        every = {dimension.field: _distribution(dimension) for dimension in search.space.dimensions}
+        every = {dimension.field: distribution(dimension) for dimension in search.space.dimensions}
         # A finite space is tried whole: no point of it gets another seed while there are others.
         again = search.replicate and search.space.points() is None
         return BySlot(
@@ -78,7 +78,7 @@ class Finite(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, space: SearchSpace, points: Sequence[Mapping[str, object]]):
         self._sampler, self._space, self._points = sampler, space, points
-        self._distributions = {dimension.field: _distribution(dimension) for dimension in space.dimensions}
+        self._distributions = {dimension.field: distribution(dimension) for dimension in space.dimensions}
         self._point: Mapping[str, object] | None = None  # of the trial whose space was inferred last
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -153,11 +153,12 @@ def _sobol_point(known: dict[str, BaseDistribution], slot: int, seed: int, own_s
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return Optuna's distributions, by field, of the fields that every point has and that can vary."""
-    known = {dimension.field: _distribution(dimension) for dimension in space.dimensions if not dimension.when}
-    return {name: distribution for name, distribution in known.items() if not distribution.single()}
+    known = {dimension.field: distribution(dimension) for dimension in space.dimensions if not dimension.when}
+    return {name: each for name, each in known.items() if not each.single()}
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Return Optuna's distribution of what is drawn for a field."""
     if isinstance(dimension, Choices):
         return CategoricalDistribution(dimension.choices)
     if dimension.whole:

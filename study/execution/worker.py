@@ -62,14 +62,15 @@ def work(
     records.check_study(client, assignment.run_id, assignment.tracking_uri)
     _check_code(assignment, name)
     runner = TrialRunner(queue, assignment, search, _data(assignment, spec), client, train or _default_train())
-    if search:
-        queue.sampler, queue.pruner = sampling.sampler(search, runner.costs.allows), pruning.pruner(search)
+    if search and runner.phases:
+        queue.sampler = runner.phases.sampler(sampling.sampler(search, runner.costs.allows))
+        queue.pruner = pruning.pruner(search)
     idle_since, looked = None, -math.inf
     of_trials = of_queue = 0  # faults of the store, in a row
     while True:
         interruption.check()
         try:
-            if queue.ended:
+            if queue.is_over(assignment):
                 break
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)

@@ -23,8 +23,8 @@ STARS = (
 )
 IMPORTANCES = (
     "PED-ANOVA shows which fields set the best complete trials apart from the others (the best tenth, at least ten "
-    "trials but no more than half). On the screen, the line at its bar is where its share lies in 95 % of searches "
-    "whose trials are drawn from these. fANOVA shows which fields explain the differences among all complete trials "
+    "trials but no more than half). The line at its bar is where its share lies in 95 % of searches whose trials are "
+    "drawn from these. fANOVA shows which fields explain the differences among all complete trials "
     "(–: not every trial has the field). Neither knows the pruned trials or values that were never tried, and both are "
     "rough when trials are few."
 )
@@ -84,6 +84,7 @@ def in_short(study: SearchResults) -> list[str]:
         *confirmation_section.lines(study),
         *search_tables.best_lines(study),
         trials,
+        *search_tables.phase_lines(study),
         search_tables.importance_line(study),
         *search_tables.edge_lines(study),
     ]
@@ -138,3 +139,6 @@ def _add(document: Document, drawn: dict[str, Interactive]) -> None:
 def _space(document: Document, study: SearchResults) -> None:
     document.heading("What was searched")
     document.table(search_tables.space_table(study.search))
+    for phase, search in enumerate(study.earlier, start=1):
+        document.heading(f"What was searched in phase {phase}", 3)
+        document.table(search_tables.space_table(search))

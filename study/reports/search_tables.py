@@ -1,7 +1,7 @@
 """The tables and sentences of a search's results, for its report, its run and the terminal."""
 
 from study.analysis.formatting import count, percent, show, show_range
-from study.analysis.search_results import SearchResults, slot_of, state_of
+from study.analysis.search_results import SearchResults, phase_of, slot_of, state_of
 from study.analysis.standings import Belief, Standing
 from study.analysis.statistics import Estimate
 from study.design.search import Search
@@ -27,9 +27,18 @@ def top_table(study: SearchResults, by_field: bool = False) -> Table:
         told = [settings.get(field, "–") for field in fields] if by_field else [settings_of(study, seeds[0])]
         chance = "–" if standing.chance is None else f"{percent(standing.chance, 0)} %"
         expected = belief_text(study, standing.expected)
-        rows.append((seeds[0].name, len(seeds), value_cell(study, standing), expected, chance, *told))
+        phase = [phase_of(seeds[0])] if study.phases > 1 else []
+        rows.append((seeds[0].name, *phase, len(seeds), value_cell(study, standing), expected, chance, *told))
     value = f"{study.objective.label} ± standard error"
-    columns = ("trial", "seeds", value, "expected", "chance to be best", *(fields or ["settings"]))
+    columns = (
+        "trial",
+        *(["phase"] if study.phases > 1 else []),
+        "seeds",
+        value,
+        "expected",
+        "chance to be best",
+        *(fields or ["settings"]),
+    )
     return Table(columns, rows, words=("settings",))
 
 
@@ -75,18 +84,20 @@ def space_table(search: Search) -> Table:
 
 
 def trials_table(study: SearchResults) -> Table:
-    """Return every trial in full precision: how it ended, its value, its fields."""
+    """Return every trial of every phase in full precision: how it ended, its value, its fields."""
     fields = [dimension.field for dimension in study.search.space.dimensions]
-    columns = ("slot", "state", "seed", study.search.metric, "standard_error", "epochs_trained", "seconds", *fields,
-               "reason", "run_id")  # fmt: skip
+    phases = study.phases > 1
+    columns = ("slot", *(["phase"] if phases else []), "state", "seed", study.search.metric, "standard_error",
+               "epochs_trained", "seconds", *fields, "reason", "run_id")  # fmt: skip
     rows = []
-    for trial in study.trials:
+    for trial in study.all_trials:
         settings = {name: value_text(value) for name, value in study.settings(trial).items()}
         # A trial that was carried over took its time on another day, and perhaps on another machine.
         seconds = None if tags.REUSED_FROM in trial.tags else trial.metrics.get(tags.TRAIN_SECONDS)
         numbers = (study.value(trial), study.error(trial), len(study.curve(trial)), seconds)
+        state = trial.tags.get(tags.STATE, state_of(trial))
         rows.append((
-            slot_of(trial), trial.tags.get(tags.STATE, state_of(trial)), trial.tags.get(tags.SEED), *numbers,
+            slot_of(trial), *([phase_of(trial)] if phases else []), state, trial.tags.get(tags.SEED), *numbers,
             *map(settings.get, fields), trial.tags.get(tags.REASON), trial.run_id,
         ))  # fmt: skip
     return Table(columns, rows)
@@ -102,6 +113,17 @@ def value_cell(study: SearchResults, standing: Standing) -> str:
     if not errors:
         return f"{show(Estimate(scale * value, float('nan'), 1))} ± –"
     return show(Estimate(scale * value, scale * sum(errors) / len(errors), 1))
+
+
+def phase_lines(study: SearchResults) -> list[str]:
+    """Return which phase the search is in, and how many trials of the earlier ones count; empty for the first."""
+    if study.phases == 1:
+        return []
+    earlier = [trial for trial in study.all_trials if phase_of(trial) < study.phases]
+    left_out = sum(trial in study.outside for trial in earlier)
+    line = f"The search is in phase {study.phases}: its space was changed. "
+    line += f"{len(earlier) - left_out} of {count(len(earlier), 'earlier trial')} lie inside and count"
+    return [f"{line}; the others are in trials.csv only." if left_out else f"{line}."]
 
 
 def importance_line(study: SearchResults) -> str:

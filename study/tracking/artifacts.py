@@ -28,6 +28,11 @@ TEST_SET = "test_set.npz"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how one begins
 
 
+def earlier_file(phase: int) -> str:
+    """Return the path of what a search was in an earlier phase, which had another space."""
+    return f"search-{phase}.yaml"
+
+
 def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """Return a CSV file's text, which the MLflow UI shows as a table; a spreadsheet finds no formula in it."""
     text = io.StringIO()

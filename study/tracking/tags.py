@@ -54,6 +54,8 @@ HOST = "host"  # with machine, pid and process_started: see base/processes.py
 
 CONFIRMED_BY = "confirmed_by"  # on a search: the ID of the run that compared its best configuration with its baseline
 NOTHING = "nothing"  # there, if the baseline is the best itself
+PHASES = "phases"  # on a search: how many spaces it has had, if more than one; its trials have the number of theirs:
+PHASE = "phase"
 EXCLUDED = "excluded"  # how many suggestions of a search broke its limit, and so were not trained
 CONTINUES = "continues"  # the search's run ID, on the run of a program that resumed the search
 RACE, RACE_SEED = "race", "race_seed"  # a race's fingerprint at any number of seeds, and the first of its seeds
@@ -75,7 +77,7 @@ MODEL_VAL_CROSS_ENTROPY, MODEL_VAL_CROSS_ENTROPY_SE = "model_val_cross_entropy",
 MODEL_GENERALIZATION_GAP = "model_generalization_gap"
 OF_TEST = "test_"  # begins the name of every metric and tag that comes from the test rows, and of nothing that selects
 TEST_ACCURACY = "test_accuracy"
-TRAIN_SECONDS, COMPILE_SECONDS = "train_seconds", "compile_seconds"
+TRAIN_SECONDS, COMPILE_SECONDS, EPOCHS_TRAINED = "train_seconds", "compile_seconds", "epochs_trained"
 LOW, HIGH = "_low", "_high"  # after a metric's name: the ends of its interval
 DIFFERENCE = "difference"  # in points; a study has one for each arm, under ``difference/``
 BEST_CHANCE = "best_chance"  # the probability that a search's best configuration is its best
@@ -83,7 +85,7 @@ TRIALS_COMPLETE, TRIALS_PRUNED, TRIALS_FAILED = "trials_complete", "trials_prune
 
 RESULTS = (VERDICT, BEST_PREFIX)  # a study's results, which its trials don't repeat
 # Tags about the study's own run alone, which they don't repeat either.
-NOT_REPEATED = (KIND, REASON, CONFIRMED_BY, EXCLUDED, REPRODUCED)
+NOT_REPEATED = (KIND, REASON, CONFIRMED_BY, EXCLUDED, PHASES, REPRODUCED)
 
 
 def is_result(tag: str) -> bool:

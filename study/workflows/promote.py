@@ -164,7 +164,7 @@ def prepare(
 def _cost(client: store.MlflowClient, source: str | None) -> str:
     if source is None or not search_results.is_search(client, source):
         return PARAMETERS
-    return search_results.read(client, source).search.also or PARAMETERS
+    return search_results.definition(records.read_run(client, source)).also or PARAMETERS
 
 
 def usual_name(dataset: Dataset, networks: Sequence[str]) -> str:

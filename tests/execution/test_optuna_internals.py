@@ -9,7 +9,7 @@ from optuna.storages import InMemoryStorage, RDBStorage, RetryHeartbeatStaleTria
 from optuna.trial import TrialState
 
 from study.execution import optuna_internals
-from study.execution.optuna_internals import BySlots, OrderedStudy, QueueEmpty, SobolPoint
+from study.execution.optuna_internals import OrderedStudy, QueueEmpty, SobolPoint, by_slots
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -78,9 +78,9 @@ def test_a_trial_can_be_marked_as_failed_from_outside_and_known_as_a_retry(study
 
 def test_samplers_see_the_last_try_of_each_slot_under_its_slot(study):
     study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={"slot": 0}))
-    seen = BySlots(study).get_trials()
+    seen = by_slots(study).get_trials()
     assert [(trial.number, trial.state.name) for trial in seen] == [(0, "COMPLETE"), (1, "WAITING"), (2, "WAITING")]
-    assert BySlots(study).direction == study.direction
+    assert by_slots(study).direction == study.direction
 
 
 def test_a_point_of_the_sobol_sequence_depends_on_its_number_alone():
@@ -103,6 +103,6 @@ def test_params_become_coordinates_and_come_back():
 
 
 def test_a_sampler_can_write_an_attribute_of_its_trial(study):
-    trial = BySlots(study).get_trials(deepcopy=False)[1]
-    optuna_internals.set_attribute(BySlots(study), trial, "generation", 3)
+    trial = by_slots(study).get_trials(deepcopy=False)[1]
+    optuna_internals.set_attribute(by_slots(study), trial, "generation", 3)
     assert [each.user_attrs.get("generation") for each in study.trials] == [None, None, 3]

@@ -58,7 +58,7 @@ def size(document: Document, study: AblationResults) -> None:
 
 def stopping(document: Document, study: AblationResults) -> None:
     document.heading("When training stopped, and the time saved")
-    ended, kept = Measure("epochs_trained", "", ""), Measure("model_epoch", "", "")
+    ended, kept = Measure(tags.EPOCHS_TRAINED, "", ""), Measure("model_epoch", "", "")
     seconds = Measure(tags.TRAIN_SECONDS, "", "s")
     rows = []
     for arm in study.arms:
