@@ -32,7 +32,7 @@ from study.execution.worker_pool import POLL_SECONDS
 from study.tracking import store
 from study.training.config import TrialConfig
 from study.workflows import run_search
-from study.workflows.run_search import Supply
+from study.workflows.slot_supply import SlotSupply
 
 SPACE = "baseline: {hidden: 8, epochs: 1}\nfields: {learning_rate: {range: [1.0e-3, 1.0e-1], log: true}}\n"
 NAME = "many workers"
@@ -53,7 +53,7 @@ def measure(storage: str, workers: int, trials: int) -> None:
     queue, _ = create_queue(storage, NAME, search.direction)
     run = run_search.open_search(store.connect(), NAME)
     run_search.begin(search, dataset, queue, run, {}, reuse=False)
-    supply = Supply(queue, search, Budget(trials, None))
+    supply = SlotSupply(queue, search, Budget(trials, None))
     supply([])
     path = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "benchmarks.many_workers", "--work", storage]

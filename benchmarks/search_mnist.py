@@ -21,6 +21,7 @@ from study.design.search_space import load_space
 from study.tracking import stored
 from study.training.metrics import evaluate
 from study.workflows import run_search
+from study.workflows.search_budget import plan
 
 WORKERS = 2
 
@@ -54,8 +55,8 @@ def _search(dataset: Dataset, sampler: str, seed: int, trials: int) -> tuple[flo
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         clock = time.perf_counter()
         outcome = run_search.run_search(
-            search, dataset, name="mnist", budget=Budget(trials, None), params={}, worker_count=WORKERS,
-            observe=lambda _: None,
+            search, dataset, name="mnist", plan=plan(search, dataset, Budget(trials, None), WORKERS, 0), params={},
+            worker_count=WORKERS, observe=lambda _: None,
         )  # fmt: skip
         seconds = time.perf_counter() - clock
         best = outcome.study.best

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -22,7 +23,7 @@ from study.data.dataset import Dataset
 from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
-from study.execution.time_estimate import TimeLeft, trial_seconds
+from study.execution.time_estimate import USUAL, Pace, TimeLeft, trial_seconds
 from study.reports import ablation_tables, search_tables
 from study.reports.table import Table
 
@@ -33,22 +34,24 @@ ON_OTHERS = "these results are not on MNIST"
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
+class Clock(Protocol):
+    """What estimates how long the trials take, and how many there will be: a TimeLeft, or a search's forecast."""
+
+    def after(self, elapsed: float, trials: Sequence[Progress]) -> float: ...
+
+    def total(self, trials: Sequence[Progress]) -> str: ...
+
+
 class Display:
     """Shows the progress of the trials, as a context; call it with the progress of all of them.
 
-    Without `time_left` it estimates no end. `total` is how many trials there will be, if more than are queued. With
-    `better` (one value, another) the trials are a search's: each line has the value and the settings, and a mark if
-    it is the best so far.
+    Without a `clock` it estimates no end. With `better` (one value, another) the trials are a search's: each line has
+    the value and the settings, and a mark if it is the best so far.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        time_left: TimeLeft | None,
-        better: Callable[[float, float], bool] | None = None,
-        total: int | None = None,
-    ):
-        self._console, self._time_left, self._better, self._total = console, time_left, better, total
+    def __init__(self, console: Console, clock: Clock | None, better: Callable[[float, float], bool] | None = None):
+        self._console, self._clock, self._better = console, clock, better
+        self._left = 0.0  # seconds, as the clock says
         self._start = time.monotonic()
         self._reported: set[int] = set()
         self._best: float | None = None
@@ -70,6 +73,8 @@ class Display:
 
     def __call__(self, trials: Sequence[Progress]) -> None:
         """Show the trials' progress."""
+        if self._clock:
+            self._left = self._clock.after(time.monotonic() - self._start, trials)
         ended = [trial for trial in trials if trial.finished]
         for trial in ended:
             if trial.slot not in self._reported:
@@ -79,29 +84,31 @@ class Display:
         if self._live:
             self._live.update(self._picture(trials, len(ended)))
 
-    def looks(self, dataset: Dataset, workers: int) -> Callable[[AblationResults, Sequence[TrialSpec]], None]:
+    def looks(
+        self, dataset: Dataset, workers: int, pace: Pace = USUAL
+    ) -> Callable[[AblationResults, Sequence[TrialSpec]], None]:
         """Return a function that shows what an ablation has settled so far, given the trials that follow."""
 
         def look(study: AblationResults, more: Sequence[TrialSpec]) -> None:
             self._study = study
-            if self._time_left:
-                self._time_left.add([trial_seconds(spec.config, dataset) for spec in more], workers)
+            if isinstance(self._clock, TimeLeft):
+                self._clock.add([trial_seconds(spec.config, dataset, pace) for spec in more], workers)
             line = look_line(study, len(more), duration(time.monotonic() - self._start))
             write(self._console, line, style="bold")
 
         return look
 
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
-        total, width = self._number_of(trials), max(len(each.name) for each in trials)
+        total, width = self._total(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
-        count = f"{number:>{len(str(total))}}/{total}"
+        count = f"{number:>{len(total.rpartition('–')[2])}}/{total}"
         state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
         told = self._found(trial) if self._better else _last_epoch(trial)
         reason = f"  ({trial.reason})" if trial.reason else ""
         return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
 
-    def _number_of(self, trials: Sequence[Progress]) -> int:
-        return max(self._total or 0, len(trials))
+    def _total(self, trials: Sequence[Progress]) -> str:
+        return self._clock.total(trials) if self._clock else str(len(trials))
 
     def _found(self, trial: Progress) -> str:
         """Return a search's trial in words: its value, the epoch at which it was pruned, and its settings."""
@@ -118,10 +125,10 @@ class Display:
     def _picture(self, trials: Sequence[Progress], ended: int) -> RenderableType:
         elapsed = time.monotonic() - self._start
         picture = Grid.grid(padding=(0, 2))
-        left = f", about {duration(self._time_left.after(elapsed, trials))} left" if self._time_left else ""
-        total = self._number_of(trials)
+        total = self._total(trials)
+        left = f", about {duration(self._left)} left" if self._clock else ""
         picture.add_row(
-            ProgressBar(total=total, completed=ended, width=30),
+            ProgressBar(total=int(total.rpartition("–")[2]), completed=ended, width=30),
             f"{ended} of {total} trials",
             f"{duration(elapsed)} elapsed{left}",
         )
@@ -203,6 +210,8 @@ def print_search(console: Console, study: SearchResults) -> None:
         console.print()
         print_table(console, search_tables.top_table(study))
         console.print()
+    for line in search_tables.phase_lines(study):
+        write(console, line)
     write(console, search_tables.importance_line(study))
     for line in search_tables.edge_lines(study):
         warn(line)

@@ -168,6 +168,9 @@ LAUNCH = option(
     "launch", "none", "More workers, which an engine starts and which end with this command: local:4, slurm:64, or "
     "slurm:64,partition=gpu with options of the engine. workers=auto then starts none by itself.", LaunchRequest()
 )  # fmt: skip
-MINUTES = option("minutes", "none", "Start no trial after this many minutes.", Number(MOST_MINUTES))
+MINUTES = option(
+    "minutes", "none", "Begin no trial that would not end within this many minutes; a search keeps time for its "
+    "comparison and its report within them.", Number(MOST_MINUTES)
+)  # fmt: skip
 REUSE = option("reuse", "true", "false: train every trial, even if the store already has its result.", Boolean())
 SETTINGS = option("set", "none", "Changes to the baseline, such as hidden=256,dropout=0.2.", Settings(), "settings")

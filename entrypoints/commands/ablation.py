@@ -12,6 +12,7 @@ from study.design.ablation import Ablation, TrialSpec, catalogue, load_ablation
 from study.design.limits import Vary
 from study.execution import time_estimate
 from study.execution.engines.engine import Request
+from study.execution.time_estimate import Pace
 from study.tracking import runs
 from study.workflows.prepare import prepare_ablation
 from study.workflows.seed_supply import SeedRule, seed_rule
@@ -59,19 +60,20 @@ def run(
     display.warn_of_password(storage)
     console = program.console()
     _introduce(ablation, dataset, rule, workers)
+    pace = time_estimate.stored_pace(ablation.baseline.network.name, dataset)
     if dry_run:
         power = _power(ablation.judged_together(pairs), rule, decide)
-        _print_dry_run(ablation, trials, dataset, rule, workers, power)
+        _print_dry_run(ablation, trials, dataset, rule, workers, power, pace)
         runs.name_project_run(f"dry run of {ablation.task}", {"plan.csv": time_estimate.plan_table(trials, dataset)})
         return
 
     from study.reports import verdicts_file  # these import matplotlib
     from study.workflows import run_ablation
 
-    with display.Display(console, time_estimate.time_left(trials, dataset, workers)) as observe:
+    with display.Display(console, time_estimate.time_left(trials, dataset, workers, pace)) as observe:
         outcome = run_ablation.run_ablation(
             ablation, trials, dataset, params=options.given() | {"storage": without_password(storage)},
-            worker_count=own, observe=observe, rule=rule, on_look=observe.looks(dataset, workers),
+            worker_count=own, observe=observe, rule=rule, on_look=observe.looks(dataset, workers, pace),
             reuse=reuse, storage=storage, launch=launch,
             announce=lambda name: display.tell_how_to_join(console, name, storage),
         )  # fmt: skip
@@ -126,18 +128,26 @@ def _power(comparisons: int, rule: SeedRule, decide: str) -> str:
 
 
 def _print_dry_run(
-    ablation: Ablation, trials: list[TrialSpec], dataset: Dataset, rule: SeedRule, workers: int, power: str
+    ablation: Ablation,
+    trials: list[TrialSpec],
+    dataset: Dataset,
+    rule: SeedRule,
+    workers: int,
+    power: str,
+    pace: Pace,
 ) -> None:
     width = max(len(trial.name) for trial in trials)
     for trial in trials:
-        seconds = time_estimate.trial_seconds(trial.config, dataset)
+        seconds = time_estimate.trial_seconds(trial.config, dataset, pace)
         program.say(f"{trial.name:<{width}}  about {display.duration(seconds)}")
     most = ablation.trial_specs(rule.most, dataset)
-    least_seconds, most_seconds = (time_estimate.total_seconds(specs, dataset, workers) for specs in (trials, most))
+    least_seconds, most_seconds = (
+        time_estimate.total_seconds(specs, dataset, workers, pace) for specs in (trials, most)
+    )
     if rule.minutes:
         most_seconds = max(least_seconds, min(most_seconds, 60 * rule.minutes))
     total, start = display.duration(least_seconds), display.duration(time_estimate.SECONDS_TO_START)
-    on = f"on {display.count(workers, 'worker')}, {start} of it to start"
+    on = f"on {display.count(workers, 'worker')}, {start} of it to start, by {pace.evidence}"
     if len(most) > len(trials):
         program.say(f"At least {len(trials)} trials, about {total} in total; at most {len(most)}, about "
                     f"{display.duration(most_seconds)}; {on}.")  # fmt: skip

@@ -56,18 +56,20 @@ def run(
         runs.name_project_run("promote: nothing new", {"see.txt": before})
         return
     own, workers = options.team(workers, launch, len(race.specs), storage)
+    pace = time_estimate.stored_pace(race.entrants[0].config.network.name, race.dataset)
     if dry_run:
-        seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers))
+        seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers, pace))
         program.say(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
         runs.name_project_run("dry run of promote", {"plan.csv": time_estimate.plan_table(race.specs, race.dataset)})
         return
 
     console = program.console()
     display.warn_of_password(storage)
-    with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers)) as observe:
+    with display.Display(console, time_estimate.time_left(race.specs, race.dataset, workers, pace)) as observe:
         done = promote.run(
             race, params=options.given() | {"storage": without_password(storage)}, worker_count=own,
-            observe=observe, force=force, storage=storage, launch=launch, on_look=observe.looks(race.dataset, workers),
+            observe=observe, force=force, storage=storage, launch=launch,
+            on_look=observe.looks(race.dataset, workers, pace),
             announce=lambda study: display.tell_how_to_join(console, study, storage),
         )  # fmt: skip
     display.print_findings(program.console(), done.outcome.study, verdicts=False)

@@ -10,17 +10,18 @@ from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
-from study.design.search import Budget, Search
+from study.design.search import Search
 from study.design.wishes import Limits
-from study.execution import time_estimate
 from study.execution.engines.engine import Request
+from study.execution.time_estimate import SECONDS_TO_START, time_left
 from study.reports import search_tables
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
 from study.training.config import BUILT_IN
-from study.workflows import confirmation, prepare, run_search
+from study.workflows import prepare, run_search, search_budget
 from study.workflows.common import Outcome
 from study.workflows.confirmation import Observe
+from study.workflows.search_budget import Plan
 from study.workflows.seed_supply import OnLook
 
 CONFIRMING = "\nThe best configuration against the baseline, with fresh seeds:"
@@ -64,32 +65,32 @@ def run(
     own, workers = options.team(workers, launch, budget.trials, storage)
     display.warn_of_password(storage)
     console = program.console()
-    _introduce(console, search, dataset, name, budget, workers)
-    seconds = prepare.search_seconds(search, dataset, budget, workers)
+    plan = search_budget.plan(search, dataset, budget, workers, (own or workers) if confirm else 0)
+    changed = run_search.check_same(search, dataset, storage, name)
+    _introduce(console, search, dataset, name, plan)
+    if changed:
+        program.say(f"{name} goes on in another space: {changed}. Its trials count where they lie inside.")
     if dry_run:
-        run_search.check_same(search, dataset, storage, name)
-        more = confirmation.seconds(search, dataset, own or workers) if confirm else None
-        _print_dry_run(console, search, seconds, more)
+        _print_dry_run(console, search, plan)
         runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
         return
 
-    time_left = prepare.time_left(search.baseline, dataset, budget.trials or 1, seconds)
     display.tell_how_to_join(console, name, storage)
-    with display.Display(console, time_left, search.better, budget.trials) as observe:
+    with display.Display(console, plan.forecast, search.better) as observe:
 
         @contextmanager
         def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
             observe.stop()
             program.say(CONFIRMING)
-            with display.Display(console, time_estimate.time_left(specs, dataset, own or workers)) as shown:
-                yield shown, shown.looks(dataset, own or workers)
+            with display.Display(console, time_left(specs, dataset, plan.comparing, plan.pace)) as shown:
+                yield shown, shown.looks(dataset, plan.comparing, plan.pace)
 
         outcome = run_search.run_search(
-            search, dataset, name=name, budget=budget, worker_count=own, observe=observe, reuse=reuse, launch=launch,
+            search, dataset, name=name, plan=plan, worker_count=own, observe=observe, reuse=reuse, launch=launch,
             confirm=confirming if confirm else None,
             params=options.given() | {"storage": without_password(storage)}, storage=storage,
         )  # fmt: skip
-    if budget.trials and (found := len(outcome.study.trials)) > budget.trials:
+    if budget.trials and (found := len(outcome.study.all_trials)) > budget.trials:
         program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
     _conclude(console, outcome, options.given().get("network"))
     if for_programs:
@@ -98,24 +99,42 @@ def run(
         for_programs.write(search_verdicts_file.text(outcome.study))
 
 
-def _introduce(console: Console, search: Search, dataset: Dataset, name: str, budget: Budget, workers: int) -> None:
+def _introduce(console: Console, search: Search, dataset: Dataset, name: str, plan: Plan) -> None:
     program.say(f"search {name}: {search.words}")
     if search.space.name == AUTO_SPACE and (left_out := space_of(search.baseline.network.name)[1]):
         program.say(f"not searched, because no range is known: {', '.join(left_out)}")
     display.introduce_data(console, dataset, ("train", "validation"))
+    budget = plan.budget
     size = display.count(budget.trials, "trial") if budget.trials else "trials"
     if (points := search.space.points()) and budget.trials == len(points):
         size += " (all points of the space)"
-    time = f" for {budget.minutes:g} minutes" if budget.minutes else ""
-    program.say(f"{size}{time}, on {display.count(workers, 'worker')}")
+    time = f" for {budget.minutes:g} minute{'' if budget.minutes == 1 else 's'}" if budget.minutes else ""
+    program.say(f"{size}{time}, on {display.count(plan.workers, 'worker')}{_fitting(plan)}")
 
 
-def _print_dry_run(console: Console, search: Search, seconds: float, more: tuple[float, float] | None) -> None:
+def _fitting(plan: Plan) -> str:
+    """Return what fits into a search's minutes."""
+    if plan.budget.minutes is None:
+        return ""
+    number = plan.forecast.total(()).replace("–", " to ")
+    found = f": about {number} trials"
+    if plan.comparing and plan.seeds:
+        fewest, most = plan.seeds
+        found += f", then {fewest} to {most} seeds" if fewest < most else f", then {fewest} seeds"
+        found += " each of the best and the baseline"
+    elif plan.comparing:
+        found += ", but hardly a comparison of the best with the baseline"
+    return found
+
+
+def _print_dry_run(console: Console, search: Search, plan: Plan) -> None:
     console.print()
     display.print_table(console, search_tables.space_table(search))
-    program.say(f"\nAt most about {display.duration(seconds)}, if no trial is pruned.")
-    if more:
-        least, most = map(display.duration, more)
+    trials = plan.forecast.now.seconds
+    times = [display.duration(SECONDS_TO_START + seconds) for seconds in (trials.low, trials.high)]
+    program.say(f"\nAbout {' to '.join(dict.fromkeys(times))} for the trials, by {plan.pace.evidence}.")
+    if plan.comparing:
+        least, most = map(display.duration, plan.comparison)
         program.say(f"The comparison of the best with the baseline takes about {least} to {most} more.")
     program.say("Nothing was run.")
 

@@ -26,6 +26,16 @@ def pruner(search: Search, **settings: int) -> BasePruner:
     return NopPruner()
 
 
+def share_trained(search: Search) -> float:
+    """Return which share of their epochs a search's trials train, if the pruner prunes as many as it is meant to."""
+    epochs = search.baseline.training.epochs
+    if search.pruner == "median":  # half of the trials end, at the earliest after the epoch that follows the warm-up
+        return (1 + min(epochs, MEDIAN["n_warmup_steps"] + 1) / epochs) / 2
+    if search.pruner == "hyperband":
+        return Hyperband(epochs, **HYPERBAND).epochs_trained / epochs
+    return 1.0
+
+
 class Sparing(BasePruner):
     """Wraps a pruner so that it never prunes the baseline, a further seed, or a trial that has trained all its epochs.
 
@@ -61,10 +71,20 @@ class Hyperband(BasePruner):
         while (rung := epochs // reduction ** (len(rungs) + 1)) >= least:
             rungs.insert(0, rung)
         self.brackets = [tuple(rungs[first:]) for first in range(len(rungs) + 1)]
-        self._reduction = reduction
+        self._epochs, self._reduction = epochs, reduction
         # The brackets cost about the same: one with more rungs prunes more trials early, and gets more to make up.
         shares = np.array([reduction ** len(rungs) / (len(rungs) + 1) for rungs in self.brackets])
-        self._ends = np.cumsum(shares / shares.sum())
+        self._shares = shares / shares.sum()
+        self._ends = np.cumsum(self._shares)
+
+    @property
+    def epochs_trained(self) -> float:
+        """How many epochs a trial trains in the mean, if each rung lets 1 in `reduction` of its trials continue."""
+        means = []
+        for rungs in self.brackets:
+            ends = np.diff([0, *rungs, self._epochs])
+            means.append(float(ends @ (1.0 * self._reduction) ** -np.arange(len(ends))))
+        return float(self._shares @ means)
 
     def bracket(self, slot: int) -> int:
         """Return the number of the slot's bracket; even a few consecutive slots cover the brackets in proportion."""

@@ -64,7 +64,7 @@ def _read(
     damaged += [name for name in METRICS if name not in record.metrics]
     damaged += [name for epoch in epochs for name in BY_EPOCH if name not in epoch]
     content = stored.read_model(client, record.run_id)
-    if damaged or content is None or len(epochs) != record.metrics.get("epochs_trained"):
+    if damaged or content is None or len(epochs) != record.metrics.get(tags.EPOCHS_TRAINED):
         raise TrackingError("not whole", where=record.run_id, got=", ".join(damaged) or "no model, or no curves")
     if hashlib.sha256(content).hexdigest() != record.tags.get(tags.MODEL_SHA256):  # or it is of an older version
         if as_it_is:
@@ -122,7 +122,7 @@ def carry_pruned(equal: Equal, epoch: int, dataset: Dataset, run: Run) -> None:
     epochs = equal.epochs[:epoch]
     _begin(equal, epochs, dataset, run)
     best = lowest([values["val_loss"] for values in epochs])
-    run.log_summary({"epochs_trained": epoch} | run_trial.best_epoch_metrics(best + 1, epochs[best]))
+    run.log_summary({tags.EPOCHS_TRAINED: epoch} | run_trial.best_epoch_metrics(best + 1, epochs[best]))
 
 
 def _begin(equal: Equal, epochs: list[dict[str, float]], dataset: Dataset, run: Run) -> None:

@@ -74,7 +74,7 @@ def _epoch_metrics(epoch: Epoch) -> dict[str, float]:
 
 def _time_metrics(result: TrialResult) -> dict[str, float]:
     return {
-        "epochs_trained": len(result.epochs),
+        tags.EPOCHS_TRAINED: len(result.epochs),
         "train_seconds": result.train_seconds,
         "compile_seconds": result.compile_seconds,
     }

@@ -1,13 +1,21 @@
-"""Estimates how long trials will take: roughly beforehand, and better while they run."""
+"""Estimates how long trials will take: by the store's own trials if it has some, and better while they run."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
 
+from study.base.errors import TrackingError
+from study.base.processor import processor
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
+from study.design.search import TASK
 from study.execution.queue import Progress
+from study.tracking import records, store, tags
 from study.tracking.artifacts import csv_text
-from study.training.config import TrialConfig
+from study.tracking.records import RunRecord
+from study.training.config import MLP, NETWORK, TrialConfig
 from study.training.networks.network import find, network_shape
 
 # Measured in November 2026 on one core of a cloud machine, 784-128-10 on 55,000 rows at batch 8, 32 and 128
@@ -20,14 +28,84 @@ SECONDS_TO_COMPILE = 2.0
 SECONDS_TO_START = 10.0
 USUAL_WIDTH = 128
 
+FEWEST_TRIALS = 5  # of the store that say how fast this machine is
+# How far a trial's mean time may be from the estimate: standard deviations of its logarithm (docs/lab-log.md).
+KNOWN, UNKNOWN = 0.25, 0.7
 
-def trial_seconds(config: TrialConfig, dataset: Dataset) -> float:
-    """Estimate the seconds that a trial takes on one core if it trains all its epochs."""
-    weights = weights_used(config, dataset)
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a machine is: an epoch takes `slowness` times what the constants above say, recording and compiling so
+    many seconds.
+
+    `by_batch` has the slowness at some batch sizes, and `doubt` says how far the mean time of trials may be from what
+    is estimated by all this, as the standard deviation of its logarithm.
+    """
+
+    slowness: float = 1.0
+    record: float = SECONDS_TO_RECORD
+    compiling: float = SECONDS_TO_COMPILE
+    doubt: float = UNKNOWN
+    by_batch: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def evidence(self) -> str:
+        """What the pace was learned from, in words."""
+        return "a usual machine's times" if self.doubt == UNKNOWN else "the times of earlier trials"
+
+
+USUAL = Pace()
+
+
+def epoch_seconds(config: TrialConfig, dataset: Dataset, pace: Pace = USUAL) -> float:
+    """Estimate the seconds that an epoch takes on one core."""
+    weights, batch = weights_used(config, dataset), config.training.batch_size
     rows = len(dataset.train)
-    steps = -(-rows // config.training.batch_size)
-    epoch = weights * (rows * SECONDS_A_WEIGHT_AND_ROW + steps * SECONDS_A_WEIGHT_AND_STEP) + steps * SECONDS_A_STEP
-    return SECONDS_TO_RECORD + config.training.epochs * epoch
+    steps = -(-rows // batch)
+    usual = weights * (rows * SECONDS_A_WEIGHT_AND_ROW + steps * SECONDS_A_WEIGHT_AND_STEP) + steps * SECONDS_A_STEP
+    return pace.by_batch.get(batch, pace.slowness) * usual
+
+
+def trial_seconds(config: TrialConfig, dataset: Dataset, pace: Pace = USUAL) -> float:
+    """Estimate the seconds that a trial takes on one core if it trains all its epochs, without compiling."""
+    return pace.record + config.training.epochs * epoch_seconds(config, dataset, pace)
+
+
+def stored_pace(network: str, dataset: Dataset) -> Pace:
+    """Return this machine's pace with a network on these data, by the newest of the store's trials of it.
+
+    Without such trials it is the usual one, and so it is if the store does not answer: who runs a study will be told. A
+    store that does not exist is not made for this.
+    """
+    try:
+        timed = [] if store.is_absent() else records.find_timed(store.connect(), dataset.sha256, processor()[0])
+    except TrackingError:
+        return USUAL
+    return pace_of([trial for trial in timed if trial.params.get(NETWORK, MLP) == network], dataset)
+
+
+def pace_of(trials: Sequence[RunRecord], dataset: Dataset) -> Pace:
+    """Return the pace of finished trials on these data; those that were carried over tell nothing."""
+    own = [trial for trial in trials if tags.REUSED_FROM not in trial.tags and tags.TRAIN_SECONDS in trial.metrics]
+    if len(own) < FEWEST_TRIALS:
+        return USUAL
+    slowness: dict[int, list[float]] = defaultdict(list)
+    recording = []
+    for trial in own:
+        config, metrics = TrialConfig.recorded(trial.params), trial.metrics
+        epoch = metrics[tags.TRAIN_SECONDS] / max(1.0, metrics.get(tags.EPOCHS_TRAINED, 1.0))
+        slowness[config.training.batch_size].append(epoch / epoch_seconds(config, dataset))
+        whole = (trial.ended or trial.started) - trial.started
+        recording.append(whole - metrics[tags.TRAIN_SECONDS] - metrics.get(tags.COMPILE_SECONDS, 0.0))
+    # An ablation compiles a program for each arm, a search one for nearly every trial.
+    compiling = [trial.metrics.get(tags.COMPILE_SECONDS, 0.0) for trial in own if trial.tags.get(tags.TASK) == TASK]
+    return Pace(
+        slowness=median(each for group in slowness.values() for each in group),
+        record=max(0.0, fmean(recording)),
+        compiling=fmean(compiling) if len(compiling) >= FEWEST_TRIALS else SECONDS_TO_COMPILE,
+        doubt=KNOWN,
+        by_batch={batch: median(group) for batch, group in slowness.items()},
+    )
 
 
 def weights_used(config: TrialConfig, dataset: Dataset) -> int:
@@ -39,11 +117,11 @@ def weights_used(config: TrialConfig, dataset: Dataset) -> int:
     return work(shape, dataset.classes, **dict(config.network.settings))
 
 
-def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> float:
+def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pace: Pace = USUAL) -> float:
     """Estimate the seconds that all trials take together, including starting and compiling."""
-    trials = sum(trial_seconds(spec.config, dataset) for spec in specs)
+    trials = sum(trial_seconds(spec.config, dataset, pace) for spec in specs)
     shapes = len({spec.arm for spec in specs})
-    return SECONDS_TO_START + trials / workers + shapes * SECONDS_TO_COMPILE
+    return SECONDS_TO_START + trials / workers + shapes * pace.compiling
 
 
 class TimeLeft:
@@ -72,21 +150,22 @@ class TimeLeft:
         # At first the estimate counts, later the measured speed; both include the start.
         return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
 
+    def total(self, trials: Sequence[Progress]) -> str:
+        """Return how many trials there will be, as far as it is known."""
+        return str(len(trials))
 
-def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int) -> TimeLeft:
+
+def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pace: Pace = USUAL) -> TimeLeft:
     """Return the clock that estimates the time left for these trials."""
-    seconds = {slot: trial_seconds(spec.config, dataset) for slot, spec in enumerate(specs)}
-    return TimeLeft(seconds, total_seconds(specs, dataset, workers))
-
-
-def search_seconds(baseline: TrialConfig, dataset: Dataset, trials: int, workers: int) -> float:
-    """Estimate the seconds that this number of trials like the baseline takes, if none is pruned."""
-    # Nearly every trial of a search needs its own program compiled.
-    return SECONDS_TO_START + trials * (trial_seconds(baseline, dataset) + SECONDS_TO_COMPILE) / workers
+    seconds = {slot: trial_seconds(spec.config, dataset, pace) for slot, spec in enumerate(specs)}
+    return TimeLeft(seconds, total_seconds(specs, dataset, workers, pace))
 
 
 def plan_table(specs: Sequence[TrialSpec], dataset: Dataset) -> str:
-    """Return every trial with its full config and estimated time, as a CSV file's text."""
+    """Return every trial with its full config and estimated time, as a CSV file's text.
+
+    The time is the usual one, so that a study's plan does not depend on what else the store has.
+    """
     texts = [spec.config.as_text() for spec in specs]
     fields = list(dict.fromkeys(name for text in texts for name in text))  # networks differ in theirs
     rows = (

@@ -19,6 +19,7 @@ from study.tracking.params import unquoted
 from study.tracking.store import active_experiment, said_clearly, shown_uri
 
 RUNS_AT_ONCE = 100
+TIMED = 100  # trials that tell how fast this machine is
 MOST_POINTS = 2**31 - 1  # of the answer: all
 # A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
 _COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"
@@ -108,6 +109,19 @@ def has_trials(client: MlflowClient, data_sha256: str) -> bool:
     query = f"tags.{tags.DATASET_SHA256} = '{data_sha256}' and {_COMPLETE}"
     experiments = _experiments(client)
     return bool(client.search_runs(experiments, query, max_results=1))
+
+
+def find_timed(client: MlflowClient, data_sha256: str, processor: str) -> list[RunRecord]:
+    """Return those of the newest trials on these data that such a processor has finished, in any experiment."""
+    query = (
+        f"tags.{tags.KIND} = '{tags.TRIAL_KIND}' and tags.{tags.DATASET_SHA256} = '{data_sha256}' and "
+        "attributes.status = 'FINISHED'"
+    )
+    newest = ["attributes.start_time DESC"]
+    with said_clearly("trials"):
+        found = client.search_runs(_experiments(client), query, max_results=TIMED, order_by=newest)
+    records = (_record(run, {}) for run in found)
+    return [record for record in records if record.tags.get(tags.PROCESSOR) == processor]
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:

@@ -43,6 +43,12 @@ def connect() -> MlflowClient:
     return client
 
 
+def is_absent() -> bool:
+    """Return whether the store would be a new file, which `connect` makes."""
+    uri = _own_uri()
+    return uri.startswith(SQLITE) and not sqlite_file(uri).exists()
+
+
 def _alone(uri: str) -> AbstractContextManager:
     """Keep other processes on this machine from creating the tables of a SQLite store at the same time."""
     if not uri.startswith(SQLITE):

@@ -251,7 +251,8 @@ class Outcome(Generic[S]):
 
 def outcome_of(study: S, page: str, trials: Sequence[Progress]) -> Outcome[S]:
     """Return a study's outcome; trials that failed without diverging are failures."""
-    thrown = {int(trial.tags[tags.SLOT]) for trial in study.trials if trial.tags.get(tags.STATE) == tags.DIVERGED}
+    every = study.all_trials if isinstance(study, SearchResults) else study.trials
+    thrown = {int(trial.tags[tags.SLOT]) for trial in every if trial.tags.get(tags.STATE) == tags.DIVERGED}
     failed = [trial for trial in trials if trial.state == "FAIL"]
     diverged = [trial for trial in failed if trial.slot in thrown]
     failures = [trial for trial in failed if trial.slot not in thrown]

@@ -12,8 +12,7 @@ from study.base import processes
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, Arm, TrialSpec
 from study.design.limits import BECAUSE, BECAUSE_NATS, MARGIN, MARGIN_NATS, MOST_FRESH_SEEDS
-from study.design.search import CONFIRM, Search
-from study.execution import time_estimate
+from study.design.search import CONFIRM
 from study.execution.engines.engine import Request
 from study.execution.queue import Progress
 from study.execution.worker_pool import WorkerPool
@@ -25,7 +24,6 @@ from study.workflows.run_ablation import run_specs
 from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
 BASELINE = "baseline"
-SHARE = 0.25  # of a search's minutes, which its trials leave
 
 Observe = Callable[[list[Progress]], None]
 Show = Callable[[Sequence[TrialSpec]], AbstractContextManager[tuple[Observe, OnLook]]]
@@ -132,14 +130,3 @@ def _wants_more(study: AblationResults) -> bool:
     """Return whether more seeds could settle a comparison that was ended before."""
     (verdict,) = study.verdicts
     return seed_plan.is_open(verdict) and max(arm.trials for arm in study.arms) < MOST_FRESH_SEEDS
-
-
-def seconds(search: Search, dataset: Dataset, workers: int) -> tuple[float, float]:
-    """Estimate the least and the most time that a comparison takes, if what is found trains like the baseline."""
-    each = 2 * time_estimate.trial_seconds(search.baseline, dataset) / workers
-    return seed_plan.start(1) * each, MOST_FRESH_SEEDS * each
-
-
-def minutes_of_trials(minutes: float | None) -> float | None:
-    """Return how many of a search's minutes its trials have, if its best is to be confirmed."""
-    return None if minutes is None else (1 - SHARE) * minutes

@@ -29,7 +29,7 @@ from study.reports.study_report import FOLDER, NAME
 from study.tracking import store, stored
 from study.tracking.records import RunRecord
 from study.training.networks import own_file
-from study.workflows import prepare
+from study.workflows import prepare, search_budget
 from study.workflows.confirmation import Observe
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
@@ -232,6 +232,8 @@ def run_search(
     )  # fmt: skip
     own, request = _team(workers, launch, storage)
     budget = prepare.search_budget(search, trials, minutes)
+    team = own + (request.workers if request else 0)
+    plan = search_budget.plan(search, dataset, budget, team, (own or team) if confirm else 0)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}
     params = {"space": space or search.space.name, **how, "data": dataset.spec}
 
@@ -242,7 +244,7 @@ def run_search(
 
     with _Bar(budget.trials, progress) as observe:
         outcome = _run_search(
-            search, dataset, name=name or f"{search.space.name}-{dataset.name}", budget=budget, params=params,
+            search, dataset, name=name or f"{search.space.name}-{dataset.name}", plan=plan, params=params,
             worker_count=own, observe=observe, confirm=confirming if confirm else None, reuse=reuse,
             storage=storage, launch=request,
         )  # fmt: skip

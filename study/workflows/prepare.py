@@ -12,7 +12,6 @@ from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
 from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, REPLICATING, Budget, Search
 from study.design.search_space import SearchSpace, load_space
 from study.design.wishes import NO_LIMITS, Limits
-from study.execution import time_estimate
 from study.execution.network_costs import NetworkCosts
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
@@ -118,20 +117,6 @@ def search_budget(search: Search, trials: int | None, minutes: float | None) -> 
     if trials and (points := search.space.points()):
         trials = min(trials, len(points))
     return Budget(trials, minutes)
-
-
-def search_seconds(search: Search, dataset: Dataset, budget: Budget, workers: int) -> float:
-    """Estimate the longest time that a search takes: until its minutes are spent, or all trials end unpruned."""
-    seconds = time_estimate.search_seconds(search.baseline, dataset, budget.trials or 1, workers)
-    if not budget.minutes:
-        return seconds
-    return min(seconds, 60 * budget.minutes) if budget.trials else 60 * budget.minutes
-
-
-def time_left(config: TrialConfig, dataset: Dataset, trials: int, seconds: float) -> time_estimate.TimeLeft:
-    """Return the clock of a search of `trials` trials like this one, which takes at most `seconds`."""
-    each = time_estimate.trial_seconds(config, dataset)
-    return time_estimate.TimeLeft(dict.fromkeys(range(trials), each), seconds)
 
 
 def _load(spec: str | None, target: str | None, size: str | None, baseline: TrialConfig) -> Dataset:

@@ -163,7 +163,7 @@ def _repeat(run: Run, record: RunRecord, dataset: Dataset) -> Comparison:
     from study.execution import run_trial  # imports TensorFlow
 
     config = TrialConfig.recorded(record.params)
-    last = record.metrics.get("epochs_trained") if record.tags[tags.STATE] == tags.PRUNED else None
+    last = record.metrics.get(tags.EPOCHS_TRAINED) if record.tags[tags.STATE] == tags.PRUNED else None
     parent = ParentWatch()
 
     def stop(epoch: "Epoch") -> bool:

@@ -36,6 +36,9 @@ def test_every_trial_has_one_line_when_it_ends():
         def after(self, elapsed, trials):
             return 0.0
 
+        def total(self, trials):
+            return str(len(trials))
+
     def trial(seed, state, reason=None):
         return Progress(seed, f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
 

@@ -72,6 +72,14 @@ def test_a_dry_run_shows_the_space_and_runs_nothing(call, tmp_path):
     assert re.search(r"learning_rate +0\.001 … 0\.1 \(log\) +0\.001", output)
     assert "Nothing was run." in output and not (tmp_path / "optuna.db").exists()
     assert "The comparison" not in output
+    minutes = [*QUICK[:6], "--minutes", "5", "--workers", "1", "--dry_run", "true"]
+    _, output, _ = call(*minutes)
+    fitting = (
+        r"^trials for 5 minutes, on 1 worker: about (\d+) to (\d+) trials, then 7 to 20 seeds each of the best and "
+    )
+    found = re.search(fitting, output, re.M)
+    assert 10 < int(found[1]) < int(found[2]) and "by a usual machine's times" in output
+    assert "hardly a comparison" in call(*minutes, "--minutes", "0.1")[1]
     _, output, _ = call(*QUICK, "--confirm", "true", "--dry_run", "true")
     assert re.search(r"The comparison of the best with the baseline takes about \d+ s to \d+ s more\.", output)
 

@@ -11,10 +11,15 @@ from study.execution.time_estimate import (
     SECONDS_TO_COMPILE,
     SECONDS_TO_RECORD,
     SECONDS_TO_START,
+    USUAL,
+    epoch_seconds,
+    pace_of,
+    stored_pace,
     time_left,
     total_seconds,
     trial_seconds,
 )
+from study.tracking.records import RunRecord
 from study.training.config import TrialConfig
 
 
@@ -81,3 +86,37 @@ def test_half_way_the_guess_and_what_was_seen_count_alike(digits):
 @pytest.mark.parametrize("state", ["COMPLETE", "PRUNED", "FAIL"])
 def test_a_trial_that_ended_early_is_done(digits, state):
     assert time_left(specs(), digits, 2).after(40, [at(spec, 1, state) for spec in specs()]) == 0
+
+
+def recorded(seconds: float, batch_size: int = 32, task: str = "search", **marks) -> RunRecord:
+    """A trial of three epochs whose run lasted `seconds`, of which it compiled for 1 and trained for half."""
+    config = TrialConfig.parse({"epochs": 3, "batch_size": batch_size})
+    metrics = {"train_seconds": seconds / 2, "compile_seconds": 1.0, "epochs_trained": 3.0}
+    return RunRecord("id", "trial", "FINISHED", config.as_text(), {"task": task, **marks}, metrics, ended=seconds)
+
+
+def test_the_pace_is_that_of_the_stores_trials_by_batch_size(digits):
+    slow = [recorded(10.0) for _ in range(4)] + [recorded(6.0, batch_size=128)]
+    pace = pace_of(slow, digits)
+    config = TrialConfig.parse({"epochs": 3})
+    assert 3 * epoch_seconds(config, digits, pace) == pytest.approx(5)  # what the others trained
+    assert (pace.record, pace.compiling) == (pytest.approx((4 * 4 + 2) / 5), 1.0)
+    assert trial_seconds(config, digits, pace) == pytest.approx(pace.record + 5)
+    other = config.replace({"batch_size": 64})  # which none had: as the median of all
+    assert epoch_seconds(other, digits, pace) == pytest.approx(pace.slowness * epoch_seconds(other, digits))
+    assert epoch_seconds(config.replace({"batch_size": 128}), digits, pace) == pytest.approx(1)
+    assert pace.doubt < USUAL.doubt and pace.evidence != USUAL.evidence
+
+
+def test_too_few_trials_and_those_that_were_carried_over_tell_nothing_of_the_pace(digits):
+    assert pace_of([recorded(10.0)] * 4, digits) == USUAL
+    assert pace_of([recorded(10.0, reused_from="another")] * 9, digits) == USUAL
+    of_ablations = pace_of([recorded(10.0, task="dropout")] * 5, digits)
+    assert (of_ablations.compiling, of_ablations.doubt) == (
+        SECONDS_TO_COMPILE,
+        pace_of([recorded(9.0)] * 5, digits).doubt,
+    )
+
+
+def test_a_store_that_is_not_there_is_not_made_to_learn_the_pace(digits, new_store):
+    assert stored_pace("mlp", digits) == USUAL and not list(new_store.glob("*.db"))

@@ -22,6 +22,7 @@ from study.execution.queue import create_queue
 from study.execution.storage import GRACE_SECONDS
 from study.tracking.store import connect
 from study.workflows import run_search
+from study.workflows.slot_supply import SlotSupply
 
 pytestmark = pytest.mark.usefixtures("connections_closed")
 # A worker as any other, but for its training, which takes its time, and for seconds instead of many of them.
@@ -77,7 +78,7 @@ def test_a_worker_that_stood_still_writes_nothing_into_a_trial_that_another_has(
     queue, _ = create_queue(storage, name)
     run = run_search.open_search(client, name)
     run_search.begin(search, data, queue, run, {}, reuse=False)
-    run_search.Supply(queue, search, Budget(1, None))([])
+    SlotSupply(queue, search, Budget(1, None))([])
     first = worker(storage, name, 1_000)
     try:
         wait_until(lambda: any(len(trial.intermediate_values) > 2 for trial in queue.trials), first)

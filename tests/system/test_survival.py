@@ -37,7 +37,8 @@ from study.execution.attributes import tries_before
 from study.execution.queue import create_queue, progress
 from study.tracking.store import connect
 from study.workflows import run_ablation, run_search
-from study.workflows.run_search import Supply
+from study.workflows.search_budget import plan
+from study.workflows.slot_supply import SlotSupply
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
 ENDINGS = (signal.SIGINT, signal.SIGKILL)  # test_worker_pool.py has SIGTERM
@@ -65,7 +66,8 @@ def test_trial_of_a_killed_worker_is_taken_up_by_another(kind, storage, name, st
 
     how = {"params": {}, "worker_count": 2, "observe": kill_one, "reuse": False, "storage": storage}
     if kind == "search":
-        run_search.run_search(searched(150, digits), digits, name=name, budget=Budget(4, None), **how)
+        search = searched(150, digits)
+        run_search.run_search(search, digits, name=name, plan=plan(search, digits, Budget(4, None), 2, 0), **how)
         trials = 4
     else:
         study = load_ablation("dropout").with_baseline({"epochs": 150, "patience": None})
@@ -149,7 +151,7 @@ def test_eight_workers_share_one_queue(storage, name, store, digits, record_prop
     queue, _ = create_queue(storage, name, search.direction)
     run = run_search.open_search(client, name)
     run_search.begin(search, digits.without_test(), queue, run, {}, reuse=False)
-    supply = Supply(queue, search, Budget(trials, None))
+    supply = SlotSupply(queue, search, Budget(trials, None))
     supply([])
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     command = [sys.executable, "-c", WORK, storage, name]

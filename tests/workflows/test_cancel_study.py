@@ -20,7 +20,8 @@ from study.tracking import runs, tags
 from study.tracking.store import connect
 from study.workflows import cancel_study, run_search
 from study.workflows.launch import launch_workers
-from study.workflows.run_search import Supply
+from study.workflows.search_budget import plan
+from study.workflows.slot_supply import SlotSupply
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 STORAGE = "sqlite:///optuna.db"
@@ -40,7 +41,7 @@ def queue(digits, name):
     queue, _ = create_queue(STORAGE, name, search.direction)
     run = run_search.open_search(client, name)
     run_search.begin(search, dataset, queue, run, {}, reuse=False)
-    Supply(queue, search, Budget(5, None))([])
+    SlotSupply(queue, search, Budget(5, None))([])
     queue.set_user_attr(attributes.CONDUCTOR, DEAD)
     queue.set_user_attr(attributes.PLAN, {"trials": 5, "epochs": 1})
     for number, worker in enumerate((DEAD, DEAD, ELSEWHERE)):
@@ -81,7 +82,7 @@ def test_nothing_of_a_killed_study_is_left_running(queue):
 
 def test_the_command_that_is_repeated_goes_on(queue, digits):
     cancel_study.cancel_study(STORAGE, queue.study_name)
-    Supply(queue, searched(1, digits), Budget(5, None))([])
+    SlotSupply(queue, searched(1, digits), Budget(5, None))([])
     assert queue.cancelled is None and queue.ended is None
     assert queue.ask().number == 5  # the next try of the one that came first
 
@@ -90,9 +91,10 @@ def test_a_conductor_that_lives_ends_when_its_study_is_cancelled(digits, name):
     def cancel_it(trials):
         load_queue(STORAGE, name).cancel("there")
 
+    search = searched(1, digits)
     with pytest.raises(Interrupted, match=r"cancelled from there with 0 of 3 trials done\. Run the same command again"):
         run_search.run_search(
-            searched(1, digits), digits, name=name, budget=Budget(3, None), params={}, worker_count=0,
+            search, digits, name=name, plan=plan(search, digits, Budget(3, None), 1, 0), params={}, worker_count=0,
             observe=cancel_it, storage=STORAGE,
         )  # fmt: skip
     (run,) = connect().search_runs(["0"], f"tags.study = '{name}'")

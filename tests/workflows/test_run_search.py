@@ -9,21 +9,25 @@ import pytest
 
 from study.analysis import search_results
 from study.analysis.front import weighed
-from study.base.errors import ConfigError
+from study.base import processes
+from study.base.errors import ConfigError, Interrupted
 from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
 from study.design.wishes import NO_LIMITS, Limits
 from study.execution import worker
 from study.execution.attributes import REPLICATES, SEED_NUMBER, slot_of
+from study.execution.forecast import MeanTime, Range
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Queue, create_queue, equal_trial, progress
 from study.execution.sampling import in_order, sampler
 from study.execution.storage import DEFAULT_STORAGE
+from study.reports import search_report, search_tables
 from study.tracking import records, runs, store, stored
 from study.tracking.artifacts import PREDICTIONS
-from study.workflows import run_ablation, run_search
+from study.workflows import run_ablation, run_search, search_budget, slot_supply
 from study.workflows.common import STOCK, assignment
-from study.workflows.run_search import Supply
+from study.workflows.search_budget import Clock, Plan, comparison_seconds, seconds_after_trials
+from study.workflows.slot_supply import SlotSupply
 
 SPACE = """
 baseline: {hidden: 8, epochs: 3}
@@ -62,8 +66,14 @@ def points(queue) -> dict[int, dict]:
     return {slot_of(trial): trial.params for trial in done}
 
 
-def fill(queue, search, trials) -> Supply:
-    supply = Supply(queue, search, Budget(trials, None))
+def supply_of(queue, search, budget: Budget, comparing: int = 0) -> SlotSupply:
+    """The supply of a search whose trials take a second, as far as is known."""
+    plan = Plan(budget, 1, MeanTime(1.0, 0.5), Range.around(1.0, 0.5), comparing)
+    return SlotSupply(queue, search, budget, Clock(plan))
+
+
+def fill(queue, search, trials) -> SlotSupply:
+    supply = supply_of(queue, search, Budget(trials, None))
     supply(progress(queue))
     return supply
 
@@ -166,42 +176,76 @@ def test_a_grid_is_every_point_once_the_baseline_first(few_digits):
 def test_a_budget_of_time_keeps_some_waiting_and_then_ends_the_queue(few_digits, monkeypatch):
     search = search_of(few_digits)
     queue, _ = begin(search, few_digits)
-    supply = Supply(queue, search, Budget(None, 5))
+    supply = supply_of(queue, search, Budget(None, 5))
     supply(progress(queue))
     assert [trial.state for trial in progress(queue)] == ["WAITING"] * STOCK
-    now = run_search.time.monotonic()
-    monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 301)
+    now = search_budget.time.monotonic()
+    monkeypatch.setattr(search_budget.time, "monotonic", lambda: now + 301)
     supply(progress(queue))
-    assert queue.ended == "the time is up"
+    assert (queue.ended, supply.note) == ("the time is up", slot_supply.NO_TIME)
     assert worker.work(DEFAULT_STORAGE, "mine") == 0
-    Supply(queue, search, Budget(None, 5))
+    supply_of(queue, search, Budget(None, 5))
     assert queue.ended is None  # the same command goes on
 
 
 def test_no_trial_is_begun_that_would_not_end_in_time(few_digits, monkeypatch):
     search = search_of(few_digits)
     queue, _ = begin(search, few_digits)
-    supply = Supply(queue, search, Budget(None, 5))
+    supply = supply_of(queue, search, Budget(None, 5))
     supply(progress(queue))
-    now = run_search.time.monotonic()
+    now = search_budget.time.monotonic()
     for seconds, reused in ((40, {}), (60, {}), (80, {}), (1, {"reused_from": "another"}), (1, {"reused_from": "it"})):
         began = datetime(2026, 1, 1)
         trial = optuna.trial.create_trial(value=1.0, user_attrs={"slot": 100 + seconds, "name": "trial", **reused})
         trial.datetime_start, trial.datetime_complete = began, began + timedelta(seconds=seconds)
         queue.add_trial(trial)
-    monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 5 * 60 - 70)
+    monkeypatch.setattr(search_budget.time, "monotonic", lambda: now + 5 * 60 - 70)
     supply(progress(queue))
     assert queue.ended is None  # a trial takes a minute
-    monkeypatch.setattr(run_search.time, "monotonic", lambda: now + 5 * 60 - 50)
+    monkeypatch.setattr(search_budget.time, "monotonic", lambda: now + 5 * 60 - 50)
     supply(progress(queue))
     assert queue.ended == "the time is up"
+
+
+@pytest.mark.parametrize("minutes, each, kept", [
+    (60, 1.0, comparison_seconds(1.0, 2)[1]),  # all its seeds: 20 trials of either side
+    (4, 5.0, 60),  # a quarter of the minutes
+    (2, 5.0, comparison_seconds(5.0, 2)[0]),  # the first look
+    (1, 30.0, 30),  # half of the minutes, which are too few for a comparison
+])  # fmt: skip
+def test_what_follows_the_trials_has_its_share_of_the_minutes(minutes, each, kept):
+    after = seconds_after_trials(Budget(None, minutes), each, 2)
+    assert after == pytest.approx(search_budget.SECONDS_TO_REPORT + kept)
+    assert seconds_after_trials(Budget(None, minutes), each, 0) == search_budget.SECONDS_TO_REPORT
+
+
+def test_a_clock_leaves_time_for_the_comparison_and_says_when_there_is_none(few_digits, monkeypatch):
+    queue, _ = begin(search_of(few_digits), few_digits)
+    plan = Plan(Budget(None, 2), 2, MeanTime(1.0, 0.5), Range.around(2.0, 0.1), comparing=2)
+    assert plan.seeds == (7, 15)  # in half a minute, less 4 s to start it
+    clock, now = Clock(plan), search_budget.time.monotonic()
+    after = seconds_after_trials(plan.budget, 2.0, 2)
+
+    def at(seconds: float) -> None:
+        monkeypatch.setattr(search_budget.time, "monotonic", lambda: now + seconds)
+
+    at(120 - after - 2.1)
+    assert clock.has_time_for_a_trial(queue)
+    at(120 - after - 1.9)
+    assert not clock.has_time_for_a_trial(queue) and clock.has_time_to_confirm(queue)
+    assert 60 * clock.minutes_to_confirm == pytest.approx(after + 1.9 - 4 - 2, abs=0.05)
+    at(120 - 20)
+    assert not clock.has_time_to_confirm(queue)
+    assert replace(plan, budget=Budget(None, 0.2)).seeds is None
+    endless = Clock(replace(plan, budget=Budget(9, None)))
+    assert endless.has_time_for_a_trial(queue) and endless.has_time_to_confirm(queue) and not endless.minutes_to_confirm
 
 
 def test_a_later_command_that_wants_fewer_trials_is_handed_out_no_more_than_it_wants(few_digits):
     """After `minutes`, which left a stock waiting, `trials` is the total."""
     search = search_of(few_digits)
     queue, _ = begin(search, few_digits)
-    Supply(queue, search, Budget(None, 5))(progress(queue))
+    supply_of(queue, search, Budget(None, 5))(progress(queue))
     taken = []
 
     def take(number: int | None = None) -> None:
@@ -238,7 +282,7 @@ def searched(search: Search, budget: Budget) -> tuple[list[dict], int, str | Non
         found.append(settings)
         return 0.0
 
-    supply = Supply(queue, search, budget)
+    supply = supply_of(queue, search, budget)
     while True:
         supply(progress(queue))
         try:
@@ -266,7 +310,7 @@ fields:
 
 
 def test_other_draws_that_train_the_same_are_repeats_and_the_search_says_when_it_gives_up(few_digits, monkeypatch):
-    monkeypatch.setattr(run_search, "MOST_REPEATS", 2)
+    monkeypatch.setattr(slot_supply, "MOST_REPEATS", 2)
     search = search_of(few_digits, "fields: {l2: {range: [1.0e-8, 1.0e-2], log: true, zero_below: 9.99e-3}}")
     found, repeats, note = searched(search, Budget(20, None))
     assert found.count({"l2": 0.0}) == 1
@@ -328,19 +372,107 @@ def test_going_on_with_other_settings_is_an_error_that_names_them(few_digits):
     wider = search_of(few_digits, SPACE.replace("hidden: 8", "hidden: 9"))
     longer = search_of(few_digits, SPACE.replace("epochs: 3", "epochs: 4"))
     other_data = replace(few_digits, sha256="0" * 64)
-    other_range = search_of(few_digits, SPACE.replace("1.0e-1", "1.0e-2"))
-    more_fields = search_of(few_digits, SPACE + "  dropout: {range: [0, 0.5]}")
     for other, dataset, message in (
         (replace(search, sampler="tpe"), few_digits, "another sampler; expected random, got tpe."),
         (replace(search, metric="val_accuracy"), few_digits, "another metric; expected val_cross_entropy, got val_"),
         (wider, few_digits, "another baseline: hidden; expected 8"),
         (longer, few_digits, "another epochs; expected 3, got 4"),
-        (other_range, few_digits, "another range of learning_rate; expected 0.001 … 0.1 (log), got 0.001 … 0.01 (log)"),
-        (more_fields, few_digits, "another range of dropout; expected not searched, got 0.0 … 0.5"),
         (search, other_data, "another data; expected SHA-256 b8de01bd495a…, got SHA-256 0000"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=re.escape(f"study: the study mine exists, with {message}")):
             run_search.resume(other, dataset.without_test(), queue, run.client)
+
+
+def test_a_search_goes_on_in_another_space_as_a_new_phase(few_digits):
+    search = search_of(few_digits)
+    queue, run = begin(search, few_digits)
+    fill(queue, search, 4)
+    worker.work(DEFAULT_STORAGE, "mine")
+    other = search_of(few_digits, SPACE.replace("[32, 64]", "[32, 128]") + "  dropout: {range: [0, 0.5]}")
+    said = run_search.check_same(other, few_digits.without_test(), DEFAULT_STORAGE, "mine")
+    assert said == (
+        "range of batch_size was 32, 64, and is now 32, 128; range of dropout was not searched, and is now 0.0 … 0.5"
+    )
+    again = run_search.resume(other, few_digits.without_test(), queue, run.client)
+    assert again.run_id == run.run_id
+    assert run_search.check_same(other, few_digits.without_test(), DEFAULT_STORAGE, "mine") == ""
+    fill(queue, other, 7)
+    assert worker.work(DEFAULT_STORAGE, "mine") == 3
+
+    study = search_results.read(run.client, run.run_id)
+    inside = [slot for slot, point in points(queue).items() if point.get("batch_size", 32) == 32]
+    assert [int(trial.tags["slot"]) for trial in study.trials] == inside and 0 in inside
+    assert len(study.all_trials) == 7 and len(study.outside) == 7 - len(inside) > 0
+    assert [trial.tags.get("phase", "1") for trial in study.all_trials] == ["1"] * 4 + ["2"] * 3
+    assert study.phases == 2 and study.search == other and study.earlier == [search]
+    assert set(study.settings(study.trials[-1])) == {"learning_rate", "batch_size", "dropout"}
+    table = search_tables.trials_table(study)
+    assert [each.title for each in table.columns[:2]] == ["slot", "phase"]
+    assert [row[1] for row in table.rows] == [1] * 4 + [2] * 3
+    (line,) = search_tables.phase_lines(study)
+    assert f"{len(inside) - 3} of 4 earlier trials lie inside and count; the others" in line
+    assert "What was searched in phase 1" in search_report.write(study)["report.md"]
+
+    back = run_search.resume(search, few_digits.without_test(), queue, run.client)  # a third phase
+    assert search_results.read(back.client, back.run_id).phases == 3
+
+
+def test_the_space_of_a_grid_stays_and_so_does_that_of_a_search_that_runs(few_digits, monkeypatch):
+    fields = "fields: {batch_size: {choices: [16, 32]}}"
+    grid, other = (search_of(few_digits, text, sampler="grid") for text in (fields, fields.replace("16", "64")))
+    queue, run = begin(grid, few_digits)
+    with pytest.raises(ConfigError, match="another range of batch_size; expected 16, 32, got 64, 32"):
+        run_search.resume(other, few_digits.without_test(), queue, run.client)
+
+    running, wider = search_of(few_digits), search_of(few_digits, SPACE.replace("64", "128"))
+    queue, run = begin(running, few_digits, "running")
+    at_work = {"slot": 0, "name": "trial 0"}
+    queue.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs=at_work))
+    queue.set_user_attr("conductor", processes.this_process())
+    with pytest.raises(ConfigError, match=r"the study running is running in another space .*Let it end, or end it"):
+        run_search.resume(wider, few_digits.without_test(), queue, run.client)
+    assert queue.assignment.search == running.as_yaml()
+
+
+def test_a_worker_leaves_when_its_search_goes_on_in_another_space(few_digits):
+    search = search_of(few_digits)
+    queue, run = begin(search, few_digits)
+    before = queue.assignment
+    assert not queue.is_over(before)
+    run_search.resume(search_of(few_digits, SPACE.replace("64", "128")), few_digits.without_test(), queue, run.client)
+    assert queue.is_over(before) and not queue.is_over(queue.assignment)
+
+
+def test_a_search_is_reported_once_and_also_if_its_comparison_is_interrupted(few_digits, monkeypatch):
+    """With its trials already there, so that no worker is needed."""
+    search = search_of(few_digits)
+    queue, _ = begin(search, few_digits)
+    fill(queue, search, 2)
+    worker.work(DEFAULT_STORAGE, "mine")
+    plan = Plan(Budget(2, None), 1, MeanTime(1.0, 0.5), Range.around(1.0, 0.5), comparing=1)
+    reported = []
+    monkeypatch.setattr(run_search.search_report, "log", lambda study: reported.append(len(study.trials)) or "page")
+
+    def searched(confirm):
+        monkeypatch.setattr(run_search.confirmation, "confirm", confirm)
+        return run_search.run_search(
+            search, few_digits, name="mine", plan=plan, params={}, worker_count=0, observe=lambda _: None, confirm=print
+        )
+
+    def interrupted(*given, **named):
+        assert not reported
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        searched(interrupted)
+    assert reported == [2]
+    assert searched(lambda *given, **named: None).page == "page" and reported == [2, 2]
+    late = replace(plan, budget=Budget(2, 1e-3))
+    monkeypatch.setattr(run_search, "confirmation", None)
+    outcome = run_search.run_search(
+        search, few_digits, name="mine", plan=late, params={}, worker_count=0, observe=lambda _: None, confirm=print
+    )
+    assert outcome.note == run_search.NO_TIME and reported == [2, 2, 2]
 
 
 def test_a_search_prunes_the_same_trials_whether_the_store_has_them_or_not(few_digits):

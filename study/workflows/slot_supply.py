@@ -1,0 +1,55 @@
+"""Keeps a search's queue filled: with as many slots as are wanted, until its time is up or its space is exhausted."""
+
+from study.analysis.formatting import count
+from study.design.search import Budget, Search
+from study.execution import attributes, sampling
+from study.execution.queue import Progress, Queue
+from study.execution.space_phases import SpacePhases
+from study.workflows.common import stocked
+from study.workflows.search_budget import Clock
+
+MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
+NO_TIME = "The time was up before a trial could have been trained: give the search more minutes."
+
+
+class SlotSupply:
+    """Has the queue hand out as many trials as are wanted, and one more for each that was not trained.
+
+    Without a `clock` there is no end to its time. `note` says why it does not: once the space has no
+    more points, or if the time was up before the first trial.
+    """
+
+    def __init__(self, queue: Queue, search: Search, budget: Budget, clock: Clock | None = None):
+        self._queue, self._budget, self._clock = queue, budget, clock
+        self._space, self._every = search.space, sampling.in_order(search)
+        self._points = (search.sampler == "grid" and self._every) or [search.space.first()]
+        earlier = queue.user_attrs.get(attributes.ASSIGNMENT, {}).get("earlier", ())
+        self._phases = SpacePhases(search, earlier)
+        self._limited = bool(search.limit)
+        self._in_vain = False  # whether the time was up before a trial was begun
+        self.note: str | None = None
+        queue.withdraw()  # what an earlier command left waiting may be more than this one wants
+        queue.reopen()
+
+    def __call__(self, trials: list[Progress]) -> None:
+        """Enqueue the missing slots, or end the queue when another trial would not end in time."""
+        if self._clock and not self._queue.ended and not self._clock.has_time_for_a_trial(self._queue):
+            self._queue.end("the time is up")
+            self._in_vain = all(trial.state == "WAITING" for trial in trials)
+        size = None if self._every is None else len(self._every)
+        wanted = min(end for end in (self._budget.trials, size, stocked(trials)) if end is not None)
+        self.note = NO_TIME if self._in_vain else self._exhausted(wanted)
+        if not (self.note or self._queue.ended):
+            self._queue.want(wanted, self._points)
+
+    def _exhausted(self, wanted: int) -> str | None:
+        """Say that the space has no more points to try; None while it may have."""
+        begun = self._queue.begun()
+        if self._every is not None:
+            left = next(iter(sampling.untried(self._space, self._every, self._phases.seen(begun))), None)
+            return None if left else f"All {count(len(self._every), 'point')} of the space have been tried."
+        repeats = sum(attributes.stands_aside(trial) for trial in begun)
+        if repeats <= MOST_REPEATS * wanted:
+            return None
+        beyond = " or broke the limit" if self._limited else ""
+        return f"The space seems exhausted: {repeats} suggestions repeated trials{beyond}, in a search for {wanted}."
