@@ -53,12 +53,13 @@ def chance_of_better(expectation: Expectation, best: int, margin: float, further
     return float(1 - (1 - better) ** max(1.0, further / MOST_AHEAD))
 
 
-def looks(replayed: Replayed, seed: int) -> list[tuple[int, int, float, float, float]]:
-    """Return trials, epochs spent, regret of the choice and both chances, after every fifth trial and after all."""
+def looks(replayed: Replayed, seed: int) -> list[tuple[float, ...]]:
+    """Return trials, epochs, regret of the choice, both chances, and the least regret to come, at each look."""
     cube = UnitCube(replayed.space)
     how = {"pruner": PRUNERS["hyperband 1 in 2"], "epochs": sys.maxsize, "workers": 1}
     _, queue = searched(replayed, "gp", seed, trials=TRIALS, **how)
     every = [each for each in queue.get_trials(deepcopy=False) if each.state.is_finished()]
+    regrets = [replayed.regret(replayed.space.become(each.params)) for each in every]
     found = []
     for number in range(FIRST_LOOK, TRIALS + 1, EVERY):
         trials = every[:number]
@@ -66,11 +67,11 @@ def looks(replayed: Replayed, seed: int) -> list[tuple[int, int, float, float, f
         expectation = Expectation(cube, ended, maximize=False)
         complete = [index for index, each in enumerate(trials) if each.value is not None]
         best = complete[int(np.argmin(expectation.expected(expectation.shares[complete])))]
-        regret = replayed.regret(replayed.space.become(trials[best].params))
         chances = [1.0, 1.0]
         if number < TRIALS:
             chances = [chance_of_better(expectation, best, MARGIN, TRIALS - number, own) for own in (True, False)]
-        found.append((number, sum(len(each.intermediate_values) for each in trials), regret, *chances))
+        spent = sum(len(each.intermediate_values) for each in trials)
+        found.append((number, spent, regrets[best], *chances, min(regrets[number:], default=np.inf)))
     return found
 
 
@@ -85,6 +86,7 @@ def main(seeds: str = "10", first: str = "1") -> None:
         for column, who in ((3, "likely kernels"), (4, "likeliest kernel")):
             told = np.concatenate([each[:-1, column] for each in every])
             came = np.concatenate([each[:-1, 2] - each[-1, 2] > 1000 * MARGIN for each in every])
+            there = np.concatenate([each[:-1, 2] - each[:-1, 5] > 1000 * MARGIN for each in every])
             low = told < SURE
             stops = [each[np.argmax(each[:-1, column] < SURE)] for each in every if (each[:-1, column] < SURE).any()]
             ends = [each[-1] for each in every if (each[:-1, column] < SURE).any()]
@@ -93,7 +95,8 @@ def main(seeds: str = "10", first: str = "1") -> None:
             print(
                 f"{name}, {who}: {len(stops)} of {len(every)} stop; saved {_list(saved, 100)} % of the epochs, lost "
                 f"{_list(lost, 1)} thousandths; more than the margin lost in {sum(each > 10 for each in lost)}\n"
-                f"    told {told.mean():.0%} in the mean over {len(told)} looks, came to be {came.mean():.0%}; of "
+                f"    told {told.mean():.0%} in the mean over {len(told)} looks; one was better in {there.mean():.0%}, "
+                f"the choice became better in {came.mean():.0%}; of "
                 f"{low.sum()} looks below 5 % {came[low].sum()} came to be",
                 flush=True,
             )

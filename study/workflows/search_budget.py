@@ -75,16 +75,17 @@ def comparison_seconds(each: float, workers: int) -> tuple[float, float]:
 def seconds_after_trials(budget: Budget, each: float, comparing: int) -> float:
     """Return how many seconds a search keeps for what follows its trials.
 
-    A comparison gets SHARE of the minutes, but no less than its first look takes, and no more than all its seeds do;
-    never does it get more than half.
+    A comparison gets SHARE of the minutes, but no less than its first look takes, and no more than all its seeds do. If
+    the first look alone would take more than half, there will be none, and the trials have that time.
     """
     if not comparing:
         return SECONDS_TO_REPORT
     least, most = comparison_seconds(each, comparing)
     if budget.minutes is None:
         return SECONDS_TO_REPORT + least
-    own = min(max(least, 60 * budget.minutes * SHARE), most)
-    return SECONDS_TO_REPORT + min(own, 60 * budget.minutes / 2)
+    if least > 60 * budget.minutes / 2:
+        return SECONDS_TO_REPORT
+    return SECONDS_TO_REPORT + min(max(least, 60 * budget.minutes * SHARE), most)
 
 
 class Clock:

@@ -211,7 +211,7 @@ def test_no_trial_is_begun_that_would_not_end_in_time(few_digits, monkeypatch):
     (60, 1.0, comparison_seconds(1.0, 2)[1]),  # all its seeds: 20 trials of either side
     (4, 5.0, 60),  # a quarter of the minutes
     (2, 5.0, comparison_seconds(5.0, 2)[0]),  # the first look
-    (1, 30.0, 30),  # half of the minutes, which are too few for a comparison
+    (1, 30.0, 0),  # it would take more than half of the minutes, and so there will be none
 ])  # fmt: skip
 def test_what_follows_the_trials_has_its_share_of_the_minutes(minutes, each, kept):
     after = seconds_after_trials(Budget(None, minutes), each, 2)
