@@ -20,7 +20,7 @@ from study.execution.time_estimate import SECONDS_TO_START, Pace, epoch_seconds
 POINTS = 64  # of the space, of which the mean is taken
 # Measured (docs/lab-log.md): by which share of their mean the times of a search's trials vary, as some are pruned and
 # some have small batches; and how far the mean of later trials may be from that of earlier ones, as a logarithm.
-VARIES, DRIFT = 0.8, 0.15
+VARIES, DRIFT = 0.7, 0.15
 NINETY = 1.645  # standard deviations to either side, between which a normal variable is in 90 %
 
 

@@ -19,7 +19,7 @@ from study.tracking.params import unquoted
 from study.tracking.store import active_experiment, said_clearly, shown_uri
 
 RUNS_AT_ONCE = 100
-TIMED = 100  # trials that tell how fast this machine is
+TIMED = 40  # trials that tell how fast this machine is
 MOST_POINTS = 2**31 - 1  # of the answer: all
 # A process that dies after it has written a trial's state leaves a run that is ended as KILLED.
 _COMPLETE = f"tags.{tags.STATE} = '{tags.COMPLETE}' and attributes.status = 'FINISHED'"

@@ -15,6 +15,7 @@ from study.execution.time_estimate import USUAL, Pace
 SHARE = 0.25  # of the minutes, which the trials leave if the comparison needs that much
 SECONDS_TO_REPORT = 4.0  # on a quiet machine (docs/lab-log.md)
 SECONDS_TO_CONFIRM = 4.0  # what a comparison takes beside its trials: its start, and a report of its own
+SLACK = 1.25  # a comparison is kept so much more than its first look should take, and is begun with so much less
 FEWEST_SEEDS = seed_plan.start(1)
 
 
@@ -83,6 +84,7 @@ def seconds_after_trials(budget: Budget, each: float, comparing: int) -> float:
     least, most = comparison_seconds(each, comparing)
     if budget.minutes is None:
         return SECONDS_TO_REPORT + least
+    least *= SLACK
     if least > 60 * budget.minutes / 2:
         return SECONDS_TO_REPORT
     return SECONDS_TO_REPORT + min(max(least, 60 * budget.minutes * SHARE), most)
@@ -110,9 +112,9 @@ class Clock:
         return self._left >= each + seconds_after_trials(self._plan.budget, each, self._plan.comparing)
 
     def has_time_to_confirm(self, queue: Queue) -> bool:
-        """Return whether the comparison will get as far as its first look."""
+        """Return whether the comparison may get as far as its first look."""
         least, _ = comparison_seconds(self._each(queue), self._plan.comparing)
-        return self._left >= least + SECONDS_TO_REPORT
+        return self._left >= least / SLACK + SECONDS_TO_REPORT
 
     @property
     def minutes_to_confirm(self) -> float | None:
