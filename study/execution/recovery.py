@@ -151,15 +151,21 @@ def _is_lost(record: records.RunRecord) -> bool:
 
 
 def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna.Study) -> None:
-    """End, as KILLED, the runs of a study's trials that no worker is running any more; ignore store failures."""
+    """End, as KILLED, the runs of a study's trials that no worker is running any more; ignore store failures.
+
+    Workers elsewhere may go on meanwhile. A trial runs from before its run begins until after it has ended, so the runs
+    are read first, then the trials, and then once more those runs that seem lost.
+    """
     with contextlib.suppress(Exception):
         requeue_lost(study)
+        begun = records.read_running_trials(client, study_run_id)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         alive = {str(trial.number) for trial in running}
-        for record in records.read_trials(client, study_run_id):
-            if record.status == "RUNNING" and record.tags.get(tags.OPTUNA_TRIAL) not in alive:
+        for record in begun:
+            if record.tags.get(tags.OPTUNA_TRIAL) not in alive:
                 with contextlib.suppress(Exception):
-                    runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
+                    if records.read_run(client, record.run_id).status == "RUNNING":
+                        runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
 
 
 def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:

@@ -4,6 +4,7 @@ import os
 import re
 
 import click.testing
+import optuna
 import pytest
 from factories.programs import searched
 from optuna.trial import TrialState
@@ -16,7 +17,7 @@ from study.execution import attributes, optuna_internals, recovery
 from study.execution.engines.engine import Request
 from study.execution.queue import create_queue, load_queue
 from study.execution.study_status import study_status
-from study.tracking import runs, tags
+from study.tracking import records, runs, tags
 from study.tracking.store import connect
 from study.workflows import cancel_study, run_search
 from study.workflows.launch import launch_workers
@@ -43,20 +44,24 @@ def queue(digits, name):
     Supply(queue, search, Budget(5, None))([])
     queue.set_user_attr(attributes.CONDUCTOR, DEAD)
     queue.set_user_attr(attributes.PLAN, {"trials": 5, "epochs": 1})
-    for number, worker in enumerate((DEAD, DEAD, ELSEWHERE)):
-        trial = queue.ask()
-        trial.set_user_attr(attributes.WORKER, worker)
-        if not number:
-            queue.tell(trial, 0.5)
-            continue
-        trial.report(0.7, 1)
-        marks = {tags.OPTUNA_STUDY: name, tags.OPTUNA_TRIAL: str(trial.number), tags.SLOT: str(number)}
-        config = search.baseline.as_text()
-        trial.set_user_attr(
-            attributes.RUN_ID, runs.start_trial_run(client, run.run_id, "a trial", config, marks).run_id
-        )
-        optuna_internals.expect_heartbeat(queue, queue.frozen(trial))
+    trial = queue.ask()
+    trial.set_user_attr(attributes.WORKER, DEAD)
+    queue.tell(trial, 0.5)
+    for worker in (DEAD, ELSEWHERE):
+        begun(queue, worker).report(0.7, 1)
     return queue
+
+
+def begun(queue, worker: dict[str, str]) -> optuna.Trial:
+    """Return the next trial, as this worker has it when it has begun its run."""
+    trial = queue.ask()
+    trial.set_user_attr(attributes.WORKER, worker)
+    slot = trial.user_attrs[attributes.SLOT]
+    marks = {tags.OPTUNA_STUDY: queue.study_name, tags.OPTUNA_TRIAL: str(trial.number), tags.SLOT: str(slot)}
+    run = runs.start_trial_run(connect(), queue.assignment.run_id, "a trial", {}, marks)
+    trial.set_user_attr(attributes.RUN_ID, run.run_id)
+    optuna_internals.expect_heartbeat(queue, queue.frozen(trial))
+    return trial
 
 
 def running_runs(name: str) -> int:
@@ -77,6 +82,28 @@ def test_nothing_of_a_killed_study_is_left_running(queue):
     assert queue.ended == f"cancelled from {queue.cancelled}"
     again = cancel_study.cancel_study(STORAGE, queue.study_name)
     assert (again.finished, again.waiting, again.stopped) == (1, 4, 0)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_workers_elsewhere_go_on_while_lost_runs_are_ended(queue, begins, monkeypatch):
+    client, read = connect(), records.read_running_trials
+    of_the_dead, elsewhere = (trial.user_attrs[attributes.RUN_ID] for trial in queue.get_trials()[1:3])
+    meant: list[str] = []
+
+    def meanwhile(*given):
+        if begins:  # before the runs are read, and after the trials if they were read first
+            meant.append(queue.frozen(begun(queue, ELSEWHERE)).user_attrs[attributes.RUN_ID])
+            return read(*given)
+        found = read(*given)
+        client.set_terminated(elsewhere, "FINISHED")
+        queue.tell(2, 0.4)
+        return found
+
+    monkeypatch.setattr(records, "read_running_trials", meanwhile)
+    recovery.end_lost_trials(client, queue.assignment.run_id, queue)
+    states = {run_id: client.get_run(run_id).info.status for run_id in (of_the_dead, elsewhere, *meant)}
+    assert states.pop(of_the_dead) == "KILLED"
+    assert list(states.values()) == (["RUNNING", "RUNNING"] if begins else ["FINISHED"])
 
 
 def test_the_command_that_is_repeated_goes_on(queue, digits):
