@@ -15,7 +15,7 @@
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 | a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
 | nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |
-| a conductor that had launched workers | its command, repeated | its start | the launches that are left are ended |
+| a conductor that had launched workers | its command, repeated on that machine | its start | the launches that are left are ended |
 | any process, at any write | who gives the same command once more | then | the same report, but for times and IDs |
 | any of them, in any order | all of the above | – | every trial ends with one result, and none runs for ever |
 

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from study.analysis import search_results
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
-from study.base import processes
+from study.base import interruption, processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Budget, Search, parse_search
@@ -86,7 +87,7 @@ def run_search(
                 left = _minutes_left(budget, began)
                 confirmed = confirmation.confirm(
                     study, run, dataset, show=confirm, worker_count=worker_count, storage=storage, reuse=reuse,
-                    minutes=left, launch=None if worker_count else launch,
+                    minutes=left, launch=None if worker_count else launch, announce=partial(_compares_in, queue),
                 )  # fmt: skip
                 study = search_results.read(client, run.run_id)
             page = search_report.log(study)
@@ -94,6 +95,16 @@ def run_search(
             if outcome.failures:
                 run.end("FINISHED" if study.complete else "FAILED", outcome.failure_text)
     return outcome
+
+
+def _compares_in(queue: Queue, name: str) -> None:
+    """Note in a search's queue the study in which its best is compared, and end where the search has been cancelled.
+
+    Who cancels it from now on finds that study as well.
+    """
+    queue.set_user_attr(attributes.COMPARISON, name)
+    if queue.cancelled:
+        interruption.ask()
 
 
 def _minutes_left(budget: Budget, began: float) -> float | None:

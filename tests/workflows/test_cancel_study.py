@@ -2,18 +2,23 @@
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 
 import click.testing
 import optuna
 import pytest
-from factories.programs import searched
+from factories.programs import null_run, searched
 from optuna.trial import TrialState
 
 from entrypoints import cancel, launch, status, status_tables
 from study.base import processes
 from study.base.errors import ConfigError, Interrupted
 from study.design.search import Budget
-from study.execution import attributes, optuna_internals, recovery
+from study.execution import attributes, optuna_internals, recovery, worker
+from study.execution.engines import engine, launches, local
 from study.execution.engines.engine import Request
 from study.execution.queue import create_queue, load_queue
 from study.execution.study_status import study_status
@@ -47,8 +52,8 @@ def queue(digits, name):
     trial = queue.ask()
     trial.set_user_attr(attributes.WORKER, DEAD)
     queue.tell(trial, 0.5)
-    for worker in (DEAD, ELSEWHERE):
-        begun(queue, worker).report(0.7, 1)
+    for process in (DEAD, ELSEWHERE):
+        begun(queue, process).report(0.7, 1)
     return queue
 
 
@@ -124,6 +129,59 @@ def test_a_conductor_that_lives_ends_when_its_study_is_cancelled(digits, name):
         )  # fmt: skip
     (run,) = connect().search_runs(["0"], f"tags.study = '{name}'")
     assert run.info.status == "KILLED"
+
+
+def test_a_conductor_ends_in_the_middle_of_its_comparison_as_well(digits, name, monkeypatch):
+    client, search, dataset = connect(), searched(1, digits), digits.without_test()
+    queue, _ = create_queue(STORAGE, name, search.direction, search.metric)
+    run_search.begin(search, dataset, queue, run_search.open_search(client, name), {}, reuse=False)
+    Supply(queue, search, Budget(3, None))([])
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0)
+    assert worker.work(STORAGE, name, spec="digits", train=null_run) == 3
+    monkeypatch.setattr(cancel_study, "ANSWER_SECONDS", 60)
+    with ThreadPoolExecutor() as pool:
+        answers = []
+
+        def observe(trials):
+            compared = load_queue(STORAGE, queue.user_attrs[attributes.COMPARISON])
+            answers.append(pool.submit(cancel_study.cancel_study, STORAGE, name))
+            while not compared.cancelled:
+                time.sleep(0.01)
+
+        with pytest.raises(Interrupted, match=r"cancelled from \S+ with 0 of 14 trials done"):
+            run_search.run_search(
+                search, digits, name=name, budget=Budget(3, None), params={}, worker_count=0, reuse=False,
+                observe=lambda trials: None, storage=STORAGE,
+                confirm=lambda specs: nullcontext((observe, lambda study, more: None)),
+            )  # fmt: skip
+        (answer,) = answers
+        left = answer.result()
+    assert (left.finished, left.waiting, left.stopped, left.problems) == (3, 0, 0, ())
+    found = client.search_runs(["0"], f"tags.study LIKE '%{name}%' and tags.kind = '{tags.STUDY_KIND}'")
+    assert sorted((run.data.tags["task"], run.info.status) for run in found) == [
+        ("confirm", "KILLED"), ("search", "KILLED"),
+    ]  # fmt: skip
+    assert running_runs(name) == 0
+
+
+def test_what_a_search_killed_in_its_comparison_leaves_is_ended_too(queue):
+    client, compared = connect(), f"confirm {queue.study_name}"
+    below, _ = create_queue(STORAGE, compared)
+    run = runs.open_study_run(client, compared)
+    below.assign(replace(queue.assignment, run_id=run.run_id, search=None))
+    queue.set_user_attr(attributes.COMPARISON, compared)
+    cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert below.cancelled and client.get_run(run.run_id).info.status == "KILLED"
+
+
+def test_a_launch_that_is_begun_while_its_study_is_cancelled_is_ended(queue, monkeypatch):
+    ended = []
+    monkeypatch.setattr(engine, "new_folder", str)  # none
+    monkeypatch.setattr(local, "start", lambda launch: queue.cancel("there"))
+    monkeypatch.setattr(local, "cancel", ended.append)
+    with pytest.raises(ConfigError, match="takes no more workers: cancelled from there"):
+        launch_workers(STORAGE, queue.study_name, Request("local", 1, {}))
+    assert len(ended) == 1 and not list(launches.remembered(queue))
 
 
 def test_a_study_that_has_ended_takes_no_more_workers(queue):

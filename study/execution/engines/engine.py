@@ -39,8 +39,9 @@ class Launch:
     """Workers that an engine was asked for, as the study remembers them; `id` is the name of all that it starts.
 
     `data` names the study's data where the workers run, None as the study does. `folder` has the engine's scripts and
-    the workers' logs, on the machine of the host `host` (`machine` tells apart what has the same host name). `owned` is
-    true if a search or an ablation launched them for itself, and ends them with itself.
+    the workers' logs, on the machine of the host `host` (`machine` tells apart what has the same host name). `owner` is
+    the process, as `processes.this_process` describes it, of a search or an ablation that launched them for itself, and
+    ends them with itself.
     """
 
     id: str
@@ -54,7 +55,7 @@ class Launch:
     folder: str
     host: str
     machine: str
-    owned: bool = False
+    owner: Mapping[str, str] | None = None
 
     def words(self, python: str = sys.executable) -> list[str]:
         """Return the command that runs workers; how many is to be added: ``--workers`` and a number."""
