@@ -8,6 +8,7 @@
 | a worker that stood still until another took its trial | itself | its next epoch, or its end | it drops the trial |
 | the process that marked a trial as failed, before requeueing it | the conductor | 0.5 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
+| the server that forks its workers | the conductor: its socket closes | at once | all end, and the command says so |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
 | any process with an open run | the next command on that machine | its start | the run ends KILLED |
 | `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
@@ -15,7 +16,7 @@
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 | a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
 | nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |
-| a conductor that had launched workers | its command, repeated on that machine | its start | the launches that are left are ended |
+| a conductor that had launched workers | its command, repeated there | its start | those workers end |
 | any process, at any write | who gives the same command once more | then | the same report, but for times and IDs |
 | any of them, in any order | all of the above | – | every trial ends with one result, and none runs for ever |
 
