@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT
 
 from study.base.errors import ConfigError, WorkerError
-from study.base.paths import RUN_VARIABLE
+from study.base.paths import RUN_VARIABLE, STORE_VARIABLE
 from study.execution.engines import engine, kubernetes, launches, local, ray, slurm, ssh
 from study.execution.engines.engine import LAUNCH_VARIABLE, NAMES, Launch, Request, parse_options, parse_request
 from study.execution.storage import DEFAULT_STORAGE
@@ -88,6 +88,13 @@ def test_names_suit_every_engine():
         id = engine.new_id(study)
         assert re.fullmatch(r"study-[a-z0-9]([a-z0-9-]*[a-z0-9])?", id) and len(id) <= 63
     assert engine.new_id("night") != engine.new_id("night")
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv(STORE_VARIABLE, f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / engine.FOLDER).write_text("a file, in the way")
+    with pytest.raises(WorkerError, match=rf"{tmp_path}: nothing can be written here \("):
+        engine.new_folder("study-x")
 
 
 def test_a_worker_program_is_not_told_of_the_run_of_mlflow_run(monkeypatch):

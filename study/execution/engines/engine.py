@@ -173,9 +173,14 @@ def new_id(study: str) -> str:
 
 
 def new_folder(id: str) -> str:
-    """Return the folder of a launch's scripts and logs, made."""
-    folder = (store_folder() or Path.cwd()) / FOLDER / id
-    folder.mkdir(parents=True)
+    """Return the folder of a launch's scripts and logs, made; raises WorkerError where nothing can be written."""
+    place = store_folder() or Path.cwd()
+    folder = place / FOLDER / id
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir()
+    except OSError as failure:
+        raise WorkerError(f"nothing can be written here ({failure.strerror})", where=place) from None
     return str(folder.resolve())
 
 
