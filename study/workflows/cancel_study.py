@@ -8,7 +8,7 @@ from study.base import processes
 from study.execution import attributes, recovery
 from study.execution.engines import launches
 from study.execution.engines.engine import host
-from study.execution.queue import Queue, find_queue, load_queue
+from study.execution.queue import Queue, QueueError, find_queue, load_queue
 from study.execution.storage import GRACE_SECONDS
 from study.tracking import arm_runs, records, store
 from study.tracking.runs import Run
@@ -36,7 +36,8 @@ def cancel_study(storage: str, name: str) -> Cancelled:
     """End the study of this name everywhere, so that nothing of it runs, and return what it keeps.
 
     Its running trials wait again. The command that began it resumes it, and `cancel_study` may be repeated. Raises
-    QueueError if there is no such study, TrackingError if its run is not in this store.
+    QueueError if there is no such study, or if somebody resumes it meanwhile, TrackingError if its run is not in this
+    store.
     """
     queue, client = load_queue(storage, name), store.connect()
     assignment = queue.assignment
@@ -47,18 +48,26 @@ def cancel_study(storage: str, name: str) -> Cancelled:
         queues, stopped = [below, queue], stopped + len(below.running())
         below.cancel(host())
     problems = [problem for each in queues for problem in end_launches(each, list(launches.remembered(each)))]
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline and (
-        any(each.running() for each in queues) or _conductor_runs(queue, client, assignment.run_id)
-    ):
-        time.sleep(POLL_SECONDS)
-        for each in queues:
-            recovery.requeue_silent(each, GRACE_SECONDS)
+    _wait(client, queue, queues)
+    if not queue.cancelled:  # what runs now is not what was to end
+        hint = "Cancel it again to end that too."
+        raise QueueError("its command was given again while it was being cancelled", where=name, hint=hint)
     for each in queues:
         _end_what_is_left(client, each, problems)
     tries = attributes.tries_that_count(queue.get_trials(deepcopy=False))
     finished = sum(trial.state.is_finished() for trial in tries)
     return Cancelled(finished, len(tries) - finished, stopped, tuple(problems))
+
+
+def _wait(client: store.MlflowClient, queue: Queue, queues: Sequence[Queue]) -> None:
+    """Wait until the study's conductor and all workers have ended, ANSWER_SECONDS at most, or somebody resumes it."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while queue.cancelled and time.monotonic() < deadline:
+        if not any(each.running() for each in queues) and not _conductor_runs(client, queue):
+            return
+        time.sleep(POLL_SECONDS)
+        for each in queues:
+            recovery.requeue_silent(each, GRACE_SECONDS)
 
 
 def _comparison(queue: Queue, storage: str) -> Queue | None:
@@ -83,9 +92,9 @@ def _end_what_is_left(client: store.MlflowClient, queue: Queue, problems: Sequen
             launches.forget(queue, launch)
 
 
-def _conductor_runs(queue: Queue, client: store.MlflowClient, run_id: str) -> bool:
+def _conductor_runs(client: store.MlflowClient, queue: Queue) -> bool:
     """Return whether the study's run has not ended, and its conductor may still end it."""
     conductor = queue.user_attrs.get(attributes.CONDUCTOR)
     if conductor is None or processes.is_gone(conductor):
         return False
-    return records.read_run(client, run_id).status == "RUNNING"
+    return records.read_run(client, queue.assignment.run_id).status == "RUNNING"

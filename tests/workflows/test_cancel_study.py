@@ -20,7 +20,7 @@ from study.design.search import Budget
 from study.execution import attributes, optuna_internals, recovery, worker
 from study.execution.engines import engine, launches, local
 from study.execution.engines.engine import Request
-from study.execution.queue import create_queue, load_queue
+from study.execution.queue import QueueError, create_queue, load_queue
 from study.execution.study_status import study_status
 from study.tracking import records, runs, tags
 from study.tracking.store import connect
@@ -87,6 +87,13 @@ def test_nothing_of_a_killed_study_is_left_running(queue):
     assert queue.ended == f"cancelled from {queue.cancelled}"
     again = cancel_study.cancel_study(STORAGE, queue.study_name)
     assert (again.finished, again.waiting, again.stopped) == (1, 4, 0)
+
+
+def test_who_resumes_a_study_while_it_is_cancelled_loses_nothing(queue, monkeypatch):
+    monkeypatch.setattr(recovery, "requeue_silent", lambda *given: load_queue(STORAGE, queue.study_name).reopen())
+    with pytest.raises(QueueError, match="its command was given again while it was being cancelled"):
+        cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert queue.running() == [1, 2] and running_runs(queue.study_name) == 3
 
 
 @pytest.mark.parametrize("begins", [True, False])
