@@ -74,7 +74,7 @@ class OwnLaunch:
         """Return the error that all of them ended before the trials did; None where none were launched."""
         if not self._launch:
             return None
-        hint = f"Their logs are in {self._launch.folder}."
+        hint = f"Their logs are {launches.logs(self._launch)}."
         return WorkerError(
             "every worker that was launched ended before the trials did", where=self._launch.id, hint=hint
         )

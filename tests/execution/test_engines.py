@@ -29,6 +29,8 @@ LAUNCH = Launch(
 
 def test_every_engine_has_a_name_and_a_module():
     assert tuple(launches.ENGINES) == NAMES
+    told = [launches.logs(replace(LAUNCH, engine=name)) for name in NAMES]
+    assert told[:2] == [f"in {LAUNCH.folder}"] * 2 and all(LAUNCH.id in text for text in told[2:])
 
 
 @pytest.mark.parametrize(
@@ -259,6 +261,38 @@ def test_what_ray_prints_is_no_part_of_its_answer(tmp_path, monkeypatch):
     (tmp_path / "ray.py").write_text(NOISY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert ray.jobs(replace(LAUNCH, engine="ray")) == []
+
+
+WITHOUT_PIP = """
+class exceptions:
+    class RuntimeEnvSetupError(Exception):
+        pass
+class Task:
+    def options(self, runtime_env=None, **other):
+        self.pinned = runtime_env
+        return self
+    def remote(self, pins):
+        return self
+def get(tasks):
+    if tasks[0].pinned:
+        raise exceptions.RuntimeEnvSetupError("Failed to set up.\\nTraceback\\n  python: No module named pip\\n")
+    return [False]
+init = lambda **given: None
+nodes = lambda: [{"NodeID": "n1", "Alive": True}]
+remote = lambda function: Task()
+"""
+
+
+def test_a_node_that_cannot_make_the_environment_says_why_before_there_are_actors(tmp_path, monkeypatch):
+    library = tmp_path / "ray"
+    (library / "util").mkdir(parents=True)
+    (library / "__init__.py").write_text(WITHOUT_PIP)
+    (library / "util" / "scheduling_strategies.py").write_text("NodeAffinitySchedulingStrategy = lambda *a, **b: None")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = "Ray failed: a node cannot make the environment; got python: No module named pip. Every node's own Python"
+    with pytest.raises(WorkerError, match=re.escape(said)):
+        ray.start(replace(LAUNCH, engine="ray", folder=str(tmp_path)))
+    assert not (tmp_path / ray.PLAN).exists()
 
 
 # --- kubernetes -------------------------------------------------------------------------------------

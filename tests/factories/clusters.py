@@ -346,6 +346,7 @@ class RayCluster:
         name = f"n{len(self._nodes)}"
         log = self._folder / f"{name}.log"
         patient = {"RAY_raylet_start_wait_time_s": str(RAY_SECONDS),
+                   "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(RAY_SECONDS),
                    "RAY_agent_register_timeout_ms": str(1_000 * RAY_SECONDS)}  # fmt: skip
         environment = os.environ | patient | {"RAY_USAGE_STATS_ENABLED": "0"}
         with log.open("ab") as output:

@@ -50,6 +50,11 @@ def remembered(queue: Queue) -> Iterator[Launch]:
             yield Launch(**value)
 
 
+def logs(launch: Launch) -> str:
+    """Return where the logs of a launch's workers are."""
+    return ENGINES[launch.engine].LOGS.format(folder=launch.folder, id=launch.id)
+
+
 def jobs(launch: Launch) -> list[Job] | None:
     """Return what of a launch waits or runs; None where this machine, or the engine at this moment, cannot tell."""
     try:
