@@ -304,22 +304,24 @@ def ray_missing() -> str | None:
 
 
 class RayCluster:
-    """A Ray cluster of nodes with one core each, all on this machine; `address` is its address.
+    """A Ray cluster of nodes with one core each, all on this machine; `address` is its address on the nodes.
 
-    The first node, n0, has no core, so that workers are on the others. `add` and `kill` let nodes join and die.
+    `client` is its address for other machines. The first node, n0, has no core, so that workers are on the others. `add` and `kill` let nodes join and die.
     """
 
     def __init__(self, nodes: int):
         # Ray's sockets lie in its folder, and their paths must be short.
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self.address = f"127.0.0.1:{free_port()}"
+        self.client = f"ray://127.0.0.1:{free_port()}"
         self._first = nodes
         self._nodes: list[subprocess.Popen] = []
 
     def __enter__(self) -> "RayCluster":
         try:
-            port = self.address.rpartition(":")[2]
-            head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]
+            port, outside = (address.rpartition(":")[2] for address in (self.address, self.client))
+            head = ["--head", f"--port={port}", f"--ray-client-server-port={outside}", "--num-cpus=0"]
+            head.append("--include-dashboard=false")
             self._start(*head, f"--temp-dir={self._folder}")
             for _ in range(self._first - 1):
                 self.add()
