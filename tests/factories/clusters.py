@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -185,7 +186,8 @@ class Subnet(Loopback):
         self._prefix = f"10.{chance.randrange(100, 250)}.{chance.randrange(250)}"
         self.address = f"{self._prefix}.1"
         self._hosts: list[str] = []
-        self._doors: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         self._ip("link", "add", self._name, "type", "bridge")
         self._ip("address", "add", f"{self.address}/24", "dev", self._name)
         self._ip("link", "set", self._name, "up")
@@ -204,33 +206,47 @@ class Subnet(Loopback):
 
     def open(self, port: int) -> None:
         """Let the hosts reach a port of this machine's own address, where its servers listen."""
-        self._doors.append(door := socket.create_server((self.address, port)))
-        threading.Thread(target=self._let_in, args=(door, port), daemon=True).start()
+        self._sockets.append(door := socket.create_server((self.address, port)))
+        self._run(self._let_in, door, port)
 
     def close(self) -> None:
-        for door in self._doors:
-            door.close()
+        for one in self._sockets:
+            with contextlib.suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+        for thread in self._threads:
+            thread.join()
         for space in self._hosts:
             self._ip("netns", "delete", space)
         self._ip("link", "delete", self._name)
 
+    def _run(self, task: Callable[..., None], *given: object) -> None:
+        self._threads.append(threading.Thread(target=task, args=given))
+        self._threads[-1].start()
+
     def _let_in(self, door: socket.socket, port: int) -> None:
-        with contextlib.suppress(OSError):  # it is closed
+        with door, contextlib.suppress(OSError):  # `close` ends it
             while True:
                 visitor = door.accept()[0]
-                server = socket.create_connection((Loopback.address, port))
-                for one, other in ((visitor, server), (server, visitor)):
-                    threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
+                self._sockets.append(visitor)
+                self._run(_pass_on, visitor, port)
 
     def _ip(self, *words: str) -> None:
         subprocess.run([str(_found("ip")), *words], check=True, capture_output=True)
 
 
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
+def _pass_on(visitor: socket.socket, port: int) -> None:
+    with visitor, socket.create_connection((Loopback.address, port)) as server:
+        back = threading.Thread(target=_copy, args=(server, visitor))
+        back.start()
+        _copy(visitor, server)
+        back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while piece := one.recv(1 << 16):
-            other.sendall(piece)
-    for end in (one, other):
+        while piece := source.recv(1 << 16):
+            target.sendall(piece)
+    for end in (source, target):
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
 
@@ -304,9 +320,10 @@ def ray_missing() -> str | None:
 
 
 class RayCluster:
-    """A Ray cluster of nodes with one core each, all on this machine; `address` is its address on the nodes.
+    """A Ray cluster of nodes with one core each, all on this machine.
 
-    `client` is its address for other machines. The first node, n0, has no core, so that workers are on the others. `add` and `kill` let nodes join and die.
+    `address` is its address on the nodes, `client` that for other machines. The first node, n0, has no core, so that
+    workers are on the others. `add` and `kill` let nodes join and die.
     """
 
     def __init__(self, nodes: int):
