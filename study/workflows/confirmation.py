@@ -59,8 +59,8 @@ def confirm(
     """Compare the best that a search found with its baseline until that is settled, in a run below the search's.
 
     `show` gets the trials, and gives what is told of their progress while they run; `announce` gets the name of their
-    study before they run. None if there is nothing to
-    compare, or if that has been done. No trial sees a test row. Raises as `run_specs` does.
+    study before they run. None if there is nothing to compare, or if that has been done. No trial sees a test row.
+    Raises as `run_specs` does.
     """
     chosen = study.best
     if chosen is None or study.is_baseline(chosen):

@@ -24,7 +24,7 @@ def launch_workers(storage: str, study: str, request: Request, data: str | None 
     queue.assignment  # noqa: B018  raises QueueError where the study was never finished creating
     launch = launches.start(queue, storage, request, data)
     try:
-        _check_open(queue)  # who cancels the study sees this launch, or it sees that
+        _check_open(queue)  # who cancels the study meanwhile has seen this launch, or is seen here
     except ConfigError:
         launches.cancel(queue, launch)
         raise

@@ -83,8 +83,8 @@ class Engine(Protocol):
     """The interface of an engine's module. All raise WorkerError with what the engine's command said.
 
     `DEFAULTS` are its options; an option whose default is "" has to be given or is left out. `LOGS` says where the
-    workers' logs are, with `{folder}` and `{id}` for the launch's. `IS_REMOTE` says whether
-    the workers are on other machines, which share no SQLite file with this one.
+    workers' logs are, with `{folder}` and `{id}` for the launch's. `IS_REMOTE` says whether the workers are on other
+    machines, which share no SQLite file with this one.
     """
 
     DEFAULTS: Mapping[str, str]
