@@ -219,7 +219,7 @@ def search_schema() -> str:
 SHOWN_BY = {
     "a worker": "tests/system/test_survival.py::test_trial_of_a_killed_worker_is_taken_up_by_another",
     "a worker's machine or network":
-        "tests/system/test_liveness.py::test_heartbeats_are_written_and_judged_by_the_databases_clock",
+        "tests/execution/test_queue.py::test_the_databases_clock_decides_when_a_trial_without_a_worker_is_lost",
     "a worker after its run ended, before it told Optuna":
         "tests/execution/test_attempt.py::test_what_a_worker_finished_before_it_died_counts",
     "a worker that stood still until another took its trial":
@@ -228,6 +228,8 @@ SHOWN_BY = {
         "tests/execution/test_queue.py::test_a_trial_that_was_marked_failed_and_never_put_back_is_not_lost",
     "the conductor (the command itself)":
         "tests/system/test_survival.py::test_a_search_that_is_ended_goes_on_where_it_was",
+    "the server that forks its workers":
+        "tests/execution/test_worker_pool.py::test_no_worker_outlives_the_program_or_the_server_that_started_it",
     "`mlflow run` around the conductor": "tests/base/test_interruption.py::"
         "test_a_program_ends_as_after_ctrl_c_when_the_process_that_started_it_is_killed",
     "any process with an open run": "tests/base/test_processes.py::"

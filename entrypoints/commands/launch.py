@@ -1,6 +1,7 @@
 """Bring more workers to a search or an ablation that runs: on this machine, on others over SSH, or on a cluster."""
 
 from entrypoints import display, options, program
+from study.execution.engines import launches
 from study.execution.engines.engine import Request
 from study.tracking import runs
 from study.workflows.launch import launch_workers
@@ -11,5 +12,6 @@ def run(*, study: str, storage: str, engine: str, workers: int, own: dict[str, s
     runs.name_project_run(f"launch for {study}", {"study.txt": study})
     launched = launch_workers(storage, study, Request(engine, workers, own), data)
     program.say(f"{display.count(workers, 'worker')} on {engine}: {launched.id}")
-    program.say(f"Scripts and logs: {launched.folder}")
+    program.say(f"Scripts: in {launched.folder}")
+    program.say(f"Logs: {launches.logs(launched)}")
     display.tell_how_to_follow(study, storage, options.given()["storage"])

@@ -17,18 +17,23 @@ from study.base.private import private_folder
 
 MOST_GROWTH = 3 * 2**30  # bytes
 DAYS_OF_A_CLAIM = 30
+BOOT = "/proc/sys/kernel/random/boot_id"  # a new one each time that the machine starts
 GROUP = "/sys/fs/cgroup"  # of a container, as it sees itself
 
 
 def this_process() -> dict[str, str]:
     """Return what identifies this process: host, pid, and when it started, because pids are reused."""
-    started = psutil.Process().create_time()
     return {
         "host": socket.gethostname(),
         "machine": machine(),
         "pid": str(os.getpid()),
-        "process_started": f"{started:.2f}",
+        "process_started": f"{_started(psutil.Process()):.2f}",
     }
+
+
+def _started(process: psutil.Process) -> float:
+    """Return when a process started, in seconds since the machine did: who sets the clock changes neither."""
+    return float(process.create_time() - psutil.boot_time())
 
 
 def label(process: Mapping[str, str]) -> str:
@@ -38,7 +43,11 @@ def label(process: Mapping[str, str]) -> str:
 
 def machine() -> str:
     """Return what identifies a space of pids: two machines or containers can share a host name."""
-    parts = [socket.gethostname(), f"{psutil.boot_time():.0f}"]
+    parts = [socket.gethostname()]
+    try:
+        parts.append(Path(BOOT).read_text().strip())
+    except OSError:  # not Linux; this changes when somebody sets the clock
+        parts.append(f"{psutil.boot_time():.0f}")
     with contextlib.suppress(OSError):  # Linux only
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
@@ -50,7 +59,7 @@ def is_gone(process: Mapping[str, str]) -> bool:
         return False
     try:
         there = psutil.Process(int(process["pid"]))
-        if abs(there.create_time() - float(process["process_started"])) > 1:
+        if abs(_started(there) - float(process["process_started"])) > 1:
             return True
         return there.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -15,6 +15,7 @@ ENDED = "ended"  # why workers take no more trials; empty while they may
 CANCELLED = "cancelled"  # the host that has cancelled it: conductor and workers end at once; empty while they may go on
 CONDUCTOR = "conductor"  # the process that fills the queue, as `processes.this_process` describes it
 PLAN = "plan"  # how many `trials` there are to be, as far as the conductor knows, and the `epochs` of a search's
+COMPARISON = "comparison"  # of a search: the name of the study in which its best is compared with its baseline
 LAUNCH = "launch:"  # the beginning of the names of launches, one attribute each; null once they have ended
 
 # Of a trial.

@@ -8,6 +8,7 @@
 | a worker that stood still until another took its trial | itself | its next epoch, or its end | it drops the trial |
 | the process that marked a trial as failed, before requeueing it | the conductor | 0.5 s | the trial is requeued |
 | the conductor (the command itself) | its workers: their standard input closes | at once | they requeue and end |
+| the server that forks its workers | the conductor: its socket closes | at once | all end, and the command says so |
 | `mlflow run` around the conductor | the conductor, by its parent's pid | 0.5 s | it ends as after Ctrl-C |
 | any process with an open run | the next command on that machine | its start | the run ends KILLED |
 | `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
@@ -15,7 +16,7 @@
 | the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 | a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
 | nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |
-| a conductor that had launched workers | its command, repeated | its start | the launches that are left are ended |
+| a conductor that had launched workers | its command, repeated there | its start | those workers end |
 | any process, at any write | who gives the same command once more | then | the same report, but for times and IDs |
 | any of them, in any order | all of the above | – | every trial ends with one result, and none runs for ever |
 
@@ -151,15 +152,21 @@ def _is_lost(record: records.RunRecord) -> bool:
 
 
 def end_lost_trials(client: store.MlflowClient, study_run_id: str, study: optuna.Study) -> None:
-    """End, as KILLED, the runs of a study's trials that no worker is running any more; ignore store failures."""
+    """End, as KILLED, the runs of a study's trials that no worker is running any more; ignore store failures.
+
+    Workers elsewhere may go on meanwhile. A trial runs from before its run begins until after it has ended, so the runs
+    are read first, then the trials, and then once more those runs that seem lost.
+    """
     with contextlib.suppress(Exception):
         requeue_lost(study)
+        begun = records.read_running_trials(client, study_run_id)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         alive = {str(trial.number) for trial in running}
-        for record in records.read_trials(client, study_run_id):
-            if record.status == "RUNNING" and record.tags.get(tags.OPTUNA_TRIAL) not in alive:
+        for record in begun:
+            if record.tags.get(tags.OPTUNA_TRIAL) not in alive:
                 with contextlib.suppress(Exception):
-                    runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
+                    if records.read_run(client, record.run_id).status == "RUNNING":
+                        runs.Run(client, record.run_id).end("KILLED", "its worker was stopped")
 
 
 def end_last_try(client: store.MlflowClient, trial: optuna.Trial) -> records.RunRecord | None:

@@ -235,6 +235,11 @@ def read_trials(client: MlflowClient, study_run_id: str, curves: Sequence[str] =
     return _trials(client, study_run_id, [], curves)
 
 
+def read_running_trials(client: MlflowClient, study_run_id: str) -> list[RunRecord]:
+    """Return the study's trials whose runs have not ended."""
+    return _trials(client, study_run_id, ["attributes.status = 'RUNNING'"])
+
+
 def read_arms(client: MlflowClient, study_run_id: str) -> dict[str, RunRecord]:
     """Return an ablation's arm runs by arm name; empty for a search or a study of an older version."""
     query = f"tags.{tags.STUDY_RUN} = '{study_run_id}' and tags.{tags.KIND} = '{tags.ARM_KIND}'"

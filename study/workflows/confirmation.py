@@ -51,12 +51,14 @@ def confirm(
     storage: str,
     reuse: bool,
     minutes: float | None,
+    announce: Callable[[str], None],
     launch: Request | None = None,
 ) -> Outcome[AblationResults] | None:
     """Compare the best that a search found with its baseline until that is settled, in a run below the search's.
 
-    `show` gets the trials, and gives what is told of their progress while they run. None if there is nothing to
-    compare, or if that has been done. No trial sees a test row. Raises as `run_specs` does.
+    `show` gets the trials, and gives what is told of their progress while they run; `announce` gets the name of their
+    study before they run. None if there is nothing to compare, or if that has been done. No trial sees a test row.
+    Raises as `run_specs` does.
     """
     chosen = study.best
     if chosen is None or study.is_baseline(chosen):
@@ -77,7 +79,7 @@ def confirm(
     ):
         outcome = run_specs(
             own, pool, prepared.ablation, prepared.specs, dataset, storage=storage, reuse=reuse, observe=observe,
-            rule=prepared.rule, on_look=on_look, open_test=False, launch=launch,
+            rule=prepared.rule, on_look=on_look, open_test=False, launch=launch, announce=announce,
         )  # fmt: skip
         if outcome.failures:
             own.end("FAILED", outcome.failure_text)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from study.base.errors import Interrupted, WorkerError
 from study.base.interruption import ParentWatch, ask
@@ -28,11 +29,16 @@ def join_study(
     with WorkerPool(worker_count) as pool:
         recovery.end_lost_runs(store.connect())
         pool.assign(storage, name, spec)
+
+        def look() -> list[Progress]:
+            found = [trial for trial in progress(queue) if trial.worker in pool.names]
+            observe(found)
+            return found
+
         try:
             while True:
                 working = pool.working()
-                here = [trial for trial in progress(queue) if trial.worker in pool.names]
-                observe(here)
+                here = look()
                 if not working:
                     break
                 parent.check()
@@ -40,6 +46,8 @@ def join_study(
                     ask()
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
+            with suppress(Exception):  # the last trial may have ended since the last look
+                here = look()
             done = sum(trial.finished for trial in here)
             if queue.cancelled:  # no failure: what started this program is not to start it again
                 return done

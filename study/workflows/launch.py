@@ -2,6 +2,7 @@
 
 import time
 
+from study.base import processes
 from study.base.errors import ConfigError, WorkerError
 from study.execution.engines import launches
 from study.execution.engines.engine import Launch, Request
@@ -19,11 +20,21 @@ def launch_workers(storage: str, study: str, request: Request, data: str | None 
     ConfigError if it has ended or the request cannot work, WorkerError if the engine refuses.
     """
     queue = load_queue(storage, study)
+    _check_open(queue)
+    queue.assignment  # noqa: B018  raises QueueError where the study was never finished creating
+    launch = launches.start(queue, storage, request, data)
+    try:
+        _check_open(queue)  # who cancels the study meanwhile has seen this launch, or is seen here
+    except ConfigError:
+        launches.cancel(queue, launch)
+        raise
+    return launch
+
+
+def _check_open(queue: Queue) -> None:
     if queue.ended:
         hint = "Run the command that began it again, and launch then."
-        raise ConfigError(f"takes no more workers: {queue.ended}", where=study, hint=hint)
-    queue.assignment  # noqa: B018  raises QueueError where the study was never finished creating
-    return launches.start(queue, storage, request, data)
+        raise ConfigError(f"takes no more workers: {queue.ended}", where=queue.study_name, hint=hint)
 
 
 def end_launches(queue: Queue, chosen: list[Launch]) -> list[str]:
@@ -45,10 +56,10 @@ class OwnLaunch:
         self._alive = False
 
     def start(self) -> None:
-        """Launch the workers, and end those that an earlier command of this study was killed too soon to end."""
+        """Launch the workers, and end those that an earlier command here was killed too soon to end."""
         if self._request:
             self.stop()
-            self._launch = launches.start(self._queue, self._storage, self._request, owned=True)
+            self._launch = launches.start(self._queue, self._storage, self._request, own=True)
             self._started, self._alive = time.monotonic(), True
 
     def alive(self) -> bool:
@@ -63,11 +74,16 @@ class OwnLaunch:
         """Return the error that all of them ended before the trials did; None where none were launched."""
         if not self._launch:
             return None
-        hint = f"Their logs are in {self._launch.folder}."
+        hint = f"Their logs are {launches.logs(self._launch)}."
         return WorkerError(
             "every worker that was launched ended before the trials did", where=self._launch.id, hint=hint
         )
 
     def stop(self) -> None:
-        """End all launches that a command of this study has made for itself; what cannot be ended stays remembered."""
-        end_launches(self._queue, [launch for launch in launches.remembered(self._queue) if launch.owned])
+        """End this process's launches, and those whose owners are dead; what cannot be ended stays remembered.
+
+        Another command may run the same study at the same time, with workers of its own.
+        """
+        here = processes.this_process()
+        mine = (one for one in launches.remembered(self._queue) if one.owner)
+        end_launches(self._queue, [one for one in mine if one.owner == here or processes.is_gone(one.owner or {})])

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from study.analysis import search_results
 from study.analysis.search_results import SearchResults
-from study.base import processes
+from study.base import interruption, processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
 from study.design.search import TASK, Search, parse_search
@@ -88,6 +89,7 @@ def run_search(
                     confirmed = confirmation.confirm(
                         study, run, dataset, show=confirm, worker_count=worker_count, storage=storage, reuse=reuse,
                         minutes=clock.minutes_to_confirm, launch=None if worker_count else launch,
+                        announce=partial(_compares_in, queue),
                     )  # fmt: skip
                 study = search_results.read(client, run.run_id)
             page = search_report.log(study)
@@ -95,6 +97,16 @@ def run_search(
             if outcome.failures:
                 run.end("FINISHED" if study.complete else "FAILED", outcome.failure_text)
     return outcome
+
+
+def _compares_in(queue: Queue, name: str) -> None:
+    """Note in a search's queue the study in which its best is compared, and end where the search has been cancelled.
+
+    Who cancels it from now on finds that study as well.
+    """
+    queue.set_user_attr(attributes.COMPARISON, name)
+    if queue.cancelled:
+        interruption.ask()
 
 
 @contextmanager

@@ -43,6 +43,16 @@ def test_a_process_is_told_from_others(change, gone):
     assert processes.is_gone(processes.this_process() | change) == gone
 
 
+def test_a_clock_that_is_set_makes_nobody_another_process_or_this_another_machine(monkeypatch):
+    """Linux derives the time of its start, and of each process's, from the clock as it is now."""
+    began = psutil.Process().create_time()
+    booted = psutil.boot_time() + 3_600
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted)
+    assert psutil.Process().create_time() == began + 3_600
+    assert processes.this_process() == ME and not processes.is_gone(ME)
+    assert processes.is_gone(ME | {"pid": str(2**22 - 1)})
+
+
 @pytest.fixture
 def in_project(monkeypatch, tmp_path):
     """A private folder of the test's own, in which `mlflow run` has made the run abc."""

@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT
 
 from study.base.errors import ConfigError, WorkerError
-from study.base.paths import RUN_VARIABLE
+from study.base.paths import RUN_VARIABLE, STORE_VARIABLE
 from study.execution.engines import engine, kubernetes, launches, local, ray, slurm, ssh
 from study.execution.engines.engine import LAUNCH_VARIABLE, NAMES, Launch, Request, parse_options, parse_request
 from study.execution.storage import DEFAULT_STORAGE
@@ -29,6 +29,8 @@ LAUNCH = Launch(
 
 def test_every_engine_has_a_name_and_a_module():
     assert tuple(launches.ENGINES) == NAMES
+    told = [launches.logs(replace(LAUNCH, engine=name)) for name in NAMES]
+    assert told[:2] == [f"in {LAUNCH.folder}"] * 2 and all(LAUNCH.id in text for text in told[2:])
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,13 @@ def test_names_suit_every_engine():
         id = engine.new_id(study)
         assert re.fullmatch(r"study-[a-z0-9]([a-z0-9-]*[a-z0-9])?", id) and len(id) <= 63
     assert engine.new_id("night") != engine.new_id("night")
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv(STORE_VARIABLE, f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / engine.FOLDER).write_text("a file, in the way")
+    with pytest.raises(WorkerError, match=rf"{tmp_path}: nothing can be written here \("):
+        engine.new_folder("study-x")
 
 
 def test_a_worker_program_is_not_told_of_the_run_of_mlflow_run(monkeypatch):
@@ -252,6 +261,38 @@ def test_what_ray_prints_is_no_part_of_its_answer(tmp_path, monkeypatch):
     (tmp_path / "ray.py").write_text(NOISY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert ray.jobs(replace(LAUNCH, engine="ray")) == []
+
+
+WITHOUT_PIP = """
+class exceptions:
+    class RuntimeEnvSetupError(Exception):
+        pass
+class Task:
+    def options(self, runtime_env=None, **other):
+        self.pinned = runtime_env
+        return self
+    def remote(self, pins):
+        return self
+def get(tasks):
+    if tasks[0].pinned:
+        raise exceptions.RuntimeEnvSetupError("Failed to set up.\\nTraceback\\n  python: No module named pip\\n")
+    return [False]
+init = lambda **given: None
+nodes = lambda: [{"NodeID": "n1", "Alive": True}]
+remote = lambda function: Task()
+"""
+
+
+def test_a_node_that_cannot_make_the_environment_says_why_before_there_are_actors(tmp_path, monkeypatch):
+    library = tmp_path / "ray"
+    (library / "util").mkdir(parents=True)
+    (library / "__init__.py").write_text(WITHOUT_PIP)
+    (library / "util" / "scheduling_strategies.py").write_text("NodeAffinitySchedulingStrategy = lambda *a, **b: None")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = "Ray failed: a node cannot make the environment; got python: No module named pip. Every node's own Python"
+    with pytest.raises(WorkerError, match=re.escape(said)):
+        ray.start(replace(LAUNCH, engine="ray", folder=str(tmp_path)))
+    assert not (tmp_path / ray.PLAN).exists()
 
 
 # --- kubernetes -------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -136,7 +138,7 @@ class Slurm:
 
 _SSHD_CONF = """\
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey {folder}/key
 AuthorizedKeysFile {folder}/key.pub
 PidFile none
@@ -144,7 +146,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 """
-_HOST = "Host {name}\n HostName 127.0.0.1\n Port {port}\n User {user}\n"
+_HOST = "Host {name}\n HostName {address}\n Port {port}\n User {user}\n"
 # Each host has processes, and a name, of its own.
 _ISOLATED = ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "sh", "-c"]
 _PASSED = ("UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "REQUESTS_")
@@ -152,22 +154,113 @@ _PASSED = ("UV_", "SSL_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_
 
 def ssh_missing() -> str | None:
     """Return why no SSH servers can be started here, for `pytest.skip`, or None."""
-    if _found("sshd") is None:
-        return "needs sshd (Debian: openssh-server)"
+    if _found("sshd") is None or _found("ip") is None:
+        return "needs sshd and ip (Debian: openssh-server and iproute2)"
     if os.geteuid() != 0 or subprocess.run([*_ISOLATED, "true"], capture_output=True).returncode:
         return "needs root, to give each host processes of its own (unshare)"
     return None
 
 
+class Loopback:
+    """The network of hosts that are told apart by port: all have this machine's own address."""
+
+    address = "127.0.0.1"
+
+    def add(self, name: str) -> tuple[str, list[str]]:
+        """Return a new host's address, and the words that start its programs."""
+        return self.address, []
+
+    def open(self, port: int) -> None:
+        """Let the hosts reach a port of this machine."""
+
+    def close(self) -> None:
+        """Take the network down."""
+
+
+class Subnet(Loopback):
+    """A network of hosts with addresses of their own, in which this machine has the address `address`."""
+
+    def __init__(self) -> None:
+        chance = secrets.SystemRandom()
+        self._name = f"st{secrets.token_hex(4)}"
+        self._prefix = f"10.{chance.randrange(100, 250)}.{chance.randrange(250)}"
+        self.address = f"{self._prefix}.1"
+        self._hosts: list[str] = []
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._ip("link", "add", self._name, "type", "bridge")
+        self._ip("address", "add", f"{self.address}/24", "dev", self._name)
+        self._ip("link", "set", self._name, "up")
+
+    def add(self, name: str) -> tuple[str, list[str]]:
+        space, cable = f"{self._name}-{name}", f"{self._name}.{len(self._hosts)}"
+        self._ip("netns", "add", space)
+        self._hosts.append(space)
+        address = f"{self._prefix}.{len(self._hosts) + 1}"
+        self._ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
+        self._ip("link", "set", cable, "master", self._name, "up")
+        self._ip("-n", space, "address", "add", f"{address}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            self._ip("-n", space, "link", "set", device, "up")
+        return address, [str(_found("ip")), "netns", "exec", space]
+
+    def open(self, port: int) -> None:
+        """Let the hosts reach a port of this machine's own address, where its servers listen."""
+        self._sockets.append(door := socket.create_server((self.address, port)))
+        self._run(self._let_in, door, port)
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with contextlib.suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
+        for thread in self._threads:
+            thread.join()
+        for space in self._hosts:
+            self._ip("netns", "delete", space)
+        self._ip("link", "delete", self._name)
+
+    def _run(self, task: Callable[..., None], *given: object) -> None:
+        self._threads.append(threading.Thread(target=task, args=given))
+        self._threads[-1].start()
+
+    def _let_in(self, door: socket.socket, port: int) -> None:
+        with door, contextlib.suppress(OSError):  # `close` ends it
+            while True:
+                visitor = door.accept()[0]
+                self._sockets.append(visitor)
+                self._run(_pass_on, visitor, port)
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run([str(_found("ip")), *words], check=True, capture_output=True)
+
+
+def _pass_on(visitor: socket.socket, port: int) -> None:
+    with visitor, socket.create_connection((Loopback.address, port)) as server:
+        back = threading.Thread(target=_copy, args=(server, visitor))
+        back.start()
+        _copy(visitor, server)
+        back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            target.sendall(piece)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
 class SshHosts:
     """SSH servers that stand for machines of these names; `config` is the file with which ssh reaches them.
 
-    `home` is on each of them a folder of its own, and `path` is where they find programs.
+    `home` is on each of them a folder of its own, `path` is where they find programs, and `network` how they are
+    reached.
     """
 
-    def __init__(self, folder: Path, names: tuple[str, ...], path: str):
+    def __init__(self, folder: Path, names: tuple[str, ...], path: str, network: Loopback):
         self._folder, self._names, self._path = folder, names, path
-        self.config, self.home = folder / "config", folder / "home"
+        self.config, self.home, self.network = folder / "config", folder / "home", network
         self._servers: list[subprocess.Popen] = []
 
     def __enter__(self) -> "SshHosts":
@@ -185,13 +278,14 @@ class SshHosts:
         for name in self._names:
             (self._folder / name).mkdir()
             port = free_port()
+            address, inside = self.network.add(name)
             conf = self._folder / f"{name}.conf"
-            conf.write_text(_SSHD_CONF.format(port=port, folder=self._folder))
+            conf.write_text(_SSHD_CONF.format(port=port, address=address, folder=self._folder))
             mounts = f"mount --bind {self._folder / name} {self.home} && mount --bind {profile} /etc/profile.d"
             script = f"hostname {name} && {mounts} && exec {_found('sshd')} -D -e -f {conf}"
             with (self._folder / f"{name}.log").open("ab") as log:
-                self._servers.append(subprocess.Popen([*_ISOLATED, script], stdout=log, stderr=log))
-            entries.append(_HOST.format(name=name, port=port, user="root"))
+                self._servers.append(subprocess.Popen([*inside, *_ISOLATED, script], stdout=log, stderr=log))
+            entries.append(_HOST.format(name=name, address=address, port=port, user="root"))
         self.config.write_text("".join(entries) + f"Host *\n{usual}")
         deadline = time.monotonic() + START_SECONDS
         for name in self._names:
@@ -226,22 +320,25 @@ def ray_missing() -> str | None:
 
 
 class RayCluster:
-    """A Ray cluster of nodes with one core each, all on this machine; `address` is its address.
+    """A Ray cluster of nodes with one core each, all on this machine.
 
-    The first node, n0, has no core, so that workers are on the others. `add` and `kill` let nodes join and die.
+    `address` is its address on the nodes, `client` that for other machines. The first node, n0, has no core, so that
+    workers are on the others. `add` and `kill` let nodes join and die.
     """
 
     def __init__(self, nodes: int):
         # Ray's sockets lie in its folder, and their paths must be short.
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self.address = f"127.0.0.1:{free_port()}"
+        self.client = f"ray://127.0.0.1:{free_port()}"
         self._first = nodes
         self._nodes: list[subprocess.Popen] = []
 
     def __enter__(self) -> "RayCluster":
         try:
-            port = self.address.rpartition(":")[2]
-            head = ["--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false"]
+            port, outside = (address.rpartition(":")[2] for address in (self.address, self.client))
+            head = ["--head", f"--port={port}", f"--ray-client-server-port={outside}", "--num-cpus=0"]
+            head.append("--include-dashboard=false")
             self._start(*head, f"--temp-dir={self._folder}")
             for _ in range(self._first - 1):
                 self.add()
@@ -268,6 +365,7 @@ class RayCluster:
         name = f"n{len(self._nodes)}"
         log = self._folder / f"{name}.log"
         patient = {"RAY_raylet_start_wait_time_s": str(RAY_SECONDS),
+                   "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(RAY_SECONDS),
                    "RAY_agent_register_timeout_ms": str(1_000 * RAY_SECONDS)}  # fmt: skip
         environment = os.environ | patient | {"RAY_USAGE_STATS_ENABLED": "0"}
         with log.open("ab") as output:

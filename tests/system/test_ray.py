@@ -68,10 +68,10 @@ def test_nodes_that_leave_lose_no_trial_and_nodes_that_join_get_workers(cluster,
     assert not list(launches.remembered(load_queue(servers, name)))
 
 
-def test_cancel_leaves_nothing_running(cluster, servers, name, start):
+def test_cancel_from_outside_the_cluster_leaves_nothing_running(cluster, servers, name, start):
     program = start("search", **asked(name, servers, 20_000, trials=4))
     wait_until(lambda: at_work(servers, name), program)
-    launched = start("launch", study=name, storage=servers, on="ray", workers=1, options=f"address={cluster.address}")
+    launched = start("launch", study=name, storage=servers, on="ray", workers=1, options=f"address={cluster.client}")
     output, errors = launched.communicate(timeout=200)
     assert (launched.returncode, errors) == (0, "")
     id = re.search(r"1 worker on ray: (\S+)", output)[1]

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.matrix, pytest.mark.usefixtures("con
 
 
 @pytest.fixture
-def hosts(tmp_path_factory):
+def hosts(tmp_path_factory, environment):
+    """Two hosts. Those that have an environment have addresses of their own; uv needs to reach a package index."""
     if reason := clusters.ssh_missing():
         pytest.skip(reason)
     path = f"{Path(sys.prefix)}/bin:/usr/bin:/bin"  # where uv is
-    with clusters.SshHosts(tmp_path_factory.mktemp("ssh"), ("hosta", "hostb"), path) as there:
+    network = clusters.Loopback() if environment == "made by uv" else clusters.Subnet()
+    folder = tmp_path_factory.mktemp("ssh")
+    with closing(network), clusters.SshHosts(folder, ("hosta", "hostb"), path, network) as there:
         yield there
 
 
@@ -42,9 +46,11 @@ def test_workers_on_two_hosts_train_and_are_cancelled(
     hosts, clone, environment, postgres, mlflow_server, name, start, monkeypatch
 ):
     monkeypatch.chdir(clone)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
+    for server in (postgres, mlflow_server):
+        hosts.network.open(server.port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url.replace("127.0.0.1", hosts.network.address))
     monkeypatch.setenv("PGPASSWORD", postgres.password)
-    storage = postgres.new_database().replace(f":{postgres.password}@", "@")
+    storage = postgres.new_database().replace(f":{postgres.password}@127.0.0.1", f"@{hosts.network.address}")
     own = f"hosts=hosta,hostb,config={hosts.config},folder={hosts.home}/keras-study"
     if environment == "there already":
         own += f",python={sys.executable}"

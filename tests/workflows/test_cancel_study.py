@@ -2,21 +2,27 @@
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 
 import click.testing
+import optuna
 import pytest
-from factories.programs import searched
+from factories.programs import null_run, searched
 from optuna.trial import TrialState
 
 from entrypoints import cancel, launch, status, status_tables
 from study.base import processes
 from study.base.errors import ConfigError, Interrupted
 from study.design.search import Budget
-from study.execution import attributes, optuna_internals, recovery
+from study.execution import attributes, optuna_internals, recovery, worker
+from study.execution.engines import engine, launches, local
 from study.execution.engines.engine import Request
-from study.execution.queue import create_queue, load_queue
+from study.execution.queue import QueueError, create_queue, load_queue
 from study.execution.study_status import study_status
-from study.tracking import runs, tags
+from study.tracking import records, runs, tags
 from study.tracking.store import connect
 from study.workflows import cancel_study, run_search
 from study.workflows.launch import launch_workers
@@ -44,20 +50,24 @@ def queue(digits, name):
     SlotSupply(queue, search, Budget(5, None))([])
     queue.set_user_attr(attributes.CONDUCTOR, DEAD)
     queue.set_user_attr(attributes.PLAN, {"trials": 5, "epochs": 1})
-    for number, worker in enumerate((DEAD, DEAD, ELSEWHERE)):
-        trial = queue.ask()
-        trial.set_user_attr(attributes.WORKER, worker)
-        if not number:
-            queue.tell(trial, 0.5)
-            continue
-        trial.report(0.7, 1)
-        marks = {tags.OPTUNA_STUDY: name, tags.OPTUNA_TRIAL: str(trial.number), tags.SLOT: str(number)}
-        config = search.baseline.as_text()
-        trial.set_user_attr(
-            attributes.RUN_ID, runs.start_trial_run(client, run.run_id, "a trial", config, marks).run_id
-        )
-        optuna_internals.expect_heartbeat(queue, queue.frozen(trial))
+    trial = queue.ask()
+    trial.set_user_attr(attributes.WORKER, DEAD)
+    queue.tell(trial, 0.5)
+    for process in (DEAD, ELSEWHERE):
+        begun(queue, process).report(0.7, 1)
     return queue
+
+
+def begun(queue, worker: dict[str, str]) -> optuna.Trial:
+    """Return the next trial, as this worker has it when it has begun its run."""
+    trial = queue.ask()
+    trial.set_user_attr(attributes.WORKER, worker)
+    slot = trial.user_attrs[attributes.SLOT]
+    marks = {tags.OPTUNA_STUDY: queue.study_name, tags.OPTUNA_TRIAL: str(trial.number), tags.SLOT: str(slot)}
+    run = runs.start_trial_run(connect(), queue.assignment.run_id, "a trial", {}, marks)
+    trial.set_user_attr(attributes.RUN_ID, run.run_id)
+    optuna_internals.expect_heartbeat(queue, queue.frozen(trial))
+    return trial
 
 
 def running_runs(name: str) -> int:
@@ -80,6 +90,35 @@ def test_nothing_of_a_killed_study_is_left_running(queue):
     assert (again.finished, again.waiting, again.stopped) == (1, 4, 0)
 
 
+def test_who_resumes_a_study_while_it_is_cancelled_loses_nothing(queue, monkeypatch):
+    monkeypatch.setattr(recovery, "requeue_silent", lambda *given: load_queue(STORAGE, queue.study_name).reopen())
+    with pytest.raises(QueueError, match="its command was given again while it was being cancelled"):
+        cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert queue.running() == [1, 2] and running_runs(queue.study_name) == 3
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_workers_elsewhere_go_on_while_lost_runs_are_ended(queue, begins, monkeypatch):
+    client, read = connect(), records.read_running_trials
+    of_the_dead, elsewhere = (trial.user_attrs[attributes.RUN_ID] for trial in queue.get_trials()[1:3])
+    meant: list[str] = []
+
+    def meanwhile(*given):
+        if begins:  # before the runs are read, and after the trials if they were read first
+            meant.append(queue.frozen(begun(queue, ELSEWHERE)).user_attrs[attributes.RUN_ID])
+            return read(*given)
+        found = read(*given)
+        client.set_terminated(elsewhere, "FINISHED")
+        queue.tell(2, 0.4)
+        return found
+
+    monkeypatch.setattr(records, "read_running_trials", meanwhile)
+    recovery.end_lost_trials(client, queue.assignment.run_id, queue)
+    states = {run_id: client.get_run(run_id).info.status for run_id in (of_the_dead, elsewhere, *meant)}
+    assert states.pop(of_the_dead) == "KILLED"
+    assert list(states.values()) == (["RUNNING", "RUNNING"] if begins else ["FINISHED"])
+
+
 def test_the_command_that_is_repeated_goes_on(queue, digits):
     cancel_study.cancel_study(STORAGE, queue.study_name)
     SlotSupply(queue, searched(1, digits), Budget(5, None))([])
@@ -99,6 +138,59 @@ def test_a_conductor_that_lives_ends_when_its_study_is_cancelled(digits, name):
         )  # fmt: skip
     (run,) = connect().search_runs(["0"], f"tags.study = '{name}'")
     assert run.info.status == "KILLED"
+
+
+def test_a_conductor_ends_in_the_middle_of_its_comparison_as_well(digits, name, monkeypatch):
+    client, search, dataset = connect(), searched(1, digits), digits.without_test()
+    queue, _ = create_queue(STORAGE, name, search.direction, search.metric)
+    run_search.begin(search, dataset, queue, run_search.open_search(client, name), {}, reuse=False)
+    SlotSupply(queue, search, Budget(3, None))([])
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 0)
+    assert worker.work(STORAGE, name, spec="digits", train=null_run) == 3
+    monkeypatch.setattr(cancel_study, "ANSWER_SECONDS", 60)
+    with ThreadPoolExecutor() as pool:
+        answers = []
+
+        def observe(trials):
+            compared = load_queue(STORAGE, queue.user_attrs[attributes.COMPARISON])
+            answers.append(pool.submit(cancel_study.cancel_study, STORAGE, name))
+            while not compared.cancelled:
+                time.sleep(0.01)
+
+        with pytest.raises(Interrupted, match=r"cancelled from \S+ with 0 of 14 trials done"):
+            run_search.run_search(
+                search, digits, name=name, budget=Budget(3, None), params={}, worker_count=0, reuse=False,
+                observe=lambda trials: None, storage=STORAGE,
+                confirm=lambda specs: nullcontext((observe, lambda study, more: None)),
+            )  # fmt: skip
+        (answer,) = answers
+        left = answer.result()
+    assert (left.finished, left.waiting, left.stopped, left.problems) == (3, 0, 0, ())
+    found = client.search_runs(["0"], f"tags.study LIKE '%{name}%' and tags.kind = '{tags.STUDY_KIND}'")
+    assert sorted((run.data.tags["task"], run.info.status) for run in found) == [
+        ("confirm", "KILLED"), ("search", "KILLED"),
+    ]  # fmt: skip
+    assert running_runs(name) == 0
+
+
+def test_what_a_search_killed_in_its_comparison_leaves_is_ended_too(queue):
+    client, compared = connect(), f"confirm {queue.study_name}"
+    below, _ = create_queue(STORAGE, compared)
+    run = runs.open_study_run(client, compared)
+    below.assign(replace(queue.assignment, run_id=run.run_id, search=None))
+    queue.set_user_attr(attributes.COMPARISON, compared)
+    cancel_study.cancel_study(STORAGE, queue.study_name)
+    assert below.cancelled and client.get_run(run.run_id).info.status == "KILLED"
+
+
+def test_a_launch_that_is_begun_while_its_study_is_cancelled_is_ended(queue, monkeypatch):
+    ended = []
+    monkeypatch.setattr(engine, "new_folder", str)  # none
+    monkeypatch.setattr(local, "start", lambda launch: queue.cancel("there"))
+    monkeypatch.setattr(local, "cancel", ended.append)
+    with pytest.raises(ConfigError, match="takes no more workers: cancelled from there"):
+        launch_workers(STORAGE, queue.study_name, Request("local", 1, {}))
+    assert len(ended) == 1 and not list(launches.remembered(queue))
 
 
 def test_a_study_that_has_ended_takes_no_more_workers(queue):

@@ -39,8 +39,9 @@ class Launch:
     """Workers that an engine was asked for, as the study remembers them; `id` is the name of all that it starts.
 
     `data` names the study's data where the workers run, None as the study does. `folder` has the engine's scripts and
-    the workers' logs, on the machine of the host `host` (`machine` tells apart what has the same host name). `owned` is
-    true if a search or an ablation launched them for itself, and ends them with itself.
+    the workers' logs, on the machine of the host `host` (`machine` tells apart what has the same host name). `owner` is
+    the process, as `processes.this_process` describes it, of a search or an ablation that launched them for itself, and
+    ends them with itself.
     """
 
     id: str
@@ -54,7 +55,7 @@ class Launch:
     folder: str
     host: str
     machine: str
-    owned: bool = False
+    owner: Mapping[str, str] | None = None
 
     def words(self, python: str = sys.executable) -> list[str]:
         """Return the command that runs workers; how many is to be added: ``--workers`` and a number."""
@@ -81,11 +82,13 @@ class Job:
 class Engine(Protocol):
     """The interface of an engine's module. All raise WorkerError with what the engine's command said.
 
-    `DEFAULTS` are its options; an option whose default is "" has to be given or is left out. `IS_REMOTE` says whether
-    the workers are on other machines, which share no SQLite file with this one.
+    `DEFAULTS` are its options; an option whose default is "" has to be given or is left out. `LOGS` says where the
+    workers' logs are, with `{folder}` and `{id}` for the launch's. `IS_REMOTE` says whether the workers are on other
+    machines, which share no SQLite file with this one.
     """
 
     DEFAULTS: Mapping[str, str]
+    LOGS: str
     IS_REMOTE: bool
 
     def check(self, options: Mapping[str, str]) -> None:
@@ -172,9 +175,14 @@ def new_id(study: str) -> str:
 
 
 def new_folder(id: str) -> str:
-    """Return the folder of a launch's scripts and logs, made."""
-    folder = (store_folder() or Path.cwd()) / FOLDER / id
-    folder.mkdir(parents=True)
+    """Return the folder of a launch's scripts and logs, made; raises WorkerError where nothing can be written."""
+    place = store_folder() or Path.cwd()
+    folder = place / FOLDER / id
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir()
+    except OSError as failure:
+        raise WorkerError(f"nothing can be written here ({failure.strerror})", where=place) from None
     return str(folder.resolve())
 
 

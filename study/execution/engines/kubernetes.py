@@ -15,6 +15,7 @@ from study.execution.engines.engine import LAUNCH_VARIABLE, Job, Launch, call, c
 DEFAULTS: Mapping[str, str] = {
     "image": "", "namespace": "", "secret": "keras-study", "cpu": "1", "memory": "2Gi", "per_job": "1", "context": "",
 }  # fmt: skip
+LOGS = "what `kubectl logs --selector study-launch={id}` prints"
 IS_REMOTE = True
 MANIFEST = "job.yaml"
 GRACE_SECONDS = 45  # more than a worker needs to put its trial back

@@ -22,17 +22,17 @@ def check(request: Request, storage: str) -> None:
     chosen.check(request.options)
 
 
-def start(queue: Queue, storage: str, request: Request, data: str | None = None, owned: bool = False) -> Launch:
+def start(queue: Queue, storage: str, request: Request, data: str | None = None, *, own: bool = False) -> Launch:
     """Start the workers that are asked for, and return their launch; it is remembered first, so that none is lost.
 
-    Raises ConfigError, and WorkerError if the engine refuses.
+    With `own` this process is their owner. Raises ConfigError, and WorkerError if the engine refuses.
     """
     check(request, storage)
     id = engine.new_id(queue.study_name)
     launch = Launch(
         id=id, engine=request.engine, workers=request.workers, options=dict(request.options), study=queue.study_name,
         storage=address_of(storage), tracking_uri=store.tracking_uri(), data=data, folder=engine.new_folder(id),
-        host=engine.host(), machine=processes.machine(), owned=owned,
+        host=engine.host(), machine=processes.machine(), owner=processes.this_process() if own else None,
     )  # fmt: skip
     queue.set_user_attr(f"{attributes.LAUNCH}{id}", asdict(launch))
     try:
@@ -48,6 +48,11 @@ def remembered(queue: Queue) -> Iterator[Launch]:
     for name, value in queue.user_attrs.items():
         if name.startswith(attributes.LAUNCH) and value:
             yield Launch(**value)
+
+
+def logs(launch: Launch) -> str:
+    """Return where the logs of a launch's workers are."""
+    return ENGINES[launch.engine].LOGS.format(folder=launch.folder, id=launch.id)
 
 
 def jobs(launch: Launch) -> list[Job] | None:

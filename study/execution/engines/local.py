@@ -16,6 +16,7 @@ from study.base import processes
 from study.execution.engines.engine import FOLDER, LAUNCH_VARIABLE, Job, Launch, check_known, host
 
 DEFAULTS: Mapping[str, str] = {}
+LOGS = "in {folder}"
 IS_REMOTE = False
 LOG = "worker.log"
 PATIENCE_SECONDS = 40  # more than a worker program needs to put its trials back

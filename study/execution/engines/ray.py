@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study.base.errors import ConfigError, first_line
+from study.base.errors import ConfigError, StudyError, WorkerError, first_line
 from study.base.paths import STORE_VARIABLE
 from study.execution.engines.engine import (
     LAUNCH_VARIABLE,
@@ -38,6 +38,7 @@ from study.execution.engines.engine import (
 # node, and with auto it does so unless every node's own has the same packages.
 DEFAULTS: Mapping[str, str] = {"address": "auto", "per_job": "1", "environment": "auto"}
 ENVIRONMENTS = ("auto", "pinned")
+LOGS = "those of the actors {id}-…, in Ray's folder on each node"
 IS_REMOTE = True
 PLAN = "actors.json"
 CODE = ("study", "entrypoints")  # what the nodes get of the project
@@ -179,6 +180,8 @@ def main(what: str) -> None:
                 answer.flush()
             case "cancel":
                 _cancel(launch)
+    except StudyError as failure:
+        sys.exit(str(failure))
     except Exception as failure:
         sys.exit(f"{type(failure).__name__}: {first_line(failure)}")
 
@@ -198,9 +201,7 @@ def _start(launch: Launch, environment: Mapping[str, str]) -> None:
     asked = plan(launch)
     options = {name: asked[name] for name in ("max_restarts", "lifetime")}
     if launch.options.get("environment") == "pinned" or not _nodes_have_the_pins(ray):
-        lines = (PROJECT / "requirements.txt").read_text().splitlines()
-        made = {"packages": lines, "uv_pip_install_options": []}  # with uv's cache, which Ray leaves out
-        options["runtime_env"] = {"uv": made, "config": {"setup_timeout_seconds": START_SECONDS}}
+        options["runtime_env"] = _made_environment(ray)
     Path(launch.folder, PLAN).write_text(json.dumps(asked | options, indent=2))  # passwords are not in it
     actor = ray.remote(Workers)
     for name, count in asked["actors"].items():
@@ -208,15 +209,33 @@ def _start(launch: Launch, environment: Mapping[str, str]) -> None:
         actor.options(name=name, num_cpus=count, **options).remote(words, {**environment, **own})
 
 
-def _nodes_have_the_pins(ray: Any) -> bool:
-    """Return whether the environment in which Ray runs has the project's packages, on every node."""
+def _made_environment(ray: Any) -> dict[str, Any]:
+    """Let every node that is there make the project's environment, and return what to ask of those that join.
+
+    Actors would not say why theirs cannot be made: they would only be gone. Raises WorkerError with the reason.
+    """
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    made = {"packages": lines, "uv_pip_install_options": []}  # with uv's cache, which Ray leaves out
+    environment = {"uv": made, "config": {"setup_timeout_seconds": START_SECONDS}}
+    try:
+        _nodes_have_the_pins(ray, runtime_env=environment)
+    except ray.exceptions.RuntimeEnvSetupError as failure:
+        hint = "Every node's own Python needs pip, or uv as a package, with which Ray makes it."
+        reason = str(failure).strip().splitlines()[-1].strip()
+        raise WorkerError("a node cannot make the environment", got=reason, hint=hint) from None
+    return environment
+
+
+def _nodes_have_the_pins(ray: Any, **options: Any) -> bool:
+    """Return whether the Python of Ray, or of these options, has the project's packages on every node."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     pinned = pins((PROJECT / "requirements.txt").read_text())
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
     looked = ray.remote(_has)
-    return all(ray.get([looked.options(num_cpus=0, scheduling_strategy=each).remote(pinned) for each in there]))
+    asked = [looked.options(num_cpus=0, scheduling_strategy=each, **options).remote(pinned) for each in there]
+    return all(ray.get(asked))
 
 
 def _actors(ray: Any) -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,6 +12,7 @@ from study.execution.engines.engine import LAUNCH_VARIABLE, Job, Launch, call, c
 # time a task is told. All others are options of sbatch.
 _OWN = ("per_job", "warning")
 DEFAULTS: Mapping[str, str] = {"per_job": "8", "warning": "90", "time": "04:00:00", "mem-per-cpu": "2G"}
+LOGS = "in {folder}"
 IS_REMOTE = True
 SCRIPT = "job.sh"
 

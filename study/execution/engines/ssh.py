@@ -19,6 +19,7 @@ from study.execution.engines.engine import PROJECT, Job, Launch, call, check_kno
 # `hosts` are names as ssh takes them; `folder` is where the project lies there, below the home; `python` is one there
 # that has the project's environment, so that none is made; `config` is another file than ~/.ssh/config.
 DEFAULTS: Mapping[str, str] = {"hosts": "", "folder": "keras-study", "python": "", "config": ""}
+LOGS = "on each host, in launches/{id} below the project's folder"
 IS_REMOTE = True
 ENVIRONMENT_SECONDS = 1_800  # for half a minute's work on a usual machine, of 2.7 GB
 COMMAND_SECONDS = 120
