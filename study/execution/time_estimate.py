@@ -23,6 +23,10 @@ from study.training.networks.network import find, network_shape
 SECONDS_A_WEIGHT_AND_ROW = 3.5e-11
 SECONDS_A_WEIGHT_AND_STEP = 7e-10
 SECONDS_A_STEP = 8e-6
+# What a pass over the validation rows costs within an epoch, for each row, and for each weight and row; the one at its
+# end is in the numbers above.
+SECONDS_A_ROW_SCORED = 1e-6
+SECONDS_A_WEIGHT_AND_ROW_SCORED = 2e-11
 SECONDS_TO_RECORD = 0.7
 SECONDS_TO_COMPILE = 2.0
 SECONDS_TO_START = 10.0
@@ -63,6 +67,8 @@ def epoch_seconds(config: TrialConfig, dataset: Dataset, pace: Pace = USUAL) -> 
     rows = len(dataset.train)
     steps = -(-rows // batch)
     usual = weights * (rows * SECONDS_A_WEIGHT_AND_ROW + steps * SECONDS_A_WEIGHT_AND_STEP) + steps * SECONDS_A_STEP
+    scored = len(dataset.validation) * (-(-steps // (config.training.validate_every or steps)) - 1)
+    usual += scored * (SECONDS_A_ROW_SCORED + weights * SECONDS_A_WEIGHT_AND_ROW_SCORED)
     return pace.by_batch.get(batch, pace.slowness) * usual
 
 

@@ -5,8 +5,10 @@ import pytest
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
 from study.execution.time_estimate import (
+    SECONDS_A_ROW_SCORED,
     SECONDS_A_STEP,
     SECONDS_A_WEIGHT_AND_ROW,
+    SECONDS_A_WEIGHT_AND_ROW_SCORED,
     SECONDS_A_WEIGHT_AND_STEP,
     SECONDS_TO_COMPILE,
     SECONDS_TO_RECORD,
@@ -50,6 +52,14 @@ def test_a_trial_costs_its_weights_rows_and_steps(digits, hidden, batch_size, we
         + steps * SECONDS_A_STEP
     )
     assert trial_seconds(config, digits) == pytest.approx(SECONDS_TO_RECORD + 3 * epoch)
+
+
+def test_validating_within_an_epoch_costs_its_rows(digits):
+    config = TrialConfig.parse({"hidden": "none", "batch_size": 32})  # 39 steps: validated after 10, 20, 30 and 39
+    more = epoch_seconds(config.replace({"validate_every": 10}), digits) - epoch_seconds(config, digits)
+    row = SECONDS_A_ROW_SCORED + 7_840 * SECONDS_A_WEIGHT_AND_ROW_SCORED
+    assert more == pytest.approx(3 * len(digits.validation) * row)
+    assert epoch_seconds(config.replace({"validate_every": 39}), digits) == epoch_seconds(config, digits)
 
 
 def test_the_weights_follow_the_images_and_the_classes(digits):
