@@ -33,7 +33,7 @@ SECONDS_TO_START = 10.0
 USUAL_WIDTH = 128
 
 FEWEST_TRIALS = 5  # of the store that say how fast this machine is
-# How far a trial's mean time may be from the estimate: standard deviations of its logarithm (docs/lab-log.md).
+# Assumed: how far a trial's mean time may be from the estimate, as the standard deviation of its logarithm.
 KNOWN, UNKNOWN = 0.25, 0.7
 
 

@@ -13,8 +13,8 @@ from study.execution.queue import Queue
 from study.execution.time_estimate import USUAL, Pace
 
 SHARE = 0.25  # of the minutes, which the trials leave if the comparison needs that much
-SECONDS_TO_REPORT = 4.0  # on a quiet machine (docs/lab-log.md)
-SECONDS_TO_CONFIRM = 4.0  # what a comparison takes beside its trials: its start, and a report of its own
+SECONDS_TO_REPORT = 4.0  # after its last trial an ablation takes 3 s on a quiet machine (docs/lab-log.md)
+SECONDS_TO_CONFIRM = 4.0  # assumed: what a comparison takes beside its trials, its start and a report of its own
 SLACK = 1.25  # a comparison is kept so much more than its first look should take, and is begun with so much less
 FEWEST_SEEDS = seed_plan.start(1)
 
