@@ -159,8 +159,8 @@ def test_a_conductor_ends_in_the_middle_of_its_comparison_as_well(digits, name, 
 
         with pytest.raises(Interrupted, match=r"cancelled from \S+ with 0 of 14 trials done"):
             run_search.run_search(
-                search, digits, name=name, budget=Budget(3, None), params={}, worker_count=0, reuse=False,
-                observe=lambda trials: None, storage=STORAGE,
+                search, digits, name=name, plan=plan(search, digits, Budget(3, None), 1, 1), params={},
+                worker_count=0, reuse=False, observe=lambda trials: None, storage=STORAGE,
                 confirm=lambda specs: nullcontext((observe, lambda study, more: None)),
             )  # fmt: skip
         (answer,) = answers
