@@ -181,10 +181,13 @@ def _check_alone(queue: Queue, changed: str) -> None:
 def check_same(search: Search, dataset: Dataset, storage: str, name: str) -> str:
     """Return how the space of the search of this name differs from that of `search`; empty if it does not.
 
-    Create nothing if none has this name. Raises ConfigError if it differs in anything else.
+    Create nothing if none has this name; one that is still being created has nothing to compare. Raises ConfigError if
+    it differs in anything else.
     """
     queue = find_queue(storage, name)
-    return _check_equal(search, dataset, queue) if queue else ""
+    if queue is None or attributes.ASSIGNMENT not in queue.user_attrs:
+        return ""
+    return _check_equal(search, dataset, queue)
 
 
 def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> str:
