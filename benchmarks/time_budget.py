@@ -28,7 +28,7 @@ from study.execution import time_estimate
 from study.execution.forecast import MeanTime, mean_time, outlook
 from study.execution.time_estimate import KNOWN, UNKNOWN, USUAL
 
-MNIST = SimpleNamespace(train=range(55_000), row_shape=(28, 28), kind="pixels", classes=10)
+MNIST = SimpleNamespace(train=range(55_000), validation=range(5_000), row_shape=(28, 28), kind="pixels", classes=10)
 TRIALS, WORKERS, MADE_IN = 60, 2, 40  # of a replay; of the trials that its time is enough for
 NOISE, COMPILED = 0.15, 0.7  # of a trial's seconds, as a logarithm; the share of trials that compile a program
 MOMENTS = (0, 0.25, 0.5, 0.75)  # of the time
