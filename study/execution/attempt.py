@@ -190,9 +190,10 @@ class TrialRunner:
         """Return an ablation's config, or what the search suggests for this slot, and with which seed."""
         if not (self.search and self.phases):
             return TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
-        frozen = self.queue.frozen(trial)  # with what the sampler wrote when the trial was taken, past `trial`
-        settings, told = self.phases.suggest(trial, self.phases.phase_of(frozen)), dict[str, object]()
-        if number := attributes.seed_number(frozen):
+        phase = self.phases.phase_of(self.queue.frozen(trial))
+        settings, told = self.phases.suggest(trial, phase), dict[str, object]()
+        # Read anew: while it suggested, the sampler decided that this is another seed, and wrote it past `trial`.
+        if number := attributes.seed_number(self.queue.frozen(trial)):
             told = {"seed": self.search.baseline.seed + number}
         trial.set_user_attr(attributes.SETTINGS, settings_text(settings | told, brief))
         return self.search.baseline.replace(settings | told)

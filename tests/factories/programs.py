@@ -123,7 +123,8 @@ def finished(client: MlflowClient, name: str) -> dict[str, str]:
 def check_whole(client: MlflowClient, storage: str, name: str, trials: int) -> None:
     """Check that each slot has one finished trial and one finished run, and that nothing is left running."""
     once = {str(slot): 1 for slot in range(trials)}
-    assert Counter(str(slot_of(trial)) for trial in done(storage, name)) == once
+    ended = Counter(str(slot_of(trial)) for trial in done(storage, name))
+    assert ended == once, f"{ended}, and in all {[(slot_of(t), t.state.name) for t in trials_of(storage, name)]}"
     assert Counter(finished(client, name).values()) == once
     assert not any(trial.state in (TrialState.RUNNING, TrialState.WAITING) for trial in trials_of(storage, name))
     assert not client.search_runs(["0"], f"attributes.status = 'RUNNING' and tags.study = '{name}'")

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import optuna
 import pytest
+from factories.programs import null_run
 
 from study.analysis import search_results
 from study.analysis.front import weighed
@@ -15,7 +16,7 @@ from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
 from study.design.wishes import NO_LIMITS, Limits
 from study.execution import worker
-from study.execution.attributes import REPLICATES, SEED_NUMBER, slot_of
+from study.execution.attributes import REPEATS, REPLICATES, SEED_NUMBER, slot_of
 from study.execution.forecast import MeanTime, Range
 from study.execution.optuna_internals import QueueEmpty
 from study.execution.queue import Queue, create_queue, equal_trial, progress
@@ -35,6 +36,7 @@ fields:
   learning_rate: {range: [1.0e-3, 1.0e-1], log: true}
   batch_size: {choices: [32, 64]}
 """
+ONE_FIELD = "baseline: {hidden: 8}\nfields: {learning_rate: {range: [1.0e-3, 1.0e-1], log: true}}"
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,19 @@ def test_another_seed_of_a_point_is_trained_and_joins_it(few_digits):
     assert (first.name, second.name) == ("trial 1", "trial 2") and study.value(first) != study.value(second)
     assert two.value == pytest.approx((study.value(first) + study.value(second)) / 2)
     assert [each.settings.endswith(" seed=2") for each in progress(queue)] == [False, False, True]
+
+
+def test_another_seed_that_the_sampler_decides_on_is_trained_with_it(few_digits):
+    search = search_of(few_digits, ONE_FIELD, sampler="gp", replicate=True)
+    queue, _ = begin(search, few_digits)
+    fill(queue, search, 12)
+    worker.work(DEFAULT_STORAGE, "mine", train=null_run)
+    trials = queue.get_trials(deepcopy=False)
+    again = [trial for trial in trials if REPLICATES in trial.user_attrs]
+    assert again and not any(REPEATS in trial.user_attrs for trial in trials)
+    for trial in again:
+        seed = search.baseline.seed + trial.user_attrs[SEED_NUMBER]
+        assert store.connect().get_run(trial.user_attrs["run_id"]).data.params["seed"] == str(seed)
 
 
 def test_an_interrupted_search_goes_on_to_the_same_points(few_digits):
