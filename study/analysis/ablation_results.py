@@ -99,7 +99,14 @@ class AblationResults:
             comparisons=self.ablation.judged_together(self.pairs),
             unit=self.decides.unit_of_differences,
             more_is_better=self.decides == ACCURACY,
+            step=self.step(self.decides),
         )
+
+    def step(self, measure: Measure) -> float:
+        """Return the smallest distance between two different values of a measure: of an accuracy that of one row."""
+        counted = {ACCURACY: tags.VALIDATION_ROWS, TEST_ACCURACY: tags.TEST_ROWS}.get(measure)
+        rows = int(self.record.tags[counted]) if counted else 0
+        return measure.scale / rows if rows else 0
 
     def finished(self, arm: str) -> dict[int, RunRecord]:
         """Return the arm's trials that were completed, by seed."""
@@ -193,7 +200,7 @@ class AblationResults:
         differences = self.differences(measure, arm, against)
         if not len(differences) or self.losses(arm, against):
             return None
-        return sequence.interval(differences, self.question.comparisons)
+        return sequence.interval(differences, self.question.comparisons, self.step(measure))
 
     def on_new_data(self, arm: str, against: str) -> Estimate | None:
         """Return the deciding difference with its interval for new data from the same source.
@@ -203,17 +210,18 @@ class AblationResults:
         found = self.difference(self.decides, arm, against)
         if found is None or self.ablation.vary != "split":
             return None
-        return self.widest(self.differences(self.decides, arm, against), self.question.comparisons)
+        return self.widest(self.decides, arm, against, self.question.comparisons)
 
-    def widest(self, differences: np.ndarray, comparisons: int) -> Estimate:
-        """Return the interval of differences (n,) for new data where the split varies, otherwise that for these data.
+    def widest(self, measure: Measure, arm: str, against: str, comparisons: int) -> Estimate:
+        """Return the interval of the differences for new data where the split varies, otherwise that for these data.
 
-        The one for new data contains the other.
+        The one for new data contains the other. Raises ValueError where there are no differences.
         """
+        differences, step = self.differences(measure, arm, against), self.step(measure)
         if self.ablation.vary != "split":
-            return sequence.interval(differences, comparisons)
-        rows = (int(self.record.tags[f"{split}_rows"]) for split in ("validation", "train"))
-        return sequence.new_data_interval(differences, comparisons, *rows)
+            return sequence.interval(differences, comparisons, step)
+        validation, training = (int(self.record.tags[name]) for name in (tags.VALIDATION_ROWS, tags.TRAIN_ROWS))
+        return sequence.new_data_interval(differences, comparisons, validation, training, step)
 
     @cached_property
     def arms(self) -> list[Arm]:

@@ -11,7 +11,9 @@ regenerates them. A study may go on past the cap: nine tenths of its errors are 
 tenth, with a = 0.1 α/m, on all that follow.
 
 All this is for normal differences. `python -m benchmarks.verdicts` measures others: counts do as well, heavy tails
-better, strongly skewed differences far worse.
+better, strongly skewed differences far worse. Counts of few rows need a floor: seven seeds may all differ by the same
+number of rows, and yet the next one need not. So where differences come in steps, their standard deviation is taken
+to be that of n values of which one is a step away from the others (`floor`), or more.
 """
 
 import math
@@ -95,36 +97,45 @@ def equivalence_constant(n: int, comparisons: int) -> float:
     return _constant(EQUIVALENCE, 2 * LEVEL, n, comparisons)
 
 
-def interval(differences: np.ndarray, comparisons: int) -> Estimate:
+def floor(step: float, n: ArrayLike) -> np.ndarray:
+    """Return the standard deviation (ddof 1) of n values of which one is a `step` away from the others, in its unit."""
+    return step / np.sqrt(n)  # var = (n-1)/n · step² / (n-1)
+
+
+def interval(differences: np.ndarray, comparisons: int, step: float = 0) -> Estimate:
     """Return the mean of the differences (n,) with the interval by which an effect is claimed, in their unit.
+
+    `step` is the smallest distance between two different values, 0 where there is none (see `floor`).
 
     All such intervals of a study, in all its comparisons at all looks, contain the true mean differences with
     probability 0.95 or more, if the differences are normal. The half-width is infinite where there are too few
     differences, and NaN, like the mean, where one of them is not finite. Raises ValueError for no differences at all,
     or fewer than one comparison.
     """
-    mean, sd, n = _summary(differences)
+    mean, sd, n = _summary(differences, step)
     return Estimate(mean, float(half_width(sd, n, effect_constant(n, comparisons))), n)
 
 
-def bound(differences: np.ndarray, comparisons: int) -> float:
+def bound(differences: np.ndarray, comparisons: int, step: float = 0) -> float:
     """Return the x of "no effect beyond ±x" that the differences (n,) show, in their unit.
 
-    The true mean difference lies beyond ±x at any look with probability 0.05/m at most. Infinite or NaN, and raises, as
-    `interval`.
+    The true mean difference lies beyond ±x at any look with probability 0.05/m at most. `step`, and when it is infinite
+    or NaN or raises, as in `interval`.
     """
-    mean, sd, n = _summary(differences)
+    mean, sd, n = _summary(differences, step)
     return abs(mean) + float(half_width(sd, n, equivalence_constant(n, comparisons)))
 
 
-def new_data_interval(differences: np.ndarray, comparisons: int, validation_rows: int, training_rows: int) -> Estimate:
+def new_data_interval(
+    differences: np.ndarray, comparisons: int, validation_rows: int, training_rows: int, step: float = 0
+) -> Estimate:
     """Return the `interval` for the mean on new data from the same source, of differences (n,) that vary the split.
 
     Folds of the same rows share most of what they train on, so their differences go together, and s²/n says too little
     of what other rows would show. Each trial trains on `training_rows` and validates on `validation_rows`. The interval
-    has a `new_data_floor`. Raises as `interval`, and ValueError where there are no rows.
+    has a `new_data_floor`. `step` and errors as in `interval`, and ValueError where there are no rows.
     """
-    on_these = interval(differences, comparisons)
+    on_these = interval(differences, comparisons, step)
     factor = float(new_data_factor(on_these.n, validation_rows, training_rows))
     return replace(on_these, half_width=factor * on_these.half_width)
 
@@ -154,12 +165,12 @@ def new_data_floor(sd: float, comparisons: int, validation_rows: int, training_r
     return float(widths.min())
 
 
-def outcome(differences: np.ndarray, margin: float, comparisons: int) -> Outcome:
+def outcome(differences: np.ndarray, margin: float, comparisons: int, step: float = 0) -> Outcome:
     """Return what the differences (n,) of one of `comparisons` settle: an effect, none beyond ±margin, or nothing yet.
 
     `margin` is in the unit of the differences. An effect is claimed where the interval excludes zero, however small it
-    is; otherwise none beyond ±margin where the bound reaches it. Raises ValueError for a margin that is not positive,
-    or fewer than one comparison.
+    is; otherwise none beyond ±margin where the bound reaches it. `step` as in `interval`. Raises ValueError for a
+    margin that is not positive, or fewer than one comparison.
     """
     if not margin > 0:
         raise ValueError(f"a margin has to be positive, not {margin}")
@@ -167,9 +178,9 @@ def outcome(differences: np.ndarray, margin: float, comparisons: int) -> Outcome
         raise ValueError(f"a study has at least 1 comparison, not {comparisons}")
     if len(differences) == 0:
         return Outcome.OPEN
-    if interval(differences, comparisons).excludes_zero:
+    if interval(differences, comparisons, step).excludes_zero:
         return Outcome.EFFECT
-    return Outcome.NO_EFFECT if bound(differences, comparisons) <= margin else Outcome.OPEN
+    return Outcome.NO_EFFECT if bound(differences, comparisons, step) <= margin else Outcome.OPEN
 
 
 def detectable(n: int, comparisons: int, power: float = 0.8) -> float:
@@ -195,11 +206,12 @@ def _constant(table: tuple[float, ...], level: float, n: int, comparisons: int) 
     return table[comparisons - 1] if n <= CAP else (1 - SCHEDULED) * level / comparisons
 
 
-def _summary(differences: np.ndarray) -> tuple[float, float, int]:
-    """Return the mean, the standard deviation (0 of a single one) and the number of differences (n,)."""
+def _summary(differences: np.ndarray, step: float) -> tuple[float, float, int]:
+    """Return the mean, the standard deviation (at least its floor) and the number of differences (n,)."""
     values = np.asarray(differences, dtype=np.float64)
     if len(values) == 0:
         raise ValueError("no differences to estimate a mean from")
     if not np.isfinite(values).all():
         return math.nan, math.nan, len(values)
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0, len(values)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return float(values.mean()), max(sd, float(floor(step, len(values)))), len(values)

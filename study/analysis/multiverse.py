@@ -35,7 +35,9 @@ def ways_to_ask(study: AblationResults) -> list[Way]:
         margin=MARGIN_NATS if in_points else MARGIN,
         unit=beside.unit_of_differences,
         more_is_better=not study.question.more_is_better,
+        step=study.step(beside),
     )
+    on_test = replace(study.question, step=study.step(TEST_ACCURACY))
 
     def way(title: str, differences: Callable[[str, str], np.ndarray], asked: Question = study.question) -> Way:
         verdicts = [judge(pair, differences(*pair), asked, study.losses(*pair)) for pair in study.comparisons]
@@ -47,7 +49,7 @@ def ways_to_ask(study: AblationResults) -> list[Way]:
     ]
     if in_points:
         ways += [
-            way(TEST_ACCURACY.title, partial(study.differences, TEST_ACCURACY)),
+            way(TEST_ACCURACY.title, partial(study.differences, TEST_ACCURACY), on_test),
             way("last epoch", partial(_by_epoch, study, lambda curve: curve[-1])),
             way("best epoch", partial(_by_epoch, study, max)),
         ]

@@ -59,10 +59,11 @@ def _missing(differences: np.ndarray, question: Question, most: int) -> int:
     if not len(n):
         return 1
     mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    spread = np.maximum(sd, sequence.floor(question.step, n))
     effect, equivalence = (
         np.array([constant(int(number), question.comparisons) for number in n])
         for constant in (sequence.effect_constant, sequence.equivalence_constant)
     )
-    settled = mean > sequence.half_width(sd, n, effect)
-    settled |= mean + sequence.half_width(sd, n, equivalence) <= question.margin
+    settled = mean > sequence.half_width(spread, n, effect)
+    settled |= mean + sequence.half_width(spread, n, equivalence) <= question.margin
     return int(settled.argmax()) + 1 if settled.any() else len(n)

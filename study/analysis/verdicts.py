@@ -32,13 +32,14 @@ class Question:
     """What is asked of each difference: whether there is one, and whether it is larger than `margin`.
 
     `margin` is in `unit`, that of the differences. `comparisons` is how many are judged together. `more_is_better` says
-    which differences help.
+    which differences help. `step` is the smallest distance between two different ones, 0 where there is none.
     """
 
     margin: float
     comparisons: int
     unit: str = "points"
     more_is_better: bool = True
+    step: float = 0
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,13 @@ def judge(pair: tuple[str, str], differences: np.ndarray, question: Question, lo
         return Verdict(*pair, None, None, Kind.UNSTABLE, f"{Kind.UNSTABLE}: {told}")
     if len(differences) == 0:
         return Verdict(*pair, None, None, Kind.UNTESTED, f"{Kind.UNTESTED}: no seed finished in both arms")
-    effect = sequence.interval(differences, question.comparisons)
-    bound = sequence.bound(differences, question.comparisons)
+    effect = sequence.interval(differences, question.comparisons, question.step)
+    bound = sequence.bound(differences, question.comparisons, question.step)
     if len(differences) < FIRST_LOOK:
         few = f"{Kind.UNTESTED}: {count(len(differences), 'seed')}; a verdict needs {FIRST_LOOK}"
         return Verdict(*pair, effect, bound, Kind.UNTESTED, few)
-    kind = _kind(effect, sequence.outcome(differences, question.margin, question.comparisons), question)
+    outcome = sequence.outcome(differences, question.margin, question.comparisons, question.step)
+    kind = _kind(effect, outcome, question)
     return Verdict(*pair, effect, bound, kind, _sentence(kind, effect, bound, question))
 
 

@@ -15,6 +15,7 @@ from study.analysis.confidence_sequence import (
     detectable,
     effect_constant,
     equivalence_constant,
+    floor,
     half_width,
     interval,
     new_data_factor,
@@ -72,6 +73,32 @@ def test_an_interval_narrows_with_more_differences_and_widens_with_a_smaller_con
     by_a = half_width(1, 20, np.array([0.2, 0.11, 0.05, 0.01, 0.001]))
     assert np.isfinite(by_n).all() and (np.diff(by_n) < 0).all()
     assert (np.diff(by_a) > 0).all()
+
+
+def test_equal_differences_in_steps_are_as_uncertain_as_if_one_were_a_step_away():
+    for n in (7, 12, 40):
+        alike, one_away = np.full(n, 2.0), np.array([3.0] + [2.0] * (n - 1))
+        assert floor(0.5, n) == pytest.approx(0.5 * one_away.std(ddof=1))
+        assert interval(alike, 2, step=0.5).half_width == pytest.approx(0.5 * interval(one_away, 2).half_width)
+        assert bound(alike - 2, 2, step=1) == pytest.approx(bound(one_away - one_away.mean(), 2))
+        assert interval(one_away, 2, step=0.9) == interval(one_away, 2)  # where they differ by more, nothing changes
+    assert outcome(np.zeros(7), 0.2, 1, step=0.4) == Outcome.OPEN
+    assert outcome(np.zeros(7), 0.2, 1, step=0.02) == Outcome.NO_EFFECT
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_a_rare_row_is_not_ruled_out_because_no_seed_has_seen_it(share):
+    """A share of the seeds gets one row more: most studies of 40 seeds look at some that are all alike."""
+    differences = (np.random.default_rng(1).random((2_000, 40)) < share).astype(float)
+    looks = np.arange(FIRST_LOOK, 41)
+    sums = np.cumsum(differences, axis=1)[:, looks - 1]  # of their squares as well
+    sd = np.sqrt((sums - sums**2 / looks) / (looks - 1))
+    a = np.array([equivalence_constant(int(n), 1) for n in looks])
+    missed = [
+        (sums / looks + half_width(np.maximum(sd, floor(step, looks)), looks, a) < share).any(axis=1).mean()
+        for step in (0, 1)
+    ]
+    assert missed[0] > 0.4 and missed[1] < 0.13
 
 
 def test_an_interval_has_the_unit_of_the_differences_and_moves_with_them():

@@ -17,7 +17,7 @@ def study(**params: str):
         trials.append(Trial("plain", seed, (0.95, 0.95), {"test_accuracy": 0.95}))
         kept = {"model_val_accuracy": 0.96 + seed / 10_000, "model_val_cross_entropy": 0.03 - seed / 10_000}
         trials.append(Trial("more", seed, (kept["model_val_accuracy"], 0.95), {"test_accuracy": 0.94} | kept))
-    return written.read(written.write(YAML, trials, params=params))
+    return written.read(written.write(YAML, trials, params=params, test_rows="10000"))
 
 
 def test_each_way_to_ask_has_its_own_verdict_and_the_first_decides():

@@ -169,7 +169,7 @@ def test_where_the_split_varies_new_data_decide():
     lead = [0.002, 0.001, 0.003, 0.002, 0.001, 0.003, 0.002, 0.001, 0.003, 0.002]
     study = raced(a=[0.96] * 10, b=[0.96 + each for each in lead])
     assert selection.decide(study, champion="a").over_champion.low > 0
-    rows = {"validation_rows": "300", "train_rows": "300"}
+    rows = {"validation_rows": "10000", "train_rows": "10000"}
     record = replace(study.record, tags=study.record.tags | rows)
     split = replace(study, ablation=replace(study.ablation, vary="split"), record=record)
     decision = selection.decide(split, champion="a")

@@ -49,6 +49,13 @@ def test_where_the_interval_is_infinite_it_says_that_nothing_is_ruled_out():
     assert (result.effect.mean, result.effect.half_width) == (pytest.approx(5), math.inf)
 
 
+def test_seven_equal_counts_of_few_rows_rule_out_no_single_row():
+    row = 100 / 21
+    assert verdict([0] * 7, 5, step=row).sentence == "no effect beyond ±2.8 points"
+    assert verdict([0] * 7, 0.2, step=row).kind == Kind.UNDECIDED
+    assert verdict([row] * 7, 5, step=row).sentence == "helps by 4.8 ± 4.3 points"
+
+
 def test_a_loss_in_nats_helps_where_it_falls():
     assert verdict(spread(0.01, -0.05), 0.01, unit="nats", more_is_better=False).sentence == (
         "helps by 0.050 ± 0.010 nats"

@@ -39,7 +39,7 @@ def write(yaml: str, trials: Sequence[Trial], *, params: Mapping[str, str] | Non
     client = store.connect()
     run = runs.open_study_run(client, "ablation mine")
     run.log_params({"task": "mine", "seeds": "auto", "workers": "2"} | dict(params or {}))
-    rows = {"train_rows": 1000, "validation_rows": 100, "test_rows": 6}
+    rows = {"train_rows": 1000, "validation_rows": 10_000, "test_rows": 6}
     data = {"dataset": "made-up", "dataset_title": "made-up", "dataset_sha256": "5ee" + 61 * "0"}
     run.set_tags({"task": "mine", "git_commit": 40 * "c"} | rows | data | tags)
     content = io.BytesIO()
