@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from study.base import yaml_file
 from study.base.errors import AblationError, ConfigError, nearest, shown
 from study.data.dataset import Dataset
-from study.design.limits import BECAUSE, MARGIN, MOST_ARMS, MOST_SEEDS, MOST_TRIALS, Vary
+from study.design.limits import BECAUSE, BECAUSE_SAID, MARGIN, MOST_ARMS, MOST_SEEDS, MOST_TRIALS, Vary
 from study.design.origin import NO_ORIGIN, Origin, read_reported
 from study.training.config import AUTO, BUILT_IN, DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, settings_text, value_text
 from study.training.networks import own_file
@@ -252,7 +252,7 @@ class _File(yaml_file.Model):
         default=None, ge=1, le=MOST_SEEDS, strict=True, description=f"auto, or a whole number from 1 to {MOST_SEEDS}"
     )
     margin: float = Field(default=MARGIN, gt=0, le=100, strict=True, description="points of accuracy, above 0")
-    because: Annotated[str, BeforeValidator(_one_line)] = BECAUSE
+    because: Annotated[str, BeforeValidator(_one_line)] = ""
     figures: list[Figure] = Field(default=[], description="[name, name]")
     against: str | None = None
     vary: Vary = "seed"
@@ -299,8 +299,9 @@ def parse_ablation(
     figures = [] if network else file.reported  # another network has others
     reported = read_reported(figures, [arm.name for arm in arms], partial(at, "reported"))
     origin = Origin(file.source, file.claims, reported, file.departs)
+    because = file.because or (BECAUSE if file.margin == MARGIN else BECAUSE_SAID)
     return Ablation(
-        task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, file.because, factors,
+        task, file.question, file.known, baseline, tuple(arms), file.seeds, file.margin, because, factors,
         tuple(file.figures), file.against, file.vary, origin, tuple(left_out),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from study.analysis.formatting import count, show
 from study.analysis.grid_edges import grid_edges
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import Kind, Verdict
+from study.design.ablation import catalogue
 from study.reports.table import Column, Table
 
 NOTE = (
@@ -80,7 +81,9 @@ def edge_note(study: AblationResults) -> str | None:
     if not edges:
         return None
     ends = " and ".join(f"at the {each.end} end of the values of {each.field}" for each in edges)
-    return f"The best arm, {best}, lies {ends}: better ones may lie beyond. Copy the task's YAML file and add some."
+    ours = study.ablation.task in catalogue()
+    add = "Copy the task's YAML file and add some." if ours else "Add some to the task's YAML file."
+    return f"The best arm, {best}, lies {ends}: better ones may lie beyond. {add}"
 
 
 def same_note(study: AblationResults) -> str | None:

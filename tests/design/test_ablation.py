@@ -168,6 +168,8 @@ def test_a_file_may_name_the_arm_that_the_others_are_compared_with_and_its_margi
     study = load_ablation(write(text + "against: batch_size=8\n"))
     assert (study.reference.name, study.seeds, study.margin, study.because) == ("batch_size=8", None, 0.5, "It is so.")
     assert parse_ablation(study.as_yaml(), "mine", "mine.yaml") == study
+    unexplained = load_ablation(write(text.replace("because: It is so.\n", "")))
+    assert unexplained.because == "The task's file says so."  # not the reason for another margin
     with pytest.raises(AblationError, match=r":8: no arm is called 'batch_size=9'\. Did you mean batch_size=8 or"):
         load_ablation(write(text + "against: batch_size=9\n"))
 
