@@ -160,10 +160,15 @@ def _mean_cost(costs: Sequence[float]) -> float | None:
 
 
 def named(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates with names: their settings, to three digits where that keeps the names distinct."""
+    """Return the candidates with names: their settings, to three digits where that keeps the names distinct.
+
+    A network that all of them share is left out.
+    """
+    shared = {NETWORK} if len({one.settings.get(NETWORK) for one in candidates}) == 1 else set()
 
     def names(text: Callable[[object], str]) -> list[str]:
-        return [settings_text(one.settings, text) or "defaults" for one in candidates]
+        told = ({name: each for name, each in one.settings.items() if name not in shared} for one in candidates)
+        return [settings_text(settings, text) or "defaults" for settings in told]
 
     short = names(brief)
     told = [name if short.count(name) == 1 else exact for name, exact in zip(short, names(value_text), strict=True)]

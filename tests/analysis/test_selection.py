@@ -127,6 +127,13 @@ def test_names_are_short_where_that_tells_them_apart():
     assert [arm.settings["learning_rate"] for arm in selection.race(entrants, 2, None).arms] == rates
 
 
+def test_names_leave_out_a_network_that_all_share():
+    cnns = [Candidate(TrialConfig.parse({"network": "cnn"} | more)) for more in ({}, {"dropout": 0.1})]
+    assert [entrant.name for entrant in selection.named(cnns)] == ["defaults", "dropout=0.1"]
+    mixed = selection.named([*cnns, Candidate(TrialConfig())])
+    assert [entrant.name for entrant in mixed] == ["network=cnn", "network=cnn dropout=0.1", "defaults"]
+
+
 def test_a_race_is_known_again_by_what_decides_it():
     one, other = Candidate(TrialConfig.parse({"hidden": "16"})), Candidate(TrialConfig())
     mark = selection.fingerprint([one, other], "5ee", "5000", 6)
