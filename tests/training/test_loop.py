@@ -20,16 +20,25 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 
 
 def same_as_fit() -> list:
-    """Every optimizer, activation, place of batch norm and L2 once or more; all their pairs in `make test-matrix`."""
+    """Every optimizer, activation, place of batch norm and L2 once or more; half of these are slow.
+
+    All their pairs are in `make test-matrix`.
+    """
     penalties = ((0, "none"), (1e-3, "none"), (0, "before"), (1e-3, "after"))
     product = [
         {"optimizer": optimizer, "activation": activation, "l2": l2, "batch_norm": batch_norm}
         for optimizer in OPTIMIZERS for activation in ACTIVATIONS for l2, batch_norm in penalties
     ]  # fmt: skip
-    chosen = [
+    once = [
         {"optimizer": OPTIMIZERS[index % 6], "activation": ACTIVATIONS[index % 9], "batch_norm": norm, "l2": l2}
         for index, (l2, norm) in enumerate(penalties * 3)
     ]
+
+    def marks(settings: dict) -> tuple:
+        if settings in once[:6]:
+            return ()
+        return (pytest.mark.slow,) if settings in once else (pytest.mark.slow, pytest.mark.matrix)
+
     return [
         pytest.param(
             TrialConfig.parse({
@@ -37,7 +46,7 @@ def same_as_fit() -> list:
                 "weight_decay": 0.01 * (settings["optimizer"] == "adamw"), **settings,
                 "l2_on": "all" if settings["batch_norm"] == "after" else "hidden",
             }),
-            marks=() if settings in chosen else (pytest.mark.slow, pytest.mark.matrix),
+            marks=marks(settings),
             id="-".join(map(str, settings.values())),
         )
         for index, settings in enumerate(product)

@@ -23,6 +23,7 @@ EACH = [
     ("separable", {}, "graph"), ("lstm", {}, "xla"), ("transformer", {}, "graph"), ("subclassed", {}, "xla"),
     ("penalized", {"l1": 1e-4, "l2": 1e-3}, "xla"),
 ]  # fmt: skip
+QUICK = ("mlp", "cnn", "residual", "lstm")  # with all that differs: both compilers, branches, a recurrent layer
 
 
 def named(name):
@@ -33,7 +34,10 @@ def config_of(name, settings):
     return TrialConfig.parse({"network": named(name), **SETTINGS, **settings})
 
 
-@pytest.mark.parametrize(("name", "settings", "compiler"), EACH, ids=[name for name, *_ in EACH])
+@pytest.mark.parametrize(
+    ("name", "settings", "compiler"),
+    [pytest.param(*each, id=each[0], marks=() if each[0] in QUICK else pytest.mark.slow) for each in EACH],
+)
 def test_any_network_is_trained_to_the_numbers_of_fit(name, settings, compiler, few_digits):
     config = config_of(name, settings)
     model = network.build(config, network.Rows.of(few_digits))
@@ -53,7 +57,9 @@ def test_any_network_is_trained_to_the_numbers_of_fit(name, settings, compiler, 
         np.testing.assert_allclose(mine, keras_own, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "settings"), [("augmented", {}), ("dropping", {"dropout": 0.4}), ("lstm", {})])
+@pytest.mark.parametrize(("name", "settings"), [
+    ("augmented", {}), ("dropping", {"dropout": 0.4}), pytest.param("lstm", {}, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_what_is_drawn_in_a_network_depends_on_the_seed_alone(name, settings, few_digits):
     config = config_of(name, settings)
     first = loop.train(config, few_digits).weights
