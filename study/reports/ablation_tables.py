@@ -102,7 +102,8 @@ def verdict_notes(study: AblationResults) -> list[str]:
     return [
         f"± is the 95 % interval of a mean difference, paired by seed. With a probability of 95 % {of} the true mean "
         f"difference{'s' * many} at all looks together, however often seeds are added. ▲ and ▼: the interval excludes "
-        f"zero. ≈: a difference beyond the margin of ±{question.margin:g} {question.unit} is ruled out. "
+        f"zero. ≈: a difference beyond the margin of ±{question.margin:g} {question.unit} is ruled out, by a 95 % test "
+        "of its own, so the interval may reach a little past it. "
         f"{study.ablation.because}",
         f"The {by.title} decides; the {study.beside.title} does not. A mean whose interval excludes zero early leans "
         f"away from zero. The seeds vary the initial weights, the order of the rows and dropout{_of_the_split(study)}",
