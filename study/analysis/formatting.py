@@ -6,7 +6,7 @@ from study.analysis.statistics import Estimate
 
 
 def show(value: Estimate | None, *, signed: bool = False) -> str:
-    """Return ``97.62 ± 0.11``: the half-width to two digits and the mean to the same place.
+    """Return ``97.62 ± 0.11``, with as many `decimals` as the half-width justifies.
 
     ``–`` stands for nothing and for NaN. Without an interval there are three digits; from a million on there is an
     exponent. With `signed` a positive mean has its plus.
@@ -19,10 +19,22 @@ def show(value: Estimate | None, *, signed: bool = False) -> str:
     elif not value.half_width > 5e-7 or not math.isfinite(value.half_width):
         text = f"{value.mean:{plus}.3g}" if abs(value.mean) < 999.5 else f"{value.mean:{plus}.0f}"
     else:
-        exponent = int(f"{value.half_width:.1e}".partition("e")[2])
-        places = max(0, 1 - exponent)
+        places = decimals(value)
         text = f"{value.mean:{plus}.{places}f} ± {value.half_width:.{places}f}"
     return text.replace("-", "−")
+
+
+def decimals(value: Estimate) -> int:
+    """Return the decimals that show two digits of a half-width above 0.
+
+    There are up to two more where an interval that excludes zero would seem to end there: not ``0.17 ± 0.17`` but
+    ``0.172 ± 0.167``.
+    """
+    least = max(0, 1 - int(f"{value.half_width:.1e}".partition("e")[2]))
+    if not value.excludes_zero:
+        return least
+    apart = (n for n in range(least, least + 2) if f"{abs(value.mean):.{n}f}" != f"{value.half_width:.{n}f}")
+    return next(apart, least + 2)
 
 
 def show_range(middle: float, low: float, high: float, *, signed: bool = False) -> str:

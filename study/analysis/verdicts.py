@@ -12,7 +12,7 @@ import numpy as np
 
 from study.analysis import confidence_sequence as sequence
 from study.analysis.confidence_sequence import FIRST_LOOK, Outcome
-from study.analysis.formatting import count
+from study.analysis.formatting import count, decimals
 from study.analysis.statistics import Estimate
 
 
@@ -113,7 +113,7 @@ def _kind(effect: Estimate, outcome: Outcome, question: Question) -> Kind:
 def _sentence(kind: Kind, effect: Estimate, bound: float, question: Question) -> str:
     unit = question.unit
     if kind in (Kind.HELPS, Kind.HURTS):
-        places = _places(effect.half_width)
+        places = max(1, decimals(effect)) if effect.half_width > 0 else 2
         size = f"{kind} by {abs(effect.mean):.{places}f} ± {effect.half_width:.{places}f} {unit}"
         return f"{size}, less than the margin of {question.margin:g}" if bound <= question.margin else size
     if kind == Kind.NO_EFFECT:
