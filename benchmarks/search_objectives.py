@@ -57,7 +57,7 @@ def coordinates(settings: list[dict]) -> np.ndarray:
             (np.log10(max(each["l2"], 1e-7)) + 7) / 5,
             each["dropout"] / 0.6,
             (np.log2(each["batch_size"]) - 4) / 4,
-            *(float(each["activation"] == activation) for activation in ACTIVATIONS),
+            *(float(each.get("activation") == activation) for activation in ACTIVATIONS),
         ]
         for each in settings
     ]

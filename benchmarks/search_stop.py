@@ -2,7 +2,7 @@
 
     python -m benchmarks.search_stop [SEEDS [FIRST]]   (10 seeds, three objectives: 10 minutes of one core)
 
-A replay is a whole search of 50 trials with Hyperband (`search_quality`). After every fifth result it is asked how
+A replay is a whole search of 50 trials with Hyperband (`search_replay`). After every fifth result it is asked how
 likely any further trial is to beat the configuration that is expected to be the best by the margin: its points are
 those that the sampler would suggest one after the other, if each came out as expected, and the chance is counted over
 draws of the process. Where that is less than 5 % for the first time the search could stop. Regret is that of the
@@ -16,11 +16,11 @@ import numpy as np
 import optuna
 
 from benchmarks.search_objectives import Digits, Formula, Replayed, Trees
-from benchmarks.search_quality import PRUNERS, searched
+from benchmarks.search_replay import PRUNERS, USUAL, searched
 from study.analysis import gaussian_process
-from study.analysis.search_process import Ended, Expectation
+from study.analysis.search_process import Expectation
 from study.analysis.unit_cube import UnitCube
-from study.execution.gp_sampler import suggest
+from study.execution.gp_sampler import as_ended, suggest
 
 TRIALS, FIRST_LOOK, EVERY = 50, 20, 5
 MARGIN, SURE = 0.01, 0.05
@@ -56,16 +56,16 @@ def chance_of_better(expectation: Expectation, best: int, margin: float, further
 def looks(replayed: Replayed, seed: int) -> list[tuple[float, ...]]:
     """Return trials, epochs, regret of the choice, both chances, and the least regret to come, at each look."""
     cube = UnitCube(replayed.space)
-    how = {"pruner": PRUNERS["hyperband 1 in 2"], "epochs": sys.maxsize, "workers": 1}
+    how = {"pruner": PRUNERS[USUAL]}
     _, queue = searched(replayed, "gp", seed, trials=TRIALS, **how)
     every = [each for each in queue.get_trials(deepcopy=False) if each.state.is_finished()]
     regrets = [replayed.regret(replayed.space.become(each.params)) for each in every]
     found = []
     for number in range(FIRST_LOOK, TRIALS + 1, EVERY):
         trials = every[:number]
-        ended = [Ended(each.params, each.value, each.intermediate_values) for each in trials]
+        ended = [as_ended(each) for each in trials]
         expectation = Expectation(cube, ended, maximize=False)
-        complete = [index for index, each in enumerate(trials) if each.value is not None]
+        complete = [index for index, each in enumerate(ended) if each.value is not None]
         best = complete[int(np.argmin(expectation.expected(expectation.shares[complete])))]
         chances = [1.0, 1.0]
         if number < TRIALS:

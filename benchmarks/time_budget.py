@@ -16,19 +16,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import optuna
 
 from benchmarks.search_objectives import EPOCHS, Digits, Formula, Replayed
-from benchmarks.search_quality import PRUNERS, searched
+from benchmarks.search_replay import MNIST, PRUNERS, searched
 from study.design.search import Budget, Search
 from study.execution import time_estimate
 from study.execution.forecast import MeanTime, mean_time, outlook
 from study.execution.time_estimate import KNOWN, UNKNOWN, USUAL
 
-MNIST = SimpleNamespace(train=range(55_000), validation=range(5_000), row_shape=(28, 28), kind="pixels", classes=10)
 TRIALS, WORKERS, MADE_IN = 60, 2, 40  # of a replay; of the trials that its time is enough for
 NOISE, COMPILED = 0.15, 0.7  # of a trial's seconds, as a logarithm; the share of trials that compile a program
 MOMENTS = (0, 0.25, 0.5, 0.75)  # of the time
@@ -36,7 +34,7 @@ MOMENTS = (0, 0.25, 0.5, 0.75)  # of the time
 
 def replayed(objective: Replayed, seed: int, doubt: float) -> list[tuple[float, float, float, float]]:
     """Return low, middle, high and what came to be of the forecast at each of MOMENTS."""
-    how = {"pruner": PRUNERS["hyperband 1 in 2"], "epochs": sys.maxsize, "workers": WORKERS}
+    how = {"pruner": PRUNERS["hyperband 1 in 2"], "workers": WORKERS}
     _, queue = searched(objective, "gp", seed, trials=TRIALS, **how)
     draw = np.random.default_rng([seed, round(100 * doubt)])
     search = Search(objective.space.with_baseline({"epochs": EPOCHS}), "val_cross_entropy", "gp", "hyperband")

@@ -68,7 +68,7 @@ class GaussianProcess(BaseSampler):
             return dict(next(each for each in others if each.number == original).params)
         maximize = study.direction == StudyDirection.MAXIMIZE
         ended = [each for each in others if _has_ended(each)]
-        expectation = Expectation(self._cube, [_ended(each) for each in ended], maximize)
+        expectation = Expectation(self._cube, [as_ended(each) for each in ended], maximize)
         running = [each for each in others if each.state == TrialState.RUNNING]
         under_way = [each.params for each in running]
         found = suggest(expectation, under_way, np.random.default_rng(self._seed), self._allows)
@@ -111,7 +111,8 @@ def _has_ended(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def _ended(trial: FrozenTrial) -> Ended:
+def as_ended(trial: FrozenTrial) -> Ended:
+    """Return a trial that has ended as the process sees it: a pruned one has no value, though Optuna keeps its last."""
     values = {TrialState.COMPLETE: trial.value, TrialState.PRUNED: None}
     return Ended(trial.params, values.get(trial.state, math.nan), trial.intermediate_values)
 
