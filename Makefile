@@ -34,7 +34,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.search_quality
-	$(BIN)/python -m benchmarks.search_mnist
+	$(BIN)/python -m benchmarks.search_mnist "$$(mktemp -d)"
 	$(BIN)/python -m benchmarks.verdicts
 	$(BIN)/python -m benchmarks.null_trainings
 

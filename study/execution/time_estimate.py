@@ -33,7 +33,8 @@ SECONDS_TO_START = 10.0
 USUAL_WIDTH = 128
 
 FEWEST_TRIALS = 5  # of the store that say how fast this machine is
-# Assumed: how far a trial's mean time may be from the estimate, as the standard deviation of its logarithm.
+# How far a trial's mean time may be from the estimate, as the standard deviation of its logarithm. Assumed, for a quiet
+# machine: where other work shared it, half of 18 studies were off by more than 0.40 (docs/lab-log.md).
 KNOWN, UNKNOWN = 0.25, 0.7
 
 
