@@ -5,7 +5,8 @@
 
 784-64-10 with Adam, 10 epochs on the first 15,000 training rows, at each combination of six learning rates, three batch
 sizes, four strengths of L2 and three dropout rates, with three seeds each: 216 points. In FOLDER each training leaves a
-file, so that it can be interrupted, and so that several processes can share it.
+file, so that several processes can share it, and that it can be interrupted: an empty file is a training that was
+begun, and is deleted before the command is given again.
 """
 
 import os

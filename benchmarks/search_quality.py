@@ -2,11 +2,11 @@
 
     python -m benchmarks.search_quality [SEEDS [OBJECTIVE …]]     prints the tables (30 seeds: 30 minutes of one core)
     python -m benchmarks.search_quality --pruners [SEEDS [OBJECTIVE …]]   those of the pruners alone
-    python -m benchmarks.search_quality --database URL [SEEDS]    on MNIST, with four worker processes on a database
+    python -m benchmarks.search_quality --database URL [SEEDS [OBJECTIVE]]    with four worker processes on a database
 
 The tables show the median over the seeds and, in brackets, the quartiles; "against" counts the seeds that were better
-and worse. What regret and seconds are is said in `search_replay`; objectives are in `search_objectives` and
-`mnist_grid`.
+and worse. What regret and seconds are is said in `search_replay`; objectives are in `search_objectives` and, if its
+grid has been trained, in `mnist_grid`.
 """
 
 import sys
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import optuna
 
-from benchmarks.mnist_grid import MnistGrid
+from benchmarks.mnist_grid import TABLE, MnistGrid
 from benchmarks.search_objectives import EPOCHS, Digits, Formula, Objective, Replayed, Trees, WideFormula
 from benchmarks.search_replay import PRUNERS, SECONDS, SPENT, TRIAL, USUAL, after, at_once, choice, searched
 from study.design.search import BEST_SAMPLER
@@ -28,7 +28,7 @@ SECONDS_SPENT = (60, 120, 240)
 WORKERS = 4  # on a database
 SAMPLERS = ("gp", "tpe", "cmaes", "qmc")
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
-    "mnist": MnistGrid,
+    **({"mnist": MnistGrid} if TABLE.exists() else {}),
     "digits": Digits,
     "quiet": lambda: Digits().at(0.25),
     "trees": Trees,
@@ -114,16 +114,16 @@ def main(seeds: str = "30", *names: str, samplers: bool = True) -> None:
     print(f"\n{time.perf_counter() - clock:.0f} s, {time.process_time():.0f} of them on the processor")
 
 
-def on_database(url: str, seeds: str = "30") -> None:
-    """Print the table of samplers on MNIST, with processes as workers."""
-    clock, replayed = time.perf_counter(), Replayed(MnistGrid())
+def on_database(url: str, seeds: str = "30", name: str = next(iter(OBJECTIVES))) -> None:
+    """Print the table of samplers on the first objective, or another one, with processes as workers."""
+    clock, replayed = time.perf_counter(), Replayed(OBJECTIVES[name]())
 
     def searches(sampler: str, factor: int) -> list[np.ndarray]:
         how = {"trials": factor * TRIALS[-1], "pruner": PRUNERS[USUAL], "url": url, "workers": WORKERS}
         return [at_once(replayed, sampler, seed, **how) for seed in range(1, int(seeds) + 1)]
 
     where = f"{WORKERS} processes on {url.partition(':')[0]}"
-    print(f"mnist, {USUAL}, {where}; best {replayed.best:.4f}; n = {seeds} seeds")  # known before the forks
+    print(f"{name}, {USUAL}, {where}; best {replayed.best:.4f}; n = {seeds} seeds")  # known before the forks
     compare_samplers(searches, TRIAL, TRIALS)
     print(f"{time.perf_counter() - clock:.0f} s")
 

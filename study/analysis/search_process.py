@@ -13,6 +13,7 @@ from study.analysis.unit_cube import Point, UnitCube
 
 FEWEST_RESULTS = 6  # before the process says anything
 DRAWS = 4000  # of the process, from which intervals and probabilities are counted
+DOUBT = 1.4  # so many times the deviations of the processes held what was true (docs/lab-log.md)
 FAR = 3  # times the median's distance from the best: what is worse counts as just so bad where conclusions are drawn
 FEWEST_ERRORS = 1e-4  # an accuracy of 1 counts as this share of errors, because its logarithm is needed
 
@@ -130,12 +131,13 @@ class Expectation:
     def draws(self, points: np.ndarray) -> np.ndarray:
         """Return what the metric may be, apart from the luck of a seed, at points of these shares: (DRAWS, n).
 
-        They are drawn jointly, from each process as many. The same points give the same draws.
+        They are drawn jointly, from each process as many, and DOUBT times as far from its mean as it tells: processes
+        are too sure of real trainings. The same points give the same draws.
         """
         places, draw, drawn = self.cube.coordinates(points), np.random.default_rng(0), []
         for process in self.processes:
             mean, covariance = process.joint(places)
             values, vectors = np.linalg.eigh(covariance)
-            factor = vectors * np.sqrt(np.maximum(values, 0))
+            factor = DOUBT * vectors * np.sqrt(np.maximum(values, 0))
             drawn.append(mean + draw.standard_normal((DRAWS // len(self.processes), len(mean))) @ factor.T)
         return self.metric(np.concatenate(drawn))
