@@ -23,7 +23,7 @@ from study.data.dataset import Dataset
 from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
-from study.execution.time_estimate import USUAL, Pace, TimeLeft, trial_seconds
+from study.execution.time_estimate import USUAL, Pace, TimeLeft, Total, trial_seconds
 from study.reports import ablation_tables, search_tables
 from study.reports.table import Table
 
@@ -39,7 +39,7 @@ class Clock(Protocol):
 
     def after(self, elapsed: float, trials: Sequence[Progress]) -> float: ...
 
-    def total(self, trials: Sequence[Progress]) -> str: ...
+    def total(self, trials: Sequence[Progress]) -> Total: ...
 
 
 class Display:
@@ -101,14 +101,14 @@ class Display:
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
         total, width = self._total(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
-        count = f"{number:>{len(total.rpartition('–')[2])}}/{total}"
+        place = f"{number:>{len(str(total.high))}}/{total}"
         state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
         told = self._found(trial) if self._better else _last_epoch(trial)
         reason = f"  ({trial.reason})" if trial.reason else ""
-        return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
+        return f"{place}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
 
-    def _total(self, trials: Sequence[Progress]) -> str:
-        return self._clock.total(trials) if self._clock else str(len(trials))
+    def _total(self, trials: Sequence[Progress]) -> Total:
+        return self._clock.total(trials) if self._clock else Total(len(trials), len(trials))
 
     def _found(self, trial: Progress) -> str:
         """Return a search's trial in words: its value, the epoch at which it was pruned, and its settings."""
@@ -128,7 +128,7 @@ class Display:
         total = self._total(trials)
         left = f", about {duration(self._left)} left" if self._clock else ""
         picture.add_row(
-            ProgressBar(total=int(total.rpartition("–")[2]), completed=ended, width=30),
+            ProgressBar(total=total.high, completed=ended, width=30),
             f"{ended} of {total} trials",
             f"{duration(elapsed)} elapsed{left}",
         )

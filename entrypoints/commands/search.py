@@ -116,8 +116,7 @@ def _fitting(plan: Plan) -> str:
     """Return what fits into a search's minutes."""
     if plan.budget.minutes is None:
         return ""
-    number = plan.forecast.total(()).replace("–", " to ")
-    found = f": about {number} trials"
+    found = f": about {plan.forecast.total(()).words} trials"
     if plan.comparing and plan.seeds:
         fewest, most = plan.seeds
         found += f", then {fewest} to {most} seeds" if fewest < most else f", then {fewest} seeds"

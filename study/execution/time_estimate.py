@@ -130,6 +130,25 @@ def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pa
     return SECONDS_TO_START + trials / workers + shapes * pace.compiling
 
 
+@dataclass(frozen=True)
+class Total:
+    """How many trials there will be: at least `low` and at most `high`, which are equal where that is known."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return self._between("–")
+
+    @property
+    def words(self) -> str:
+        """The number, or the range, in a sentence: ``40 to 55``."""
+        return self._between(" to ")
+
+    def _between(self, ends: str) -> str:
+        return str(self.high) if self.low == self.high else f"{self.low}{ends}{self.high}"
+
+
 class TimeLeft:
     """Estimates the seconds until the last trial ends, from a first estimate and how fast the trials really go.
 
@@ -156,9 +175,9 @@ class TimeLeft:
         # At first the estimate counts, later the measured speed; both include the start.
         return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
 
-    def total(self, trials: Sequence[Progress]) -> str:
+    def total(self, trials: Sequence[Progress]) -> Total:
         """Return how many trials there will be, as far as it is known."""
-        return str(len(trials))
+        return Total(len(trials), len(trials))
 
 
 def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pace: Pace = USUAL) -> TimeLeft:

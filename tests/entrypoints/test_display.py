@@ -8,6 +8,7 @@ from rich.console import Console
 from entrypoints import display
 from study.data.dataset import SPLITS, load_dataset
 from study.execution.queue import Progress
+from study.execution.time_estimate import Total
 from study.reports.table import Table
 
 
@@ -37,7 +38,7 @@ def test_every_trial_has_one_line_when_it_ends():
             return 0.0
 
         def total(self, trials):
-            return str(len(trials))
+            return Total(len(trials), len(trials))
 
     def trial(seed, state, reason=None):
         return Progress(seed, f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
