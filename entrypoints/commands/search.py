@@ -18,7 +18,7 @@ from study.reports import search_tables
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
 from study.training.config import BUILT_IN
-from study.workflows import prepare, run_search, search_budget
+from study.workflows import begun_search, prepare, run_search, search_budget
 from study.workflows.common import Outcome
 from study.workflows.confirmation import Observe
 from study.workflows.search_budget import Plan
@@ -66,10 +66,10 @@ def run(
     display.warn_of_password(storage)
     console = program.console()
     plan = search_budget.plan(search, dataset, budget, workers, (own or workers) if confirm else 0)
-    changed = run_search.check_same(search, dataset, storage, name)
+    begun = begun_search.find_begun(search, dataset, storage, name)
     _introduce(console, search, dataset, name, plan)
-    if changed:
-        program.say(f"{name} goes on in another space: {changed}. Its trials count where they lie inside.")
+    if begun and begun.changed:
+        program.say(f"{name} goes on in another space: {begun.changed}. Its trials count where they lie inside.")
     if dry_run:
         _print_dry_run(console, search, plan)
         runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
@@ -88,7 +88,7 @@ def run(
         outcome = run_search.run_search(
             search, dataset, name=name, plan=plan, worker_count=own, observe=observe, reuse=reuse, launch=launch,
             confirm=confirming if confirm else None,
-            params=options.given() | {"storage": without_password(storage)}, storage=storage,
+            params=options.given() | {"storage": without_password(storage)}, storage=storage, begun=begun,
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.all_trials)) > budget.trials:
         program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
