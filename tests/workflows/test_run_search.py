@@ -457,6 +457,8 @@ def test_a_worker_leaves_when_its_search_goes_on_in_another_space(few_digits):
     assert not queue.is_over(before)
     run_search.resume(search_of(few_digits, SPACE.replace("64", "128")), few_digits.without_test(), queue, run.client)
     assert queue.is_over(before) and not queue.is_over(queue.assignment)
+    run_search.resume(search, few_digits.without_test(), queue, run.client)
+    assert queue.is_over(before)  # the space is its own again, but the phase is another
 
 
 def test_a_search_is_reported_once_and_also_if_its_comparison_is_interrupted(few_digits, monkeypatch):
