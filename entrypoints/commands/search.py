@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from entrypoints import display, options, program
+from study.analysis.formatting import count
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
@@ -69,7 +70,7 @@ def run(
     begun = begun_search.find_begun(search, dataset, storage, name)
     _introduce(console, search, dataset, name, plan)
     if begun and begun.changed:
-        program.say(f"{name} goes on in another space: {begun.changed}. Its trials count where they lie inside.")
+        program.say(f"{name} continues in another space: {begun.changed}. Earlier trials inside it count.")
     if dry_run:
         _print_dry_run(console, search, plan)
         runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
@@ -105,11 +106,11 @@ def _introduce(console: Console, search: Search, dataset: Dataset, name: str, pl
         program.say(f"not searched, because no range is known: {', '.join(left_out)}")
     display.introduce_data(console, dataset, ("train", "validation"))
     budget = plan.budget
-    size = display.count(budget.trials, "trial") if budget.trials else "trials"
+    size = count(budget.trials, "trial") if budget.trials else "trials"
     if (points := search.space.points()) and budget.trials == len(points):
         size += " (all points of the space)"
-    time = f" for {budget.minutes:g} minute{'' if budget.minutes == 1 else 's'}" if budget.minutes else ""
-    program.say(f"{size}{time}, on {display.count(plan.workers, 'worker')}{_fitting(plan)}")
+    time = f" for {display.minutes(budget.minutes)}" if budget.minutes else ""
+    program.say(f"{size}{time}, on {count(plan.workers, 'worker')}{_fitting(plan)}")
 
 
 def _fitting(plan: Plan) -> str:
@@ -122,7 +123,7 @@ def _fitting(plan: Plan) -> str:
         found += f", then {fewest} to {most} seeds" if fewest < most else f", then {fewest} seeds"
         found += " each of the best and the baseline"
     elif plan.comparing:
-        found += ", but hardly a comparison of the best with the baseline"
+        found += ", but hardly time to compare the best with the baseline"
     return found
 
 

@@ -33,7 +33,7 @@ def test_no_number_of_a_table_is_cut_and_words_fold(width):
 
 
 def test_every_trial_has_one_line_when_it_ends():
-    class Clock:
+    class OneEach:
         def after(self, elapsed, trials):
             return 0.0
 
@@ -44,7 +44,7 @@ def test_every_trial_has_one_line_when_it_ends():
         return Progress(seed, f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
 
     def show(console):
-        with display.Display(console, Clock()) as observe:
+        with display.Display(console, OneEach()) as observe:
             observe([trial(1, "RUNNING"), trial(2, "WAITING")])
             observe([trial(1, "COMPLETE"), trial(2, "RUNNING")])
             observe([trial(1, "COMPLETE"), trial(2, "FAIL", "the loss was not finite")])
