@@ -39,11 +39,11 @@ KNOWN, UNKNOWN = 0.25, 0.7
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a machine is: an epoch takes `slowness` times what the constants above say, recording and compiling so
-    many seconds.
+    """How fast a machine is: an epoch takes `slowness` times what the constants above say.
 
-    `by_batch` has the slowness at some batch sizes, and `doubt` says how far the mean time of trials may be from what
-    is estimated by all this, as the standard deviation of its logarithm.
+    `record` and `compiling` are the seconds that a trial takes to be recorded and compiled. `by_batch` has the slowness
+    at some batch sizes. `doubt` says how far the mean time of trials may be from the estimate, as the standard
+    deviation of its logarithm.
     """
 
     slowness: float = 1.0
@@ -80,8 +80,8 @@ def trial_seconds(config: TrialConfig, dataset: Dataset, pace: Pace = USUAL) -> 
 def stored_pace(network: str, dataset: Dataset) -> Pace:
     """Return this machine's pace with a network on these data, by the newest of the store's trials of it.
 
-    Without such trials it is the usual one, and so it is if the store does not answer: who runs a study will be told. A
-    store that does not exist is not made for this.
+    It is the usual pace if there are no such trials, or if the store does not answer, which the study itself reports. A
+    store that does not exist is not created for this.
     """
     try:
         timed = [] if store.is_absent() else records.find_timed(store.connect(), dataset.sha256, processor()[0])
@@ -181,7 +181,7 @@ class TimeLeft:
 
 
 def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pace: Pace = USUAL) -> TimeLeft:
-    """Return the clock that estimates the time left for these trials."""
+    """Return what estimates the time left for these trials."""
     seconds = {slot: trial_seconds(spec.config, dataset, pace) for slot, spec in enumerate(specs)}
     return TimeLeft(seconds, total_seconds(specs, dataset, workers, pace))
 

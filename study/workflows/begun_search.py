@@ -1,4 +1,4 @@
-"""A search that has begun, compared with the one that is asked for under its name."""
+"""Compares a search that has begun with the one that is asked for under its name."""
 
 from dataclasses import dataclass
 
