@@ -18,7 +18,7 @@ OPTIONS = (
     options.NETWORK_NAME,
     option("seeds", "auto", "Number of seeds for each arm. auto: 7 or a few more at first, then more while a "
            "comparison is open.", Whole(MOST_SEEDS)),
-    option("most_seeds", "auto", f"How many seeds seeds=auto gives an arm at most. auto: {CAP}.",
+    option("most_seeds", "auto", f"The most seeds that an arm gets with seeds=auto. auto: {CAP}.",
            Whole(MOST_SEEDS, auto=CAP)),
     options.MINUTES,
     option("margin", "auto", "The smallest difference that matters, in points of accuracy (nats with "
@@ -33,8 +33,7 @@ OPTIONS = (
     option("vary", "auto", f"{options.VARIES} auto: as the task says, usually seed.", Choice(VARY, unless="auto")),
     options.storage(),
     options.REUSE,
-    option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
-           "error.", Choice(("text", "json"))),
+    options.OUTPUT,
     options.dry_run("true: list the trials with an estimate of the time, and run nothing."),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""End a study everywhere: its command, its workers on all machines, and the jobs that it has on engines."""
+"""End a study everywhere: its command, its workers on all machines, and its jobs on engines."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a command says of a dataset before it trains on it, where there is something to say."""
+"""Says what deserves a line about a dataset before a command trains on it."""
 
 from collections.abc import Sequence
 

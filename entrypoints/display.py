@@ -1,4 +1,4 @@
-"""A study on the screen: live progress on a terminal, a line for each trial, and the tables at the end."""
+"""Shows a study on the screen: live progress on a terminal, a line for each trial, and the tables at the end."""
 
 import shlex
 import time
@@ -23,7 +23,7 @@ from study.data.dataset import Dataset
 from study.data.split import BY_CLASS, LAST_ROWS
 from study.design.ablation import TrialSpec
 from study.execution.queue import Progress
-from study.execution.time_estimate import USUAL, Pace, TimeLeft, trial_seconds
+from study.execution.time_estimate import USUAL, Pace, TimeLeft, Total, trial_seconds
 from study.reports import ablation_tables, search_tables
 from study.reports.table import Table
 
@@ -34,24 +34,26 @@ ON_OTHERS = "these results are not on MNIST"
 MARKS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 
-class Clock(Protocol):
-    """What estimates how long the trials take, and how many there will be: a TimeLeft, or a search's forecast."""
+class Forecast(Protocol):
+    """Says how long the trials will take, and how many there will be: a TimeLeft, or a SearchForecast."""
 
     def after(self, elapsed: float, trials: Sequence[Progress]) -> float: ...
 
-    def total(self, trials: Sequence[Progress]) -> str: ...
+    def total(self, trials: Sequence[Progress]) -> Total: ...
 
 
 class Display:
     """Shows the progress of the trials, as a context; call it with the progress of all of them.
 
-    Without a `clock` it estimates no end. With `better` (one value, another) the trials are a search's: each line has
+    Without a `forecast` it shows no end. With `better` (one value, another) the trials are a search's: each line has
     the value and the settings, and a mark if it is the best so far.
     """
 
-    def __init__(self, console: Console, clock: Clock | None, better: Callable[[float, float], bool] | None = None):
-        self._console, self._clock, self._better = console, clock, better
-        self._left = 0.0  # seconds, as the clock says
+    def __init__(
+        self, console: Console, forecast: Forecast | None, better: Callable[[float, float], bool] | None = None
+    ):
+        self._console, self._forecast, self._better = console, forecast, better
+        self._left = 0.0  # seconds, by the forecast
         self._start = time.monotonic()
         self._reported: set[int] = set()
         self._best: float | None = None
@@ -73,8 +75,8 @@ class Display:
 
     def __call__(self, trials: Sequence[Progress]) -> None:
         """Show the trials' progress."""
-        if self._clock:
-            self._left = self._clock.after(time.monotonic() - self._start, trials)
+        if self._forecast:
+            self._left = self._forecast.after(time.monotonic() - self._start, trials)
         ended = [trial for trial in trials if trial.finished]
         for trial in ended:
             if trial.slot not in self._reported:
@@ -91,8 +93,8 @@ class Display:
 
         def look(study: AblationResults, more: Sequence[TrialSpec]) -> None:
             self._study = study
-            if isinstance(self._clock, TimeLeft):
-                self._clock.add([trial_seconds(spec.config, dataset, pace) for spec in more], workers)
+            if isinstance(self._forecast, TimeLeft):
+                self._forecast.add([trial_seconds(spec.config, dataset, pace) for spec in more], workers)
             line = look_line(study, len(more), duration(time.monotonic() - self._start))
             write(self._console, line, style="bold")
 
@@ -101,14 +103,14 @@ class Display:
     def _line(self, trial: Progress, number: int, trials: Sequence[Progress]) -> str:
         total, width = self._total(trials), max(len(each.name) for each in trials)
         elapsed = duration(time.monotonic() - self._start)
-        count = f"{number:>{len(total.rpartition('–')[2])}}/{total}"
+        place = f"{number:>{len(str(total.high))}}/{total}"
         state = "reused" if trial.reused and trial.state == "COMPLETE" else MARKS[trial.state]
         told = self._found(trial) if self._better else _last_epoch(trial)
         reason = f"  ({trial.reason})" if trial.reason else ""
-        return f"{count}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
+        return f"{place}  {elapsed:>5}  {trial.name:<{width}}  {state:<{STATE_WIDTH}}{told}{reason}".rstrip()
 
-    def _total(self, trials: Sequence[Progress]) -> str:
-        return self._clock.total(trials) if self._clock else str(len(trials))
+    def _total(self, trials: Sequence[Progress]) -> Total:
+        return self._forecast.total(trials) if self._forecast else Total(len(trials), len(trials))
 
     def _found(self, trial: Progress) -> str:
         """Return a search's trial in words: its value, the epoch at which it was pruned, and its settings."""
@@ -126,9 +128,9 @@ class Display:
         elapsed = time.monotonic() - self._start
         picture = Grid.grid(padding=(0, 2))
         total = self._total(trials)
-        left = f", about {duration(self._left)} left" if self._clock else ""
+        left = f", about {duration(self._left)} left" if self._forecast else ""
         picture.add_row(
-            ProgressBar(total=int(total.rpartition("–")[2]), completed=ended, width=30),
+            ProgressBar(total=total.high, completed=ended, width=30),
             f"{ended} of {total} trials",
             f"{duration(elapsed)} elapsed{left}",
         )
@@ -177,6 +179,11 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def minutes(number: float) -> str:
+    """Return ``1 minute``, ``20 minutes``, ``0.5 minutes``."""
+    return f"{number:g} minute{'' if number == 1 else 's'}"
+
+
 def print_findings(console: Console, study: AblationResults, verdicts: bool = True) -> None:
     """Print the table of the arms and, unless they are not asked for, that of the verdicts, with their notes."""
     console.print()
@@ -197,7 +204,7 @@ def print_findings(console: Console, study: AblationResults, verdicts: bool = Tr
 
 def print_search(console: Console, study: SearchResults) -> None:
     """Print the verdict, the ten best configurations, the importances, the ranges to widen, and a caution."""
-    from study.reports import confirmation_section  # import matplotlib
+    from study.reports import confirmation_section  # imports matplotlib
 
     console.print()
     if verdict := confirmation_section.lines(study):

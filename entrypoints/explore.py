@@ -11,7 +11,7 @@ OPTIONS = (
     options.TARGET,
     options.SIZE,
     options.field("validation"),
-    option("network", "auto", "A network whose layers on these data are shown too: mlp, cnn, or a file of your own. "
+    option("network", "auto", "Show the layers of this network on these data as well: mlp, cnn, or a file of your own. "
            "auto: none.", NetworkName()),
     options.field("seed", "Seed of the random choice of the images shown for each class."),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Comparisons on a terminal: a line for each, with its interval drawn in letters, so that one sees it shrink."""
+"""Draws comparisons on a terminal, with a line for each, so that you see its interval shrink."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Bring more workers to a search or an ablation that runs: on this machine, on others over SSH, or on a cluster."""
+"""Bring more workers to a running search or ablation: on this machine, on others over SSH, or on a cluster."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a command declares its options, and the options that several commands share."""
+"""Declares a command's options, and those that several commands share."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -154,8 +154,8 @@ NETWORK_NAME = option(
     NETWORK, "auto", "The network: mlp, cnn, or a file of your own, such as my_net.py or my_net.py:FUNCTION. auto: as "
     "the task or the space says, usually mlp.", NetworkName()
 )  # fmt: skip
-TARGET = field("target", "Of a table: the column that has the labels.")
-SIZE = field("size", "Of a folder of pictures: height and width that they are scaled to, such as 28x28.")
+TARGET = field("target", "If the data are a table: the column that has the labels.")
+SIZE = field("size", "If the data are a folder of pictures: the height and width to scale them to, such as 28x28.")
 VARIES = (
     "What differs between the trials of an arm. seed: initial weights, order of the rows, dropout. split: each seed "
     "also validates on another twelfth of the training rows, the same in every arm."
@@ -165,12 +165,16 @@ WORKERS = option(
     "workers", "auto", "Worker processes, one thread each. auto: one per core.", Whole(MOST_WORKERS, cores)
 )
 LAUNCH = option(
-    "launch", "none", "More workers, which an engine starts and which end with this command: local:4, slurm:64, or "
-    "slurm:64,partition=gpu with options of the engine. workers=auto then starts none by itself.", LaunchRequest()
+    "launch", "none", "Workers that an engine starts and that end with this command: local:4, slurm:64, or "
+    "slurm:64,partition=gpu with options of the engine. With them, workers=auto starts no others.", LaunchRequest()
 )  # fmt: skip
 MINUTES = option(
-    "minutes", "none", "Begin no trial that would not end within this many minutes; a search keeps time for its "
-    "comparison and its report within them.", Number(MOST_MINUTES)
+    "minutes", "none", "Stop after this many minutes: no trial begins that would end later. A search also keeps time "
+    "for its comparison and its report.", Number(MOST_MINUTES)
+)  # fmt: skip
+OUTPUT = option(
+    "output", "text", "json: print only verdicts.json to the standard output; everything else goes to the standard "
+    "error.", Choice(("text", "json"))
 )  # fmt: skip
 REUSE = option("reuse", "true", "false: train every trial, even if the store already has its result.", Boolean())
 SETTINGS = option("set", "none", "Changes to the baseline, such as hidden=256,dropout=0.2.", Settings(), "settings")

@@ -1,4 +1,4 @@
-"""Ask a network what pictures show or what rows of features are, or why it classifies a test row as it does."""
+"""Ask a network to classify pictures or rows of features, or to explain how it classifies a test row."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ OPTIONS = (
     option("index", "none", "Test rows to explain, by number, such as 1234 or 3,17,200.",
            Indices(MOST_INDICES, "numbers of test rows"), "indices"),
     option("model", options.CHAMPION, "The network: a registered model, runs:/ID/model, or a trial's run ID."),
-    option("network", "auto", "The model's network: needed only if that has layers of its own, whose file then runs. "
-           "auto: as the record has it.", NetworkName()),
+    option("network", "auto", "The file of the model's network: needed only if that has layers of its own. The file is "
+           "then run. auto: as the record has it.", NetworkName()),
     options.data("For index: a dataset's name, or a file or folder of yours. auto: the data that the network was "
                  "trained on."),
     options.TARGET,

@@ -1,4 +1,4 @@
-"""How every entry point runs: quiet libraries, signals, errors in one line, an exit status, and the link at the end."""
+"""Runs every entry point: quiet libraries, signals, errors in one line, an exit status, and the link at the end."""
 
 import contextlib
 import os

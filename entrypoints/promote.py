@@ -21,10 +21,10 @@ OPTIONS = (
            "the project's.", NetworkName()),
     option("top", "5", "How many configurations to race: the best by mean validation accuracy.",
            Whole(MOST_ENTRANTS, auto=5)),
-    option("within", "none", "Promote the cheapest configuration that is at most so many points of accuracy behind the "
-           "best: by the cost that the search named in also=, or else by parameters.", Number(100)),
-    option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more, and if "
-           f"there is a champion up to {MOST_FRESH_SEEDS} for what is hard to tell from it.",
+    option("within", "none", "Promote the cheapest configuration that is at most this many points of accuracy behind "
+           "the best: by the cost that the search named in also=, or else by parameters.", Number(100)),
+    option("seeds", "auto", "How many fresh seeds to train each configuration with. auto: 7 or a few more; if there is "
+           f"a champion, up to {MOST_FRESH_SEEDS} for configurations that are hard to tell from it.",
            Whole(MOST_SEEDS)),
     option("name", "auto", "The registered model that gets a new champion. auto: named after the data, such as "
            f"{options.MODEL} or digits-mlp.", Text(unless="auto")),

@@ -20,11 +20,11 @@ class KeptNetwork(NetworkName):
 OPTIONS = (
     option("run", "none", "Run ID of a trial, of a study or of one of its arms. `mlflow ui` shows it.",
            Required("Give the ID of a run: -P run=… (`mlflow ui` shows it).")),
-    option("sample", "auto", "How many trials of a study are trained again. auto: 3. Their IDs decide which.",
+    option("sample", "auto", "How many trials of a study to train again. auto: 3. The trials' IDs decide which.",
            Whole(MOST_TRIALS)),
     options.data("Where the trials' data are now. auto: where they were."),
-    option("network", "auto", "For a network in a file of somebody's own, whose code then runs: the file, or "
-           f"{RECORDED} for the copy in the study's run. auto: one of the project's.", KeptNetwork()),
+    option("network", "auto", "Needed if the network is in a file, whose code then runs: the file, or "
+           f"{RECORDED} for the copy in the study's run. auto: a network of the project.", KeptNetwork()),
 )  # fmt: skip
 
 

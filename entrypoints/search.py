@@ -16,7 +16,7 @@ OPTIONS = (
            f"{DEFAULT_TRIALS}, or as many as the minutes allow.", Whole(MOST_TRIALS)),
     options.MINUTES,
     option("space", "auto", "Which fields to search, and their ranges: default, wide, or a YAML file of your own. "
-           "auto: default, or for another network than mlp what its parameters allow.", Text(unless="auto")),
+           "auto: default for mlp, and for another network what its parameters allow.", Text(unless="auto")),
     options.NETWORK_NAME,
     options.field_or_auto("epochs", "Maximum epochs of a trial. auto: as the space says (default and wide: 10)."),
     option("metric", "val_cross_entropy", "What to optimize: val_cross_entropy (val_loss without the L2 penalty), "
@@ -24,12 +24,12 @@ OPTIONS = (
     option("sampler", AUTO, f"How points are suggested. auto: {BEST_SAMPLER}, a Gaussian process through the results "
            "so far, which found the best points with the fewest trials.", Choice((AUTO, *SAMPLERS))),
     option("pruner", "hyperband", "How unpromising trials are pruned.", Choice(PRUNERS)),
-    option("limit", "none", "Train only networks below these limits, such as parameters<50000,latency_ms<1 (of one "
-           "row, on one core).", Limit()),
+    option("limit", "none", "Train only networks below these limits, such as parameters<50000,latency_ms<1. The "
+           "latency is the time that one row takes on one core.", Limit()),
     option("also", "none", "A cost to weigh the metric against in the report: parameters, latency_ms or train_seconds.",
            Choice(COSTS, unless="none")),
-    option("replicate", "true", "With the sampler gp: train another seed of a promising configuration where that tells "
-           "more about what is best than a new point. false: one seed each.", Boolean()),
+    option("replicate", "true", "With the sampler gp: train a promising configuration with another seed where that "
+           "says more about which is best than a new point would. false: one seed each.", Boolean()),
     options.field("seed", "Seed of the suggestions, and of every trial's weights, row order and dropout."),
     options.data("A dataset's name, or a file or folder of yours. auto: mnist, or digits if MNIST is unavailable."),
     options.TARGET,
@@ -39,11 +39,10 @@ OPTIONS = (
     options.storage(),
     option("set", "none", "Changes to the baseline, which is the first trial, such as hidden=256,dropout=0.2.",
            Settings(), "settings"),
-    option("confirm", "true", "At the end, compare the best configuration with the baseline, with fresh seeds until "
-           "that is settled. false: leave it out.", Boolean()),
+    option("confirm", "true", "At the end, compare the best configuration with the baseline, with fresh seeds, until "
+           "the difference is settled. false: skip this comparison.", Boolean()),
     options.REUSE,
-    option("output", "text", "json: print verdicts.json alone on the standard output; all else goes to the standard "
-           "error.", Choice(("text", "json"))),
+    options.OUTPUT,
     options.dry_run("true: show the space with an estimate of the time, and run nothing."),
 )  # fmt: skip
 

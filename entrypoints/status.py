@@ -1,4 +1,4 @@
-"""Show how far a study is, and who works on it: trials, workers by host, their heartbeats, launches, time left."""
+"""Show how far a study has got, and who works on it: trials, workers by host, heartbeats, launches, time left."""
 
 from typing import Any
 

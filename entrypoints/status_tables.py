@@ -1,8 +1,9 @@
-"""A study's status on the screen: lines that say how far it is, and tables of launches, hosts and workers."""
+"""Shows a study's status: lines that say how far it has got, and tables of launches, hosts and workers."""
 
 from collections.abc import Iterator
 
 from entrypoints import display
+from study.analysis.formatting import count
 from study.execution.storage import GRACE_SECONDS
 from study.execution.study_status import LaunchStatus, StudyStatus
 from study.reports.table import Table
@@ -14,7 +15,7 @@ def lines(status: StudyStatus) -> Iterator[str]:
     of_them = [f"{status.pruned} pruned" if status.pruned else "", f"{status.failed} failed" if status.failed else ""]
     kinds = ", ".join(filter(None, of_them))
     yield (
-        f"{status.study}: {done} of {display.count(status.trials, 'trial')} done{f' ({kinds})' if kinds else ''}, "
+        f"{status.study}: {done} of {count(status.trials, 'trial')} done{f' ({kinds})' if kinds else ''}, "
         f"{status.running} running, {status.waiting} waiting"
     )
     if status.seconds_left is not None and status.waiting + status.running:

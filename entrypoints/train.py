@@ -10,7 +10,7 @@ from study.training.config import FIELDS
 OPTIONS = (
     *map(options.field, FIELDS),
     option(
-        "set", "none", "Hyperparameters of another network than mlp, such as filters=16-32.", Settings(), "settings"
+        "set", "none", "Hyperparameters of a network other than mlp, such as filters=16-32.", Settings(), "settings"
     ),
 )
 

@@ -6,6 +6,7 @@ import click
 
 from entrypoints import display, options, program
 from study.analysis import confidence_sequence
+from study.analysis.formatting import count
 from study.base.passwords import without_password
 from study.data.dataset import SPLITS, Dataset
 from study.design.ablation import Ablation, TrialSpec, catalogue, load_ablation
@@ -88,8 +89,8 @@ def run(
     if for_programs:
         for_programs.write(verdicts_file.text(outcome.study))
     if outcome.failures:
-        count, first = len(outcome.failures), outcome.failures[0]
-        raise click.ClickException(f"{count} of {number} trials failed; the first: {first.reason}")
+        failed, first = len(outcome.failures), outcome.failures[0]
+        raise click.ClickException(f"{failed} of {number} trials failed; the first: {first.reason}")
 
 
 def _list_catalogue() -> None:
@@ -106,17 +107,17 @@ def _introduce(ablation: Ablation, dataset: Dataset, rule: SeedRule, workers: in
         names = ", ".join(ablation.left_out)
         program.say(f"left out of the task, because {ablation.baseline.network.name} has no such fields: {names}")
     display.introduce_data(program.console(), dataset, SPLITS)
-    number = f"{arms * rule.first} trials: {arms} arms × {display.count(rule.first, 'seed')}"
+    number = f"{arms * rule.first} trials: {arms} arms × {count(rule.first, 'seed')}"
     if rule.first < rule.most:
         number += f", then more seeds for what is open, up to {rule.most} an arm"
-    time = f", for {rule.minutes:g} minutes" if rule.minutes else ""
-    program.say(f"{number}{time}, on {display.count(workers, 'worker')}")
+    time = f", for {display.minutes(rule.minutes)}" if rule.minutes else ""
+    program.say(f"{number}{time}, on {count(workers, 'worker')}")
 
 
 def _power(comparisons: int, rule: SeedRule, decide: str) -> str:
     """Return which true difference the plan would find."""
     sds = confidence_sequence.detectable(rule.most, comparisons)
-    seeds = f"With {display.count(rule.most, 'seed')} an arm"
+    seeds = f"With {count(rule.most, 'seed')} an arm"
     if math.isinf(sds):
         return f"{seeds} no difference can be claimed."
     if decide != "val_accuracy":
@@ -147,7 +148,7 @@ def _print_dry_run(
     if rule.minutes:
         most_seconds = max(least_seconds, min(most_seconds, 60 * rule.minutes))
     total, start = display.duration(least_seconds), display.duration(time_estimate.SECONDS_TO_START)
-    on = f"on {display.count(workers, 'worker')}, {start} of it to start, by {pace.evidence}"
+    on = f"on {count(workers, 'worker')}, {start} of it to start, by {pace.evidence}"
     if len(most) > len(trials):
         program.say(f"At least {len(trials)} trials, about {total} in total; at most {len(most)}, about "
                     f"{display.duration(most_seconds)}; {on}.")  # fmt: skip

@@ -1,8 +1,9 @@
-"""End a study everywhere: its command, its workers on all machines, and the jobs that it has on engines."""
+"""End a study everywhere: its command, its workers on all machines, and its jobs on engines."""
 
 import click
 
-from entrypoints import display, program
+from entrypoints import program
+from study.analysis.formatting import count
 from study.tracking import runs
 from study.workflows.cancel_study import cancel_study
 
@@ -12,8 +13,8 @@ def run(*, study: str, storage: str) -> None:
     runs.name_project_run(f"cancel of {study}", {"study.txt": study})
     left = cancel_study(storage, study)
     program.say(
-        f"{study} is cancelled, with {display.count(left.finished, 'trial')} finished; {left.stopped} ran and were put "
-        f"back. Run the command that began it again to resume: finished trials are not trained again."
+        f"{study} is cancelled, with {count(left.finished, 'trial')} finished; {left.stopped} were running and are "
+        "requeued. To resume, repeat the command that began it: finished trials are not trained again."
     )
     if left.problems:
         raise click.ClickException(f"some launches could not be ended; the first: {left.problems[0]}")

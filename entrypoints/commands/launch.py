@@ -1,6 +1,7 @@
-"""Bring more workers to a search or an ablation that runs: on this machine, on others over SSH, or on a cluster."""
+"""Bring more workers to a running search or ablation: on this machine, on others over SSH, or on a cluster."""
 
 from entrypoints import display, options, program
+from study.analysis.formatting import count
 from study.execution.engines import launches
 from study.execution.engines.engine import Request
 from study.tracking import runs
@@ -11,7 +12,7 @@ def run(*, study: str, storage: str, engine: str, workers: int, own: dict[str, s
     """Bring workers to the study that the options name."""
     runs.name_project_run(f"launch for {study}", {"study.txt": study})
     launched = launch_workers(storage, study, Request(engine, workers, own), data)
-    program.say(f"{display.count(workers, 'worker')} on {engine}: {launched.id}")
+    program.say(f"{count(workers, 'worker')} on {engine}: {launched.id}")
     program.say(f"Scripts: in {launched.folder}")
     program.say(f"Logs: {launches.logs(launched)}")
     display.tell_how_to_follow(study, storage, options.given()["storage"])

@@ -1,4 +1,4 @@
-"""Ask a network what pictures show or what rows of features are, or why it classifies a test row as it does."""
+"""Ask a network to classify pictures or rows of features, or to explain how it classifies a test row."""
 
 from entrypoints import display, options, program
 from study.analysis.explanations import Reading
@@ -38,26 +38,31 @@ def run(
     question = predict.open_question(model, network)
     if rows:
         answer = question.read_rows(rows)
-        (_print_many if len(answer.readings) > 1 else _print_one)(answer)
+        _print_readings(answer)
     elif image is None:
         dataset = question.load_data(data, indices, target, size)
         display.warn_of_substitute(dataset, "this is not MNIST")
         answer = question.explain(dataset, indices)
         _print_explanations(answer)
     elif image == SYNTHETIC:
-        _print_many(answer := question.draw(count, seed))
+        answer = question.draw(count, seed)
+        _print_table(answer)
     elif (path := predict.find_picture(str(image))).is_dir():
-        _print_many(answer := question.read_folder(path))
+        answer = question.read_folder(path)
+        _print_table(answer)
     else:
         answer = question.read_picture(path)
-        _print_one(answer)
+        _print_readings(answer)
     run_id, page = question.log(answer, options.given())
     program.say(f"Page: {page}")
     program.print_link(run_id)
 
 
-def _print_one(answer: Answer) -> None:
-    _print_reading(answer.readings[0])
+def _print_readings(answer: Answer) -> None:
+    if len(answer.readings) > 1:
+        _print_table(answer)
+    else:
+        _print_reading(answer.readings[0])
 
 
 def _print_reading(reading: Reading) -> None:
@@ -74,7 +79,7 @@ def _print_explanations(answer: Answer) -> None:
         program.say("\n".join(explanation_report.explanation_lines(one)))
 
 
-def _print_many(answer: Answer) -> None:
+def _print_table(answer: Answer) -> None:
     """Print the table of readings, of very many only those with a remark, the files not read, and the accuracy."""
     readings = answer.readings
     remarkable = [reading for reading in readings if reading.wrong or reading.reason]

@@ -3,6 +3,7 @@
 import shlex
 
 from entrypoints import display, options, program
+from study.analysis.formatting import count
 from study.base.passwords import without_password
 from study.data.split import IN_FOLDS
 from study.design.limits import Vary
@@ -59,7 +60,7 @@ def run(
     pace = time_estimate.stored_pace(race.entrants[0].config.network.name, race.dataset)
     if dry_run:
         seconds = display.duration(time_estimate.total_seconds(race.specs, race.dataset, workers, pace))
-        program.say(f"About {seconds} in total on {display.count(workers, 'worker')}. Nothing was run.")
+        program.say(f"About {seconds} in total on {count(workers, 'worker')}. Nothing was run.")
         runs.name_project_run("dry run of promote", {"plan.csv": time_estimate.plan_table(race.specs, race.dataset)})
         return
 
@@ -91,7 +92,7 @@ def _print_candidates(race: Race) -> None:
     table = Table(("configuration", "trials", "val accuracy (%)", *costs, "is"), rows, words=("is",))
     display.print_table(program.console(), table)
     first, last = race.specs[0].config.seed, race.specs[-1].config.seed
-    size = f"{display.count(len(race.entrants), 'configuration')} × {display.count(last - first + 1, 'fresh seed')}"
+    size = f"{count(len(race.entrants), 'configuration')} × {count(last - first + 1, 'fresh seed')}"
     seeds = str(first) if first == last else f"{first} to {last}"
     if race.rule and race.rule.most > last - first + 1:
         seeds += f"; up to {first + race.rule.most - 1} for what is hard to tell from the champion"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from entrypoints import display, options, program
+from study.analysis.formatting import count
 from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
@@ -18,7 +19,7 @@ from study.reports import search_tables
 from study.tracking import runs
 from study.tracking.artifacts import SEARCH
 from study.training.config import BUILT_IN
-from study.workflows import prepare, run_search, search_budget
+from study.workflows import begun_search, prepare, run_search, search_budget
 from study.workflows.common import Outcome
 from study.workflows.confirmation import Observe
 from study.workflows.search_budget import Plan
@@ -66,10 +67,10 @@ def run(
     display.warn_of_password(storage)
     console = program.console()
     plan = search_budget.plan(search, dataset, budget, workers, (own or workers) if confirm else 0)
-    changed = run_search.check_same(search, dataset, storage, name)
+    begun = begun_search.find_begun(search, dataset, storage, name)
     _introduce(console, search, dataset, name, plan)
-    if changed:
-        program.say(f"{name} goes on in another space: {changed}. Its trials count where they lie inside.")
+    if begun and begun.changed:
+        program.say(f"{name} continues in another space: {begun.changed}. Earlier trials inside it count.")
     if dry_run:
         _print_dry_run(console, search, plan)
         runs.name_project_run(f"dry run of search {name}", {SEARCH: search.as_yaml()})
@@ -88,7 +89,7 @@ def run(
         outcome = run_search.run_search(
             search, dataset, name=name, plan=plan, worker_count=own, observe=observe, reuse=reuse, launch=launch,
             confirm=confirming if confirm else None,
-            params=options.given() | {"storage": without_password(storage)}, storage=storage,
+            params=options.given() | {"storage": without_password(storage)}, storage=storage, begun=begun,
         )  # fmt: skip
     if budget.trials and (found := len(outcome.study.all_trials)) > budget.trials:
         program.say(f"{name} already had {found} trials; trials is the total, so none was added.")
@@ -105,25 +106,24 @@ def _introduce(console: Console, search: Search, dataset: Dataset, name: str, pl
         program.say(f"not searched, because no range is known: {', '.join(left_out)}")
     display.introduce_data(console, dataset, ("train", "validation"))
     budget = plan.budget
-    size = display.count(budget.trials, "trial") if budget.trials else "trials"
+    size = count(budget.trials, "trial") if budget.trials else "trials"
     if (points := search.space.points()) and budget.trials == len(points):
         size += " (all points of the space)"
-    time = f" for {budget.minutes:g} minute{'' if budget.minutes == 1 else 's'}" if budget.minutes else ""
-    program.say(f"{size}{time}, on {display.count(plan.workers, 'worker')}{_fitting(plan)}")
+    time = f" for {display.minutes(budget.minutes)}" if budget.minutes else ""
+    program.say(f"{size}{time}, on {count(plan.workers, 'worker')}{_fitting(plan)}")
 
 
 def _fitting(plan: Plan) -> str:
     """Return what fits into a search's minutes."""
     if plan.budget.minutes is None:
         return ""
-    number = plan.forecast.total(()).replace("–", " to ")
-    found = f": about {number} trials"
+    found = f": about {plan.forecast.total(()).words} trials"
     if plan.comparing and plan.seeds:
         fewest, most = plan.seeds
         found += f", then {fewest} to {most} seeds" if fewest < most else f", then {fewest} seeds"
         found += " each of the best and the baseline"
     elif plan.comparing:
-        found += ", but hardly a comparison of the best with the baseline"
+        found += ", but hardly time to compare the best with the baseline"
     return found
 
 

@@ -1,6 +1,7 @@
 """Join a search or an ablation that was started elsewhere: run trials from its queue until none is left."""
 
 from entrypoints import display, program
+from study.analysis.formatting import count
 from study.tracking import runs
 from study.workflows import join_study
 
@@ -11,4 +12,4 @@ def run(*, study: str, storage: str, workers: int, data: str | None) -> None:
     runs.name_project_run(f"worker of {study}", {"study.txt": study})
     with display.Display(program.console(), None) as observe:
         done = join_study.join_study(storage, study, workers, spec=data, observe=observe)
-    program.say(f"{display.count(done, 'trial')} run here. {study} has no trials left to run here.")
+    program.say(f"{count(done, 'trial')} ran here. {study} has none left for this machine.")

@@ -1,4 +1,4 @@
-"""An ablation read back from MLflow, and what follows from its trials: arms, differences, verdicts, effects, flips."""
+"""Reads an ablation back from MLflow, with what follows from it: arms, differences, verdicts, effects, flips."""
 
 import io
 from collections.abc import Mapping, Set

@@ -1,4 +1,4 @@
-"""A prediction explained: the rows nearest to the one that is asked about, and what each unit adds to each class."""
+"""Explains a prediction: the rows nearest to the one that is asked about, and what each unit adds to each class."""
 
 import re
 from collections.abc import Sequence

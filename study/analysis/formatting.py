@@ -1,4 +1,4 @@
-"""Numbers as people read them: no more digits than their interval justifies."""
+"""Formats numbers for people: with no more digits than their interval justifies."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A search's metric against a cost: which configurations no cheaper one is expected to match."""
+"""Weighs a search's metric against a cost: which configurations no cheaper one is expected to match."""
 
 from dataclasses import dataclass
 
@@ -19,16 +19,13 @@ class Weighed:
 
 def weighed(study: SearchResults, cost: str) -> list[Weighed]:
     """Return the configurations whose cost, a metric of their trials, is known, the cheapest first."""
-    known = [(cost_of(study, standing, cost), standing) for standing in study.standings]
+    ranked = enumerate(study.standings)  # by what is expected of them
+    priced = [(price, rank) for rank, each in ranked if (price := cost_of(study, each, cost)) is not None]
     found: list[Weighed] = []
-    best: float | None = None
-    order = {id(standing): number for number, standing in enumerate(study.standings)}
-    priced = [(price, standing) for price, standing in known if price is not None]
-    for price, standing in sorted(priced, key=lambda pair: (pair[0], order[id(pair[1])])):
-        rank = order[id(standing)]  # the order of what is expected
-        on_front = best is None or rank < best
-        best = rank if on_front else best
-        found.append(Weighed(standing, price, on_front))
+    best = len(study.standings)
+    for price, rank in sorted(priced):
+        found.append(Weighed(study.standings[rank], price, on_front=rank < best))
+        best = min(best, rank)
     return found
 
 

@@ -29,8 +29,8 @@ LENGTH, VARIANCE, NOISE = (-0.3, 1.0), (0.0, 1.0), (-2.5, 1.5)
 def standardized(values: np.ndarray, far: float = 1) -> tuple[np.ndarray, float, float]:
     """Return values with the bad ones clipped and with mean 0 and variance 1, and what was their mean and deviation.
 
-    What is `far` times as much worse than the median as the median is worse than the best counts as just so bad: how
-    bad a point is does not help to find a better one. Values that are not finite are bad too.
+    Beyond the median a value counts for at most `far` times the distance from the best to the median: how bad a bad
+    point is does not help to find a better one. Values that are not finite are bad too.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):

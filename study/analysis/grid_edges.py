@@ -1,4 +1,4 @@
-"""Whether the best arm of a grid lies at an end of a field's values: better ones may lie beyond."""
+"""Finds whether the best arm of a grid lies at an end of a field's values: better ones may lie beyond."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Whether a verdict changes with how the question is asked: another measure, other rows, another epoch's weights.
+"""Tells whether a verdict changes with how the question is asked: another measure, other rows, another epoch.
 
 Source of the idea: Steegen et al. (2016), Increasing transparency through a multiverse analysis.
 """

@@ -1,4 +1,4 @@
-"""How a search's metric depends on one field, the others being as they were tried, and how sure that is.
+"""Estimates how a search's metric depends on one field, the others being as they were tried, and how sure that is.
 
 The mean over the trials' points of what is expected there with one field changed. Friedman: Greedy function
 approximation (2001), section 8.2; the band is the processes' own.

@@ -1,4 +1,4 @@
-"""Where the time of a study went: starting, compiling, training, recording, waiting, and what follows the trials."""
+"""Tells where a study's time went: starting, compiling, training, recording, waiting, and what follows the trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""What the runs of a study and of its arms show in MLflow, as metrics and tags; nothing is written here."""
+"""Sums up a study for its MLflow run and for those of its arms, as metrics and tags; nothing is written here."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from study.analysis.ablation_results import ACCURACY, MEASURES, AblationResults, Arm
+from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
 from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Kind, Loss, Verdict
@@ -108,7 +109,7 @@ def _description(arm: Arm, about: Sequence[Verdict], is_reference: bool, loss: L
         lines.append("**The baseline**, which the other arms are compared with.")
     if loss:
         lines.append(f"**Unstable**: {loss.words}. Its numbers are those of the seeds that finished.")
-    seeds = "1 seed" if arm.trials == 1 else f"{arm.trials} seeds"
+    seeds = count(arm.trials, "seed")
     lines.append(
         f"Curves are the mean over {seeds}; `_low` and `_high` are the ends of its 95 % interval (Student's t)."
         if arm.trials > 1

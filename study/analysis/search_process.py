@@ -14,7 +14,7 @@ from study.analysis.unit_cube import Point, UnitCube
 FEWEST_RESULTS = 6  # before the process says anything
 DRAWS = 4000  # of the process, from which intervals and probabilities are counted
 DOUBT = 1.4  # so many times the deviations of the processes held what was true (docs/lab-log.md)
-FAR = 3  # times the median's distance from the best: what is worse counts as just so bad where conclusions are drawn
+FAR = 3  # times the distance from the best to the median, at which values are clipped where conclusions are drawn
 FEWEST_ERRORS = 1e-4  # an accuracy of 1 counts as this share of errors, because its logarithm is needed
 
 

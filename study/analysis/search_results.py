@@ -1,4 +1,4 @@
-"""A search read back from MLflow, and what follows from its trials: the best, how sure, what mattered, edges."""
+"""Reads a search back from MLflow, with what follows from it: the best, how sure it is, what mattered, edges."""
 
 import math
 import sys
@@ -161,7 +161,7 @@ class SearchResults:
         return standings(self.expectation, complete)
 
     def seeds_of(self, standing: Standing) -> list[RunRecord]:
-        """Return the trials of a configuration, one for each seed, the first first."""
+        """Return the trials of a configuration, one for each seed, the earliest first."""
         return [self.telling[number] for number in standing.trials]
 
     @property

@@ -1,7 +1,7 @@
-"""Which arms of an ablation need more seeds: those of comparisons and effects that are still open.
+"""Plans which arms of an ablation get more seeds: those of comparisons and effects that are still open.
 
-The plan depends on the differences alone, not on how fast anything is or where it runs: the same study, interrupted
-and gone on with, on one core or on many, trains the same trials.
+The plan depends on the differences alone, not on how fast anything is or where it runs. So a study trains the same
+trials on one core as on many, and so does one that was interrupted and resumed.
 """
 
 import math
@@ -54,7 +54,7 @@ def is_open(verdict: Verdict) -> bool:
 
 
 def _missing(differences: np.ndarray, question: Question, most: int) -> int:
-    """Return how many more differences with the same mean and spread would settle the question; up to `most` in all."""
+    """Return how many more differences of this mean and spread would settle the question, up to `most` in total."""
     n = np.arange(len(differences) + 1, most + 1)
     if not len(n):
         return 1

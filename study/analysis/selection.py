@@ -1,4 +1,4 @@
-"""The champion: chosen by validation, raced with fresh seeds, tested at the end, and handed over with its evidence."""
+"""Chooses the champion: candidates by validation, a race with fresh seeds, and the evidence for the winner."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How the configurations of a search stand: what is expected of each, and how surely the first is the best.
+"""Ranks the configurations of a search: what is expected of each, and how surely the first is the best.
 
 A configuration may have been trained with several seeds, which are several observations of one point. What is expected
 of it is its mean over seeds, by Gaussian processes through all results of the search, on the same validation rows.
@@ -28,8 +28,8 @@ class Belief:
 class Standing:
     """A configuration: which trials trained it, the mean of their values, and what is expected of it.
 
-    `behind` is by how much it is worse than the first (of which it is None), and `chance` the probability that it is
-    the best of all. Without a process, or far behind, they are not known.
+    `behind` is by how much it is worse than the first (None for the first itself), and `chance` the probability that it
+    is the best of all. Without a process, or far behind, they are not known.
     """
 
     trials: tuple[int, ...]

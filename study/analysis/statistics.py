@@ -1,4 +1,4 @@
-"""How sure a mean over seeds is, and how sure a difference; pure functions on numpy arrays."""
+"""Estimates how sure a mean over seeds is, and how sure a difference; pure functions on numpy arrays."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The cheapest configuration that is hardly worse than the best: who enters a race for it, and who wins."""
+"""Finds the cheapest configuration that is hardly worse than the best: who enters a race for it, and who wins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Thrift:
     cost: str = PARAMETERS
 
     def entrants(self, ranked: Sequence[Candidate], top: int) -> list[Candidate]:
-        """Return the best of the `ranked` candidates, and the cheapest of those within reach of it: `top` in all."""
+        """Return the best of the `ranked` candidates, and the cheapest of those within reach of it: `top` in total."""
         if not ranked:
             return []
         best, *others = ranked

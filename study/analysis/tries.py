@@ -1,4 +1,4 @@
-"""Which of a trial's tries counts: a worker that stood still can leave a run behind beside that of another worker."""
+"""Decides which of a trial's tries counts: a worker that stood still can leave a run beside that of another worker."""
 
 from collections.abc import Callable, Hashable, Sequence
 

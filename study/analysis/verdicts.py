@@ -1,4 +1,4 @@
-"""Verdicts: what differences between arms, paired by seed, settle; pure functions on numpy arrays.
+"""Judges what differences between arms, paired by seed, settle; pure functions on numpy arrays.
 
 A verdict rests on the intervals of `confidence_sequence`, which hold however often a study looks.
 """

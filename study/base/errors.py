@@ -68,7 +68,7 @@ def in_one_line(failure: BaseException) -> str:
     """Return an exception's message in one line; of an unforeseen exception, that of its first cause, with its type."""
     if isinstance(failure, StudyError):
         return str(failure)
-    while inner := failure.__cause__ or failure.__context__:
+    while inner := failure.__cause__ or (None if failure.__suppress_context__ else failure.__context__):
         failure = inner
     if isinstance(failure, MemoryError) or "ResourceExhausted" in f"{type(failure).__name__}{failure}":
         return "not enough memory: a smaller network, batch or number of workers needs less"

@@ -35,9 +35,9 @@ def was_asked() -> bool:
 
 
 def ask() -> None:
-    """Raise KeyboardInterrupt as a signal would, in a process that is told in another way to end what it does.
+    """Raise KeyboardInterrupt as a signal would, in a process that learns in another way that it has to end.
 
-    A signal that follows says the same, and does not disturb the cleaning up either.
+    A signal that follows soon does not disturb the cleaning up either.
     """
     global _raised
     _raised = time.monotonic()

@@ -146,7 +146,7 @@ def _datasets(file: h5py.File, where: object) -> Iterator[h5py.Dataset]:
                 if link.type != h5py.h5l.TYPE_HARD:
                     raise _refused(f"{shown(name)} is a link to elsewhere", where, "hard links only", None)
                 if link.u in seen:  # its address
-                    raise _refused(f"{shown(name)} is there twice", where, "a tree", None)
+                    raise _refused(f"{shown(name)} appears twice", where, "a tree", None)
                 seen.add(link.u)
                 found = group[name]
                 if isinstance(found, h5py.Group):

@@ -1,4 +1,4 @@
-"""Which versions of which packages this environment has, as pip's requirements."""
+"""Lists which versions of which packages this environment has, as pip's requirements."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution

@@ -1,4 +1,4 @@
-"""Files that a person names: looked for in the working folder, then beside the SQLite tracking store.
+"""Finds files that a person names: in the working folder, or else beside the SQLite tracking store.
 
 `mlflow run` with a git address works in a temporary clone of the project. The folder that the person ran it in is then
 known by the tracking store alone, which lies there.

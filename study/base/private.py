@@ -1,4 +1,4 @@
-"""A folder of this person's own on this machine, for locks and for notes from one process to the next.
+"""Makes a folder of this person's own on this machine, for locks and for notes from one process to the next.
 
 The shared temporary folder is not enough: another user of the machine can foresee a file's name there, and put a link
 or a file that is always locked in its place.

@@ -1,4 +1,4 @@
-"""Processes: which writes a run or trains a trial, whether it still lives, and how much memory it may take."""
+"""Identifies processes: which one writes a run or trains a trial, whether it lives, how much memory it may take."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""This machine's processor: the same training ends in the same bits only on one that calculates in the same way."""
+"""Describes this machine's processor: a training gives the same bits only on one that calculates in the same way."""
 
 import platform
 import re

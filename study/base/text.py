@@ -1,4 +1,4 @@
-"""Text of people and libraries, made fit to be shown: on a terminal it can't move the cursor or reverse the line."""
+"""Makes text of people and libraries fit to be shown: on a terminal it can't move the cursor or reverse the line."""
 
 import unicodedata
 

@@ -1,8 +1,8 @@
-"""The programs that XLA has compiled, kept on this machine from one process to the next: each is compiled once.
+"""Keeps the programs that XLA compiles on this machine, so that each is compiled once and not in every process.
 
-TensorFlow reads and writes the files itself (``--tf_xla_persistent_cache_directory``). Here is where they lie, and that
-what lies there is whole. They are machine code, so the folder is one that only this person can enter, on a disk of this
-machine; its name has TensorFlow's version and the processor, of which the files' names say nothing.
+TensorFlow reads and writes the files itself (``--tf_xla_persistent_cache_directory``). This module chooses their folder
+and removes damaged files. They are machine code, so only this person can enter the folder. Its name has TensorFlow's
+version and the processor, which the files' own names leave out.
 """
 
 import contextlib

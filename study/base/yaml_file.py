@@ -1,4 +1,4 @@
-"""YAML files that people write, read with the line of every key, so that an error can name it."""
+"""Reads YAML files that people write, with the line of every key, so that an error can name it."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -73,7 +73,7 @@ def is_pixels(shape: tuple[int, ...], dtype: np.dtype) -> bool:
 
 
 def rows_for_test(labels: np.ndarray, where: object) -> np.ndarray:
-    """Return which rows are for the test where a source doesn't say it, a mask (n,); raises DataError for too few."""
+    """Return which rows are for the test where the source does not say, a mask (n,); raises DataError for too few."""
     if len(labels) < split.LEAST_ROWS:
         raise DataError("too few rows", where=where, expected=f"at least {split.LEAST_ROWS}", got=len(labels))
     return split.rows_for_test(labels)

@@ -14,7 +14,7 @@ from study.data.sources import open_source
 from study.data.split import LAST_ROWS
 
 SPLITS = ("train", "validation", "test")
-LEAST_SIDE = 8  # pixels; what is smaller is no picture, and being near says nothing
+LEAST_SIDE = 8  # pixels; smaller images show nothing, and distances between them say nothing
 Kind = Literal["pixels", "features"]
 
 
@@ -205,7 +205,7 @@ def _rows(content: Content, part: str) -> Split:
 
 
 def _trained_and_kept(content: Content, validation: str, where: str) -> tuple[Split, Split, Split, str]:
-    """Return all rows that are not for the test, those to train on, those kept for validation, and how they were."""
+    """Return all rows that are not for the test, those to train on, those for validation, and how these were chosen."""
     pool = _rows(content, "train")
     if "x_validation" in content.arrays:
         kept_rows = _rows(content, "validation")

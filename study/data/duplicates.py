@@ -1,4 +1,4 @@
-"""Rows that are there twice: exactly, and of images nearly. A test row that is also a training row tests nothing."""
+"""Duplicate rows: exact ones, and of images near ones. A test row that is also a training row tests nothing."""
 
 import hashlib
 import math

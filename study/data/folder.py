@@ -1,4 +1,4 @@
-"""A folder with one folder of pictures for each class, as pixels of one size."""
+"""Reads a folder that has one folder of pictures for each class, as pixels of one size."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Labels as whole numbers or text become classes 0, 1, …, with names."""
+"""Turns labels, whole numbers or text, into classes 0, 1, … with names."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Whether data fit into the memory, said before they are loaded."""
+"""Checks whether data fit into the memory before they are loaded."""
 
 from study.base.errors import DataError
 from study.base.processes import memory_available

@@ -45,8 +45,7 @@ def decoded(content: bytes, convert: Callable[[Image.Image], Result], where: obj
 def pixels(content: bytes, height: int, width: int, where: object = None) -> np.ndarray:
     """Return the picture in a file's bytes scaled to (height, width, 3) of uint8, or (height, width) if it is grey.
 
-    The whole picture is scaled, whatever its own sides are to each other; what is transparent becomes white. Raises
-    ImageError.
+    The whole picture is scaled, whatever its aspect ratio; what is transparent becomes white. Raises ImageError.
     """
     return decoded(content, lambda image: _scaled(image, height, width), where)
 

@@ -1,4 +1,4 @@
-"""What a dataset holds, before anything is trained on it: pure functions on numpy arrays.
+"""Profiles a dataset before anything is trained on it: pure functions on numpy arrays.
 
 Counts, portraits of the classes, pixels or columns, and duplicate rows, within a split or across two: a test row that
 is also among the training rows tests nothing.

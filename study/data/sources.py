@@ -1,4 +1,4 @@
-"""Where data come from: the names that `data=` knows, files and folders."""
+"""Opens what `data=` names: a known dataset, a file or a folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A table in a ``.csv`` or ``.parquet`` file: one column has the labels, the others are the features.
+"""Reads a table from a ``.csv`` or ``.parquet`` file: one column has the labels, the others are the features.
 
 What can't be a feature is refused by the name of its column: dates, lists, numbers with text among them. Missing values
 are allowed, and `Features` says how they are encoded. Columns that say nothing are left out.

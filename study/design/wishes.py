@@ -1,4 +1,4 @@
-"""What is wished of a search beside its metric: limits on its networks, and a cost to weigh the metric against."""
+"""What a search is asked for besides its metric: limits on its networks, and a cost to weigh the metric against."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Limits:
     def text(self) -> str:
         """The limits as `parse_limits` reads them."""
         number = [f"{PARAMETERS}<{self.parameters}"] if self.parameters is not None else []
-        time = [f"{LATENCY_MS}<{self.latency_ms:g}"] if self.latency_ms is not None else []
+        time = [f"{LATENCY_MS}<{repr(self.latency_ms).removesuffix('.0')}"] if self.latency_ms is not None else []
         return ",".join(number + time) or "none"
 
     @property

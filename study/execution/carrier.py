@@ -27,10 +27,9 @@ class Carrier:
     def __init__(self, queue: Queue, dataset: Dataset, client: MlflowClient):
         assignment = queue.assignment
         splits = dataset if assignment.open_test else dataset.without_test()
-        self._queue, self._client = queue, client
-        self._runner = TrialRunner(queue, assignment, None, splits, client, _train, self._find)
+        self._queue, self._equals = queue, _Equals(client)
+        self._runner = TrialRunner(queue, assignment, None, splits, client, _train, self._equals.take)
         self._name = processes.label(self._runner.process)
-        self._found: dict[str, reuse.Equal | None] = {}  # by fingerprint, until they are carried over
         self._ended = False
 
     def carry(self, trials: Sequence[Progress], seconds: float) -> bool:
@@ -58,14 +57,25 @@ class Carrier:
     def _has_equal(self, trial: FrozenTrial) -> bool:
         config = TrialConfig.parse(trial.user_attrs[attributes.CONFIG])
         dataset = self._runner.with_fold(config.data.fold)
-        mark = fingerprint(config, dataset.sha256, len(dataset.validation))
+        return self._equals.has(fingerprint(config, dataset.sha256, len(dataset.validation)), config, dataset)
+
+
+class _Equals:
+    """The equals of trials, by fingerprint: each is looked for when its trial is chosen, and kept until it is taken."""
+
+    def __init__(self, client: MlflowClient):
+        self._client = client
+        self._found: dict[str, reuse.Equal | None] = {}
+
+    def has(self, mark: str, config: TrialConfig, dataset: Dataset) -> bool:
+        """Return whether the store has an equal that can be copied as it is."""
         if mark not in self._found:
             self._found[mark] = reuse.find(self._client, mark, config, dataset, as_it_is=True)
         return self._found[mark] is not None
 
-    def _find(self, client: MlflowClient, mark: str, config: TrialConfig, dataset: Dataset) -> reuse.Equal | None:
-        equal, self._found[mark] = self._found[mark], None
-        return equal
+    def take(self, client: MlflowClient, mark: str, config: TrialConfig, dataset: Dataset) -> reuse.Equal | None:
+        """Return the equal that was found, as `reuse.find` would, and forget it: its model and files are large."""
+        return self._found.pop(mark)
 
 
 def _train(*trial: object) -> None:

@@ -15,7 +15,7 @@ from study.data.dataset import Dataset
 from study.design.search import Budget, Search
 from study.execution.pruning import share_trained
 from study.execution.queue import Progress
-from study.execution.time_estimate import SECONDS_TO_START, Pace, epoch_seconds
+from study.execution.time_estimate import SECONDS_TO_START, Pace, Total, epoch_seconds
 
 POINTS = 64  # of the space, of which the mean is taken
 # Measured (docs/lab-log.md): by which share of their mean the times of a search's trials vary, as some are pruned and
@@ -134,8 +134,7 @@ class SearchForecast:
         most = None if minutes is None else max(0.0, 60 * minutes - self._end - elapsed - to_start)
         return outlook(mean, self._budget, self._workers, done=done, most_seconds=most)
 
-    def total(self, trials: Sequence[Progress]) -> str:
-        """Return how many trials there will be: ``50``, or ``40–55`` where the time decides."""
+    def total(self, trials: Sequence[Progress]) -> Total:
+        """Return how many trials there will be: a number, or a range where the time decides."""
         ended = sum(trial.finished for trial in trials)
-        low, high = (max(ended, math.floor(self.now.trials.low)), max(ended, math.ceil(self.now.trials.high)))
-        return str(high) if low == high else f"{low}–{high}"
+        return Total(max(ended, math.floor(self.now.trials.low)), max(ended, math.ceil(self.now.trials.high)))

@@ -134,8 +134,8 @@ def suggest(
 ) -> np.ndarray | None:
     """Return the shares of the point at which the most improvement over the best expected value is expected.
 
-    Of those that are asked about it is the first that `allows` is true of, if there is one. None while too few trials
-    have ended to expect anything.
+    It is the first that `allows` accepts, or else the very first, of those about which it is asked. None while too few
+    trials have ended to expect anything.
     """
     process, expected, cube = expectation.process, expectation.ranks, expectation.cube
     if process is None or expected is None:

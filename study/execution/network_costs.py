@@ -56,7 +56,7 @@ class NetworkCosts:
         return self._counts[structure]
 
     def latency_ms(self, config: TrialConfig) -> float:
-        """Return how many milliseconds the config's network takes for a row on one core; untrained, as it were."""
+        """Return how many milliseconds the config's network takes for a row on one core, measured untrained."""
         from study.training import latency  # imports TensorFlow
 
         if (structure := _structure(config)) not in self._latencies:

@@ -13,8 +13,6 @@ from statistics import median
 from typing import Any, Literal
 
 import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from study.base import processes
@@ -86,9 +84,11 @@ class Queue(OrderedStudy):
         return self.user_attrs.get(attributes.ENDED) or None
 
     def is_over(self, assignment: Assignment) -> bool:
-        """Return whether a worker with this assignment takes no more: the queue has ended, or has another space now."""
+        """Return whether a worker with this assignment takes no more: the queue has ended, or is in another phase."""
         own = self.user_attrs
-        return bool(own.get(attributes.ENDED)) or own[attributes.ASSIGNMENT]["search"] != assignment.search
+        now = Assignment(**own[attributes.ASSIGNMENT])
+        in_phase = (now.search, list(now.earlier)) == (assignment.search, list(assignment.earlier))
+        return bool(own.get(attributes.ENDED)) or not in_phase
 
     @property
     def cancelled(self) -> str | None:
@@ -216,14 +216,14 @@ def create_queue(
         return queue, False
 
 
-def load_queue(storage: str, name: str, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Queue:
+def load_queue(storage: str, name: str) -> Queue:
     """Return the queue of this name; raises QueueError if there is none, WorkerError without a storage."""
     opened = _open(storage)
     try:
-        return Queue(name, opened, sampler, pruner or optuna.pruners.NopPruner())
+        return Queue(name, opened, pruner=optuna.pruners.NopPruner())
     except KeyError:
         names = optuna.get_all_study_names(opened)
-        opened.close()  # who waits for a queue asks again and again
+        opened.close()  # a caller that waits for a queue asks again and again
         hint = nearest(name, names[-10:]) if names else "It has none yet."
         what = f"no study is called {shown(name)}"
         raise QueueError(what, where=storage, hint=hint) from None

@@ -1,4 +1,4 @@
-"""Reads how far a study is, and who works on it: from Optuna's storage and the engines, not from the workers."""
+"""Reads how far a study has got, and who works on it: from Optuna's storage and the engines, not from the workers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class LaunchStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How far a study is. `trials` is how many there are to be, `conductor` is ``host:pid`` of its command.
+    """How far a study has got. `trials` is how many there are to be, `conductor` is ``host:pid`` of its command.
 
     `ended` says why workers take no more trials; `conductor_ended` whether that command is known to have ended.
     `seconds_left` is None while no trial has ended, or none runs.
@@ -80,7 +80,7 @@ class StudyStatus:
 
 
 def study_status(storage: str, name: str) -> StudyStatus:
-    """Return how far the study of this name is; raises QueueError if there is none."""
+    """Return how far the study of this name has got; raises QueueError if there is none."""
     queue = load_queue(storage, name)
     assignment = queue.assignment
     plan = {"trials": 0, "epochs": 0} | queue.user_attrs.get(attributes.PLAN, {})

@@ -40,11 +40,11 @@ KNOWN, UNKNOWN = 0.25, 0.7
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a machine is: an epoch takes `slowness` times what the constants above say, recording and compiling so
-    many seconds.
+    """How fast a machine is: an epoch takes `slowness` times what the constants above say.
 
-    `by_batch` has the slowness at some batch sizes, and `doubt` says how far the mean time of trials may be from what
-    is estimated by all this, as the standard deviation of its logarithm.
+    `record` and `compiling` are the seconds that a trial takes to be recorded and compiled. `by_batch` has the slowness
+    at some batch sizes. `doubt` says how far the mean time of trials may be from the estimate, as the standard
+    deviation of its logarithm.
     """
 
     slowness: float = 1.0
@@ -81,8 +81,8 @@ def trial_seconds(config: TrialConfig, dataset: Dataset, pace: Pace = USUAL) -> 
 def stored_pace(network: str, dataset: Dataset) -> Pace:
     """Return this machine's pace with a network on these data, by the newest of the store's trials of it.
 
-    Without such trials it is the usual one, and so it is if the store does not answer: who runs a study will be told. A
-    store that does not exist is not made for this.
+    It is the usual pace if there are no such trials, or if the store does not answer, which the study itself reports. A
+    store that does not exist is not created for this.
     """
     try:
         timed = [] if store.is_absent() else records.find_timed(store.connect(), dataset.sha256, processor()[0])
@@ -131,6 +131,25 @@ def total_seconds(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pa
     return SECONDS_TO_START + trials / workers + shapes * pace.compiling
 
 
+@dataclass(frozen=True)
+class Total:
+    """How many trials there will be: at least `low` and at most `high`, which are equal where that is known."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return self._between("–")
+
+    @property
+    def words(self) -> str:
+        """The number, or the range, in a sentence: ``40 to 55``."""
+        return self._between(" to ")
+
+    def _between(self, ends: str) -> str:
+        return str(self.high) if self.low == self.high else f"{self.low}{ends}{self.high}"
+
+
 class TimeLeft:
     """Estimates the seconds until the last trial ends, from a first estimate and how fast the trials really go.
 
@@ -157,13 +176,13 @@ class TimeLeft:
         # At first the estimate counts, later the measured speed; both include the start.
         return (1 - share) * ((1 - share) * self._whole + share * (elapsed / share))
 
-    def total(self, trials: Sequence[Progress]) -> str:
+    def total(self, trials: Sequence[Progress]) -> Total:
         """Return how many trials there will be, as far as it is known."""
-        return str(len(trials))
+        return Total(len(trials), len(trials))
 
 
 def time_left(specs: Sequence[TrialSpec], dataset: Dataset, workers: int, pace: Pace = USUAL) -> TimeLeft:
-    """Return the clock that estimates the time left for these trials."""
+    """Return what estimates the time left for these trials."""
     seconds = {slot: trial_seconds(spec.config, dataset, pace) for slot, spec in enumerate(specs)}
     return TimeLeft(seconds, total_seconds(specs, dataset, workers, pace))
 

@@ -107,7 +107,7 @@ def _default_train() -> Callable:
 def _check_code(assignment: Assignment, name: str) -> None:
     if assignment.training_code != training_code_version():
         raise WorkerError(
-            "the training code or its libraries differ from the study's, or the compilers' flags", where=name,
+            "the training code, its libraries or the compilers' flags differ from the study's", where=name,
             hint="Every machine needs the same commit of this project, its pinned environment and the same XLA_FLAGS.",
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ class Contract:
 
     @classmethod
     def of_pixels(cls, row_shape: tuple[int, ...], classes: int) -> "Contract":
-        """Return what is known of a network that was stored without a contract: those of before read MNIST's form."""
+        """Return what is known of a network that was stored without a contract: older ones read MNIST's form."""
         handwriting = row_shape == (SIDE, SIDE) and classes == len(DIGITS)
         return cls("pixels", row_shape, tuple(map(str, range(classes))), handwriting=handwriting)
 

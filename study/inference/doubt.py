@@ -1,4 +1,4 @@
-"""Chooses how unlike the training rows a row is measured: strokes for handwritten digits, distances for all else."""
+"""Chooses how a row's novelty is measured: by strokes for handwritten digits, by distances for all else."""
 
 import io
 from collections.abc import Callable

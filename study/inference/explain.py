@@ -1,4 +1,4 @@
-"""Explains why a network makes of a test row what it makes of it: what is near, and what each unit adds."""
+"""Explains why a network classifies a test row as it does: what is near, and what each unit adds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -63,7 +63,7 @@ class Found:
         return dataset
 
     def contract(self) -> Contract | None:
-        """Return what a model takes and gives by the data that it was trained on; None if they are not to be had."""
+        """Return what a model takes and gives by the data that it was trained on; None if they cannot be loaded."""
         if self.trial is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Rows of a dataset as a client would send them to the served model."""
+"""Writes rows of a dataset as a client would send them to the served model."""
 
 import numpy as np
 

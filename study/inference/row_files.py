@@ -98,14 +98,13 @@ def _of_json(text: str, where: object) -> tuple[Any, ...]:
 
 
 def _of_csv(text: str, where: object) -> tuple[Any, ...]:
-    reader = csv.DictReader(io.StringIO(text), restkey="")
-    names = reader.fieldnames or []
-    if len(set(names)) < len(names) or "" in names:
-        raise DataError("not one name a column", where=where, expected="a first line of different names", got=names)
+    reader = csv.DictReader(io.StringIO(text, newline=None), restkey="")
     try:
-        rows = list(reader)
+        names, rows = reader.fieldnames or [], list(reader)
     except csv.Error as failure:
         raise DataError(f"not a .csv file ({failure})", where=where) from None
+    if len(set(names)) < len(names) or "" in names:
+        raise DataError("not one name a column", where=where, expected="a first line of different names", got=names)
     for number, row in enumerate(rows, start=1):
         if "" in row or None in row.values():
             raise DataError(f"row {number} is not as long as the first line", where=where, expected=len(names))

@@ -22,10 +22,6 @@ TINTS = {
     Kind.HELPS: style.COLOURS[2], Kind.HURTS: style.COLOURS[1], Kind.NO_EFFECT: style.COLOURS[0],
     Kind.UNDECIDED: "#8b949e", Kind.UNSTABLE: "#8b949e", Kind.UNTESTED: "#8b949e",
 }  # fmt: skip
-KINDS = {
-    Kind.HELPS: "helps", Kind.HURTS: "hurts", Kind.NO_EFFECT: "no effect", Kind.UNDECIDED: "undecided",
-    Kind.UNSTABLE: "unstable", Kind.UNTESTED: "not tested",
-}  # fmt: skip
 FEW = 4  # untested arms, up to which each is named
 
 
@@ -93,15 +89,17 @@ def _origin(document: Document, origin: Origin) -> None:
 
 def in_short(study: AblationResults) -> str:
     """Return the verdicts in a line or two, grouped by kind."""
+    if not study.verdicts:
+        return "There is only one arm, and nothing to compare it with."
     parts = []
-    for kind, words in KINDS.items():
+    for kind in Kind:
         of_kind = [verdict for verdict in study.verdicts if verdict.kind == kind]
         arms = [verdict.arm + (f" against {verdict.against}" if study.pairs else "") for verdict in of_kind]
         sizes = [f" ({about})" if (about := _size(verdict)) else "" for verdict in of_kind]
         if kind == Kind.UNTESTED and len(of_kind) > FEW:
-            parts.append(f"{words}: {len(of_kind)} arms")
+            parts.append(f"{kind}: {len(of_kind)} arms")
         elif of_kind:
-            parts.append(f"{words}: {', '.join(plain(arm + size) for arm, size in zip(arms, sizes, strict=True))}")
+            parts.append(f"{kind}: {', '.join(plain(arm + size) for arm, size in zip(arms, sizes, strict=True))}")
     unit = f"n {study.question.unit} of {study.decides.title}"
     start = f"I{unit}" if study.pairs else f"Against {plain(study.ablation.reference.name)}, i{unit}"
     return f"{start}: {'; '.join(parts)}."
@@ -154,6 +152,8 @@ def _arms(document: Document, study: AblationResults) -> None:
 
 
 def _verdicts(document: Document, study: AblationResults, pictures: bool = True) -> None:
+    if not study.verdicts:
+        return
     document.heading("Verdicts")
     document.table(ablation_tables.verdicts_table(study))
     for note in ablation_tables.verdict_notes(study):
@@ -179,13 +179,13 @@ def _verdicts(document: Document, study: AblationResults, pictures: bool = True)
 def _multiverse(document: Document, study: AblationResults) -> None:
     if not any(verdict.effect for verdict in study.verdicts):
         return
-    document.heading("Does the verdict depend on how one asks?")
+    document.heading("Does the verdict depend on how the question is asked?")
     document.table(ablation_tables.multiverse_table(study))
     document.text(
         "The first column decides. The others ask the same of other figures of the same trials: another measure, the "
         "test rows in place of the validation rows, the last epoch in place of the kept one, and each trial's best "
-        f"epoch. The marks are those of the verdicts, and so is the margin (in nats {MARGIN_NATS:g}). A "
-        "conclusion that only some of them share is a weak one."
+        f"epoch. Marks and margin are as in the verdicts (in nats the margin is {MARGIN_NATS:g}). A conclusion that "
+        "only some of them share is weak."
     )
 
 

@@ -61,9 +61,7 @@ def times_note(study: AblationResults) -> str | None:
     if not study.reused:
         return None
     trials = count(sum(arm.trials for arm in study.arms), "trial")
-    return (
-        f"Times leave out what was carried over from earlier studies, on whatever machine: {study.reused} of {trials}."
-    )
+    return f"Times leave out trials that were carried over from earlier studies: {study.reused} of {trials}."
 
 
 def notes(study: AblationResults) -> list[str]:

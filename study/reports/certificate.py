@@ -1,4 +1,4 @@
-"""The certificate of a reproduction: which trials were trained again, and whether they came to the same bits."""
+"""Writes the certificate of a reproduction: which trials were trained again, and whether every bit was the same."""
 
 import json
 from dataclasses import dataclass

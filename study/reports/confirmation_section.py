@@ -1,4 +1,4 @@
-"""The verdict with which a search ends: is what it found better than its baseline?"""
+"""Tells the verdict with which a search ends: is what it found better than its baseline?"""
 
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
@@ -26,14 +26,15 @@ def lines(study: SearchResults) -> list[str]:
     if confirmed is None:
         return [NOTHING] if study.nothing_to_confirm else []
     (verdict,) = confirmed.verdicts
-    seeds = count(verdict.effect.n if verdict.effect else 0, "fresh seed")
-    better = verdict.sentence.replace(str(verdict.kind), WORDS.get(verdict.kind, str(verdict.kind)), 1)
-    told = f"{ablation_tables.MARKS[verdict.kind]} Against the baseline, with {seeds} each, {verdict.arm} is"
-    if verdict.kind not in WORDS:
-        told = told.removesuffix(" is") + ":"
-    told = f"{told} {better} of {confirmed.decides.title}."
+    against = f"{ablation_tables.MARKS[verdict.kind]} Against the baseline"
+    if verdict.effect:
+        against += f", with {count(verdict.effect.n, 'fresh seed')} each"
+    is_so = f" is {WORDS[verdict.kind]} {verdict.about}" if verdict.kind in WORDS else f": {verdict.sentence}"
+    size, comma, rest = is_so.partition(",")
+    if size.endswith(confirmed.question.unit):  # "2 of 8 seeds diverged" is of no measure
+        size += f" of {confirmed.decides.title}"
     goes_on = is_open(verdict) and verdict.effect and verdict.effect.n < MOST_FRESH_SEEDS
-    return [told, *([MORE] if goes_on else [])]
+    return [f"{against}, {verdict.arm}{size}{comma}{rest}.", *([MORE] if goes_on else [])]
 
 
 def add(document: Document, study: SearchResults) -> None:

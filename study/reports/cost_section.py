@@ -14,7 +14,7 @@ MEANING = {
     PARAMETERS: "Parameters are the numbers that a network learns.",
     LATENCY_MS: "The latency is that of one row on one core of the machine that trained it: a tenth of its calls were "
     "faster.",
-    TRAIN_SECONDS: "The training time is that of the machine on the day: a trial that was carried over has that of "
+    TRAIN_SECONDS: "The training time depends on the machine and the day; a trial that was carried over has that of "
     "another.",
 }
 

@@ -25,91 +25,91 @@ LONGEST_NAME = 12  # letters of a class beside or below a picture
 SHORT = {"train": "train", "validation": "val", "test": "test"}
 
 
-def log(run: runs.Run, survey: Profile, dataset: Dataset, seed: int) -> str:
+def log(run: runs.Run, profile: Profile, dataset: Dataset, seed: int) -> str:
     """Write the profile into the run and end it; return the page's path.
 
     Raises TrackingError where that cannot be written.
     """
     run.log_dataset(dataset)
-    files = write(survey, dataset, seed).written(NAME)
+    files = write(profile, dataset, seed).written(NAME)
     tables = {
-        "class_counts.csv": dataset_tables.counts_table(survey).csv(),
-        "duplicates.csv": dataset_tables.duplicates_table(survey).csv(),
+        "class_counts.csv": dataset_tables.counts_table(profile).csv(),
+        "duplicates.csv": dataset_tables.duplicates_table(profile).csv(),
     }
-    if isinstance(survey, FeatureProfile):
-        tables["columns.csv"] = dataset_tables.columns_table(survey).csv()
+    if isinstance(profile, FeatureProfile):
+        tables["columns.csv"] = dataset_tables.columns_table(profile).csv()
     run.log_files({f"{FOLDER}/{name}": content for name, content in files.items()} | tables)
-    run.log_summary(_metrics(survey))
-    runs.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(survey))}")
+    run.log_summary(_metrics(profile))
+    runs.describe(run, f"**{plain(title(dataset))}**\n\n{plain(in_short(profile))}")
     run.end("FINISHED")
     return stored.artifact_path(run.client, run.run_id, f"{FOLDER}/{NAME}.html")
 
 
-def write(survey: Profile, dataset: Dataset, seed: int) -> Document:
+def write(profile: Profile, dataset: Dataset, seed: int) -> Document:
     """Return the profile as a page, with the seed that drew its samples."""
     document = Document(title(dataset))
     if dataset.substitute_for:
         document.text(f"> **Not MNIST.** These are the UCI digits, in place of {plain(dataset.substitute_for)}.")
-    document.text("**In short.** " + plain(in_short(survey)))
-    _classes(document, survey, dataset)
-    if isinstance(survey, FeatureProfile):
-        feature_section.columns(document, survey)
-    elif isinstance(survey, ImageProfile):
+    document.text("**In short.** " + plain(in_short(profile)))
+    _classes(document, profile, dataset)
+    if isinstance(profile, FeatureProfile):
+        feature_section.columns(document, profile)
+    elif isinstance(profile, ImageProfile):
         if dataset.is_pictures:
-            _looks(document, survey, dataset, seed)
-        _pixels(document, survey, dataset)
-    _duplicates(document, survey, dataset)
+            _looks(document, profile, dataset, seed)
+        _pixels(document, profile, dataset)
+    _duplicates(document, profile, dataset)
     _provenance(document, dataset, seed)
     return document
 
 
-def _metrics(survey: Profile) -> dict[str, float]:
+def _metrics(profile: Profile) -> dict[str, float]:
     of_kind: dict[str, float] = {}
-    if isinstance(survey, ImageProfile):
-        of_kind = dict(zip(("pixel_mean", "pixel_sd"), survey.mean_and_sd, strict=True))
-    elif isinstance(survey, FeatureProfile):
-        missing = sum(int(column.missing.sum()) for column in survey.columns)
-        of_kind = {"features": len(survey.columns), "missing_values": missing}
+    if isinstance(profile, ImageProfile):
+        of_kind = dict(zip(("pixel_mean", "pixel_sd"), profile.mean_and_sd, strict=True))
+    elif isinstance(profile, FeatureProfile):
+        missing = sum(int(column.missing.sum()) for column in profile.columns)
+        of_kind = {"features": len(profile.columns), "missing_values": missing}
     return of_kind | {
-        "exact_duplicates": len({(pair.split, pair.row) for pair in survey.exact}),
-        "near_duplicates": len(survey.near),
+        "exact_duplicates": len({(pair.split, pair.row) for pair in profile.exact}),
+        "near_duplicates": len(profile.near),
         "contradicting_duplicates": len(
-            {(pair.split, pair.row) for pair in (*survey.exact, *survey.near) if pair.contradicts}
+            {(pair.split, pair.row) for pair in (*profile.exact, *profile.near) if pair.contradicts}
         ),
     }
 
 
-def _classes(document: Document, survey: Profile, dataset: Dataset) -> None:
+def _classes(document: Document, profile: Profile, dataset: Dataset) -> None:
     document.heading("Splits and classes")
-    document.table(dataset_tables.class_table(survey))
-    document.text(dataset_tables.class_note(dataset, survey))
+    document.table(dataset_tables.class_table(profile))
+    document.text(dataset_tables.class_note(dataset, profile))
     shown = min(SHOWN_CLASSES, dataset.classes)
-    shares = {split: 100 * counts[:shown] / counts.sum() for split, counts in survey.counts.items() if counts.sum()}
+    shares = {split: 100 * counts[:shown] / counts.sum() for split, counts in profile.counts.items() if counts.sum()}
     places = _brief(dataset)[:shown]
     first = "" if shown == dataset.classes else f", the first {shown} of {dataset.classes}"
     drawn = {"shares": panels.bars(shares, places, f"Classes by split{first}", "class", "share of the split (%)")}
-    if isinstance(survey, ImageProfile):
-        word = survey.ink_word
+    if isinstance(profile, ImageProfile):
+        word = profile.ink_word
         words = f"{word.capitalize()} of an image by class{first}"
-        drawn["ink"] = panels.boxes(100 * survey.ink[:shown], places, words, "class", f"{word} (%)")
+        drawn["ink"] = panels.boxes(100 * profile.ink[:shown], places, words, "class", f"{word} (%)")
     document.figures(drawn)
-    if isinstance(survey, ImageProfile):
-        word = survey.ink_word.capitalize()
+    if isinstance(profile, ImageProfile):
+        word = profile.ink_word.capitalize()
         document.text(f"{word}: the line goes from the 5th to the 95th percentile, the box from the 25th to the 75th.")
 
 
-def _looks(document: Document, survey: ImageProfile, dataset: Dataset, seed: int) -> None:
+def _looks(document: Document, profile: ImageProfile, dataset: Dataset, seed: int) -> None:
     document.heading("What the images look like")
     shown = min(SHOWN_CLASSES, dataset.classes)
-    ink, coloured = survey.is_ink, dataset.row_shape[2:] in ((3,), (4,))
+    ink, coloured = profile.is_ink, dataset.row_shape[2:] in ((3,), (4,))
     blank = np.full(dataset.row_shape, 0 if ink else 255, np.uint8)
     named = _brief(dataset)[:shown] if dataset.has_names else ()
     tiles, captions = [], []
-    for label, rows in enumerate(survey.samples[:shown]):
+    for label, rows in enumerate(profile.samples[:shown]):
         begin = "" if named else f"{label} · "
         tiles += [*dataset.train.inputs[rows], *[blank] * (SAMPLES - len(rows))]
         captions += [*(f"{begin}{row}" for row in rows), *[f"{begin}–"] * (SAMPLES - len(rows))]
-    portraits = [(label, each.mean, each.sd) for label, each in enumerate(survey.portraits[:shown])]
+    portraits = [(label, each.mean, each.sd) for label, each in enumerate(profile.portraits[:shown])]
     names = _brief(dataset)
     known = [(names[label], mean, sd) for label, mean, sd in portraits if mean is not None and sd is not None]
     names = [name for name, _, _ in known]
@@ -131,13 +131,13 @@ def _brief(dataset: Dataset) -> list[str]:
     return [images.brief(name, LONGEST_NAME) for name in dataset.class_names]
 
 
-def _pixels(document: Document, survey: ImageProfile, dataset: Dataset) -> None:
+def _pixels(document: Document, profile: ImageProfile, dataset: Dataset) -> None:
     document.heading("Pixels")
-    mean, sd = survey.mean_and_sd
-    shares = survey.pixels / survey.pixels.sum()
+    mean, sd = profile.mean_and_sd
+    shares = profile.pixels / profile.pixels.sum()
     document.text(
         f"Of the training images: mean {mean:.2f}, standard deviation {sd:.2f} of 255 grey levels; "
-        f"{percent(shares[0])} % are 0 and {percent(shares[255])} % are 255. {survey.never_inked:,} of the "
+        f"{percent(shares[0])} % are 0 and {percent(shares[255])} % are 255. {profile.never_inked:,} of the "
         f"{math.prod(dataset.row_shape):,} {'values' if dataset.row_shape[2:] else 'pixels'} are 0 in every image."
     )
     # Most pixels of most images are 0: with that value the picture would show nothing else.
@@ -149,16 +149,16 @@ def _pixels(document: Document, survey: ImageProfile, dataset: Dataset) -> None:
     document.figures({"pixels": figure})
 
 
-def _duplicates(document: Document, survey: Profile, dataset: Dataset) -> None:
-    document.heading(f"Duplicate {survey.noun}")
-    document.table(dataset_tables.overlap_table(survey))
-    document.text(dataset_tables.overlap_note(survey) + " `duplicates.csv` lists every pair.")
-    if not isinstance(survey, ImageProfile) or not dataset.is_pictures:
+def _duplicates(document: Document, profile: Profile, dataset: Dataset) -> None:
+    document.heading(f"Duplicate {profile.noun}")
+    document.table(dataset_tables.overlap_table(profile))
+    document.text(dataset_tables.overlap_note(profile) + " `duplicates.csv` lists every pair.")
+    if not isinstance(profile, ImageProfile) or not dataset.is_pictures:
         return
-    ink = survey.is_ink
-    twice = sorted((*survey.exact, *survey.near), key=lambda pair: not pair.contradicts)
-    apart = [pair for pair in survey.nearest or () if pair.distance > TOLERANCE]
-    other = [pair for pair in survey.nearest or () if pair.contradicts]
+    ink = profile.is_ink
+    twice = sorted((*profile.exact, *profile.near), key=lambda pair: not pair.contradicts)
+    apart = [pair for pair in profile.nearest or () if pair.distance > TOLERANCE]
+    other = [pair for pair in profile.nearest or () if pair.contradicts]
     galleries = {
         "twice": (twice, f"Duplicates ({min(SHOWN_PAIRS, len(twice))} of {len(twice):,})"),
         "closest": (apart, "The closest pairs that are no duplicates"),

@@ -39,58 +39,58 @@ def title(dataset: Dataset) -> str:
     return f"{dataset.title}: {what} in {dataset.classes} classes"
 
 
-def class_note(dataset: Dataset, survey: Profile) -> str:
+def class_note(dataset: Dataset, profile: Profile) -> str:
     """Return which rows are for validation and for the test, and what the other columns of the classes' table mean."""
     note = f"Validation: {dataset.split}."
     if dataset.test_split:
         note += f" Test: {dataset.test_split}."
-    return note + (INK_NOTE.format(survey.ink_word.capitalize()) if isinstance(survey, ImageProfile) else "")
+    return note + (INK_NOTE.format(profile.ink_word.capitalize()) if isinstance(profile, ImageProfile) else "")
 
 
-def overlap_note(survey: Profile) -> str:
+def overlap_note(profile: Profile) -> str:
     """Return how rows are compared with one another."""
-    images = survey.noun == "images"
+    images = profile.noun == "images"
     return WITHIN_NOTE.format(a_row="an image" if images else "a row") + (NEAR_NOTE if images else "")
 
 
-def in_short(survey: Profile) -> str:
+def in_short(profile: Profile) -> str:
     """Return in a few sentences what you should know before you train."""
-    counts, names = survey.counts["train"], survey.class_names
+    counts, names = profile.counts["train"], profile.class_names
     most, least = int(counts.argmax()), int(counts.argmin())
     sentences = []
     if counts[least]:
         ratio = counts[most] / counts[least]
         sentences.append(
             f"The classes have from {counts[least]:,} (class {names[least]}) to {counts[most]:,} (class {names[most]}) "
-            f"training {survey.noun}, a ratio of {ratio:.2f}."
+            f"training {profile.noun}, a ratio of {ratio:.2f}."
         )
-    for split, by_class in survey.counts.items():
+    for split, by_class in profile.counts.items():
         if len(missing := np.flatnonzero(by_class == 0)):
-            sentences.append(f"No {WORDS[split]} {survey.noun} of {_classes_named(missing, names)}.")
-    if isinstance(survey, FeatureProfile):
-        sentences += _columns_in_short(survey)
-    return " ".join([*sentences, *_duplicates_in_short(survey)])
+            sentences.append(f"No {WORDS[split]} {profile.noun} of {_classes_named(missing, names)}.")
+    if isinstance(profile, FeatureProfile):
+        sentences += _columns_in_short(profile)
+    return " ".join([*sentences, *_duplicates_in_short(profile)])
 
 
-def _columns_in_short(survey: FeatureProfile) -> list[str]:
+def _columns_in_short(profile: FeatureProfile) -> list[str]:
     sentences = []
-    if missing := [column for column in survey.columns if column.missing.any()]:
+    if missing := [column for column in profile.columns if column.missing.any()]:
         values = sum(int(column.missing.sum()) for column in missing)
         where = _listed([column.name for column in missing])
         sentences.append(f"{values:,} values are missing, in {where}.")
-    if constant := [column.name for column in survey.columns if column.is_constant]:
+    if constant := [column.name for column in profile.columns if column.is_constant]:
         sentences.append(f"The same in all training rows: {_listed(constant)}.")
-    if survey.dropped:
-        sentences.append(f"Left out, because every row has the same value: {_listed(survey.dropped)}.")
-    if known := [column for column in ranked(survey) if np.isfinite(column.association)]:
+    if profile.dropped:
+        sentences.append(f"Left out, because every row has the same value: {_listed(profile.dropped)}.")
+    if known := [column for column in ranked(profile) if np.isfinite(column.association)]:
         said = f"By itself {known[0].name} says most about the class ({known[0].association:.2f} of 1)"
         sentences.append(f"{said}, {known[-1].name} least ({known[-1].association:.2f})." if known[1:] else f"{said}.")
     return sentences
 
 
-def ranked(survey: FeatureProfile) -> list[ColumnProfile]:
+def ranked(profile: FeatureProfile) -> list[ColumnProfile]:
     """Return the columns, first those that say most about the class by themselves."""
-    return sorted(survey.columns, key=lambda column: -np.nan_to_num(column.association, nan=-1))
+    return sorted(profile.columns, key=lambda column: -np.nan_to_num(column.association, nan=-1))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -102,37 +102,37 @@ def _classes_named(labels: np.ndarray, names: Sequence[str]) -> str:
     return f"class {named}" if len(labels) == 1 else f"classes {named}{', …' if len(labels) > 5 else ''}"
 
 
-def _duplicates_in_short(survey: Profile) -> list[str]:
-    equal = {(pair.split, pair.row) for pair in survey.exact}
-    across = {(pair.split, pair.row) for pair in survey.exact if pair.split != pair.of_split}
-    against = {(pair.split, pair.row) for pair in survey.exact if pair.contradicts}
-    noun, one = survey.noun, "an image" if survey.noun == "images" else "a row"
+def _duplicates_in_short(profile: Profile) -> list[str]:
+    equal = {(pair.split, pair.row) for pair in profile.exact}
+    across = {(pair.split, pair.row) for pair in profile.exact if pair.split != pair.of_split}
+    against = {(pair.split, pair.row) for pair in profile.exact if pair.contradicts}
+    noun, one = profile.noun, "an image" if profile.noun == "images" else "a row"
     sentences = [f"There are no duplicate {noun}."]
     if equal:
         sentences = [
             f"Duplicate {noun}: {len(equal):,}, of which {len(across):,} repeat {one} of another split and "
             f"{len(against):,} have another label than the {noun[:-1]} they repeat."
         ]
-    if survey.near:
-        against_near = sum(pair.contradicts for pair in survey.near)
+    if profile.near:
+        against_near = sum(pair.contradicts for pair in profile.near)
         sentences.append(
-            f"Near duplicates of training images in validation and test: {len(survey.near):,}, of which "
+            f"Near duplicates of training images in validation and test: {len(profile.near):,}, of which "
             f"{against_near:,} have another label."
         )
-    elif survey.nearest:
-        closest = f"the closest two are {survey.nearest[0].distance:.1f} grey levels apart"
+    elif profile.nearest:
+        closest = f"the closest two are {profile.nearest[0].distance:.1f} grey levels apart"
         sentences.append(f"No validation or test image nearly equals a training image: {closest}.")
     return sentences
 
 
-def class_table(survey: Profile) -> Table:
+def class_table(profile: Profile) -> Table:
     """Return the rows of the first SHOWN_CLASSES classes, and of all together; of images with their ink."""
-    train, images = survey.counts["train"], survey if isinstance(survey, ImageProfile) else None
+    train, images = profile.counts["train"], profile if isinstance(profile, ImageProfile) else None
     columns = ("class", *SPLITS, "train (%)", *((f"{images.ink_word} (%)",) if images else ()))
     rows = [
         (
-            survey.class_names[label],
-            *(int(survey.counts[split][label]) for split in SPLITS),
+            profile.class_names[label],
+            *(int(profile.counts[split][label]) for split in SPLITS),
             percent(train[label] / train.sum(), 2),
             *((percent(images.ink[label, 2]),) if images else ()),
         )
@@ -140,14 +140,14 @@ def class_table(survey: Profile) -> Table:
     ]
     if len(train) > SHOWN_CLASSES:
         rows.append((f"… {len(train) - SHOWN_CLASSES} more", *["…"] * (len(columns) - 1)))
-    total = ("all", *(int(survey.counts[split].sum()) for split in SPLITS), "100")
+    total = ("all", *(int(profile.counts[split].sum()) for split in SPLITS), "100")
     rows.append((*total, None) if images else total)
     return Table(columns, rows)
 
 
-def column_table(survey: FeatureProfile) -> Table:
+def column_table(profile: FeatureProfile) -> Table:
     """Return the columns of the features, at most MOST_COLUMNS of them, first those that say most about the class."""
-    columns = ranked(survey)
+    columns = ranked(profile)
     rows: list[tuple[object, ...]] = [
         (column.name, _kind(column), *_spread(column), int(column.missing.sum()) or None, _share(column.association))
         for column in columns[:MOST_COLUMNS]
@@ -173,12 +173,12 @@ def _share(association: float) -> str | None:
     return f"{association:.2f}" if np.isfinite(association) else None
 
 
-def columns_table(survey: FeatureProfile) -> Table:
+def columns_table(profile: FeatureProfile) -> Table:
     """Return every column of the features in their order, with its quantiles or its categories."""
     header = ("column", "kind", "categories", "missing", "mean", "sd", *(f"q{q:g}" for q in (0, 25, 50, 75, 100)),
               "association")  # fmt: skip
     rows = []
-    for column in survey.columns:
+    for column in profile.columns:
         numbers = column.values[~column.missing] if column.categories is None else np.empty(0)
         spread = [numbers.mean(), numbers.std(), *np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1))] if len(numbers) else []
         told = [f"{value:.6g}" for value in spread] or [""] * 7
@@ -188,25 +188,25 @@ def columns_table(survey: FeatureProfile) -> Table:
     return Table(header, rows)
 
 
-def overlap_table(survey: Profile) -> Table:
+def overlap_table(profile: Profile) -> Table:
     """Return how many rows of each split equal one of another, exactly, and of images nearly."""
-    looked_for = 6 if survey.noun == "images" else 4
+    looked_for = 6 if profile.noun == "images" else 4
     another = "with another label"
-    columns = (f"{survey.noun} of", "that equal one of", "exactly", another, "nearly", another)[:looked_for]
+    columns = (f"{profile.noun} of", "that equal one of", "exactly", another, "nearly", another)[:looked_for]
     rows = (
         (row.split, row.of_split, row.exact, row.exact_contradicting, row.near, row.near_contradicting)[:looked_for]
-        for row in overlaps(survey)
+        for row in overlaps(profile)
     )
     return Table(columns, rows, words=("that equal one of",))
 
 
-def counts_table(survey: Profile) -> Table:
+def counts_table(profile: Profile) -> Table:
     """Return the rows of every class by split, of images with the quantiles of their ink."""
-    inks = survey.ink if isinstance(survey, ImageProfile) else np.empty((len(survey.class_names), 0))
+    inks = profile.ink if isinstance(profile, ImageProfile) else np.empty((len(profile.class_names), 0))
     rows = (
         (
-            survey.class_names[label],
-            *(survey.counts[split][label] for split in SPLITS),
+            profile.class_names[label],
+            *(profile.counts[split][label] for split in SPLITS),
             *(f"{share:.6g}" for share in ink),
         )
         for label, ink in enumerate(inks)
@@ -215,7 +215,7 @@ def counts_table(survey: Profile) -> Table:
     return Table(("class", *SPLITS, *quantiles), rows)
 
 
-def duplicates_table(survey: Profile) -> Table:
+def duplicates_table(profile: Profile) -> Table:
     """Return every pair of equal or nearly equal rows; rows count from 0 in their split."""
     columns = ("kind", "split", "row", "label", "of_split", "of_row", "of_label", "distance", "contradicts")
     rows = (
@@ -223,6 +223,6 @@ def duplicates_table(survey: Profile) -> Table:
             "exact" if pair.exact else "near", pair.split, pair.row, pair.label, pair.of_split, pair.of_row,
             pair.of_label, f"{pair.distance:.6g}", str(pair.contradicts).lower(),
         )
-        for pair in (*survey.exact, *survey.near)
+        for pair in (*profile.exact, *profile.near)
     )  # fmt: skip
     return Table(columns, rows)

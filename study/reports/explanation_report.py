@@ -1,4 +1,4 @@
-"""Why a network makes of a test row what it makes of it: what is near, its values, and what each unit adds."""
+"""Reports why a network classifies a test row as it does: the nearest rows, its values, and what each unit adds."""
 
 import re
 from collections.abc import Callable, Sequence

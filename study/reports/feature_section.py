@@ -10,14 +10,14 @@ SHOWN = 18  # columns, whose distributions are drawn
 SHOWN_CLASSES = 6  # classes, that many colours can be told apart
 
 
-def columns(document: Document, survey: FeatureProfile) -> None:
+def columns(document: Document, profile: FeatureProfile) -> None:
     """Add the table of the columns, and how those that say most about the class are distributed in each class."""
     document.heading("Columns")
-    document.table(dataset_tables.column_table(survey))
+    document.table(dataset_tables.column_table(profile))
     document.text(dataset_tables.COLUMN_NOTE + " `columns.csv` lists every column in the data's order.")
-    known = [column for column in dataset_tables.ranked(survey) if not column.is_constant]
-    _distributions(document, survey, known)
-    missing = {column.name: 100 * column.missing.mean() for column in survey.columns if column.missing.any()}
+    known = [column for column in dataset_tables.ranked(profile) if not column.is_constant]
+    _distributions(document, profile, known)
+    missing = {column.name: 100 * column.missing.mean() for column in profile.columns if column.missing.any()}
     if missing:
         ranked = dict(sorted(missing.items(), key=lambda one: -one[1])[:SHOWN])
         first = f", {SHOWN} of {len(missing)} columns" if len(missing) > SHOWN else ""
@@ -30,15 +30,15 @@ def columns(document: Document, survey: FeatureProfile) -> None:
         )
 
 
-def _distributions(document: Document, survey: FeatureProfile, known: list[ColumnProfile]) -> None:
+def _distributions(document: Document, profile: FeatureProfile, known: list[ColumnProfile]) -> None:
     if not known:
         return
-    labels, counts = survey.labels, survey.counts["train"]
+    labels, counts = profile.labels, profile.counts["train"]
     largest = sorted(sorted(range(len(counts)), key=lambda label: -counts[label])[:SHOWN_CLASSES])
-    by_class = {survey.class_names[label]: labels == label for label in largest if counts[label]}
+    by_class = {profile.class_names[label]: labels == label for label in largest if counts[label]}
     shown = known[:SHOWN]
-    words = f"Distributions by class, {len(shown)} of {len(survey.columns)} columns"
-    if len(survey.columns) == len(shown):
+    words = f"Distributions by class, {len(shown)} of {len(profile.columns)} columns"
+    if len(profile.columns) == len(shown):
         words = "Distributions by class"
     if len(counts) > SHOWN_CLASSES:
         words += f", the {SHOWN_CLASSES} largest of {len(counts)} classes"

@@ -1,4 +1,4 @@
-"""Text of people in Markdown."""
+"""Writes people's text in Markdown, so that nothing in it is taken for a mark."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a study has come to, where the MLflow UI shows it: in the metrics and tags of its run and of its arms' runs."""
+"""Writes a study's results where the MLflow UI shows them: into the metrics and tags of its run and its arms' runs."""
 
 from study.analysis.ablation_results import AblationResults
 from study.analysis.run_summaries import StudySummary, summarize_ablation, summarize_arms, summarize_search

@@ -15,7 +15,7 @@ from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
 USUAL = ("auto", "none", "false", "baseline", "seed")  # values of parameters that nobody gave
-HOW = ("workers", "plan", "storage", "reuse", "output")  # parameters that do not change the results
+HOW = ("workers", "launch", "plan", "storage", "reuse", "output")  # parameters that do not change the results
 
 
 def keep(
@@ -51,7 +51,7 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
     facts = [
         ("study's run", record.run_id),
         ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("data", f"{tags['dataset']}, SHA-256 {tags['dataset_sha256']}"),
+        ("data", f"{tags[names.DATASET]}, SHA-256 {tags[names.DATASET_SHA256]}"),
         ("commit", commit_text(tags)),
         ("training code", tags.get(names.TRAINING_CODE, "not recorded")),
         ("libraries", tags.get(names.LIBRARIES, "not recorded")),

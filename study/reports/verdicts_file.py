@@ -15,7 +15,7 @@ from study.analysis.verdicts import Verdict
 from study.design.limits import CAP
 from study.reports import study_report
 from study.tracking import records, tags
-from study.training.config import value_text
+from study.training.config import AUTO, value_text
 
 VERSION: Literal[1] = 1
 NAME = "verdicts.json"
@@ -198,9 +198,12 @@ def _next(study: AblationResults) -> Next | None:
     if not still or "task" not in study.record.params:
         return None
     most = max(arm.trials for arm in study.arms)
-    changes: dict[str, object] = {"most_seeds": max(2 * most, CAP)}
-    if "seeds" in study.record.params:
-        changes["seeds"] = "auto"
+    more = max(2 * most, CAP)
+    changes: dict[str, object] = {"most_seeds": more}
+    if study.ablation.seeds:  # which most_seeds does not change
+        changes = {"seeds": more}
+    elif study.record.params.get("seeds", AUTO) != AUTO:
+        changes["seeds"] = AUTO
     return Next(
         why=f"{len(still)} not settled with up to {most} seeds; finished trials are carried over",
         command=study_report.command("ablation", study.record, **changes),

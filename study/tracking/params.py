@@ -1,4 +1,4 @@
-"""Params as a person gave them: `mlflow run` quotes them for the shell, and logs what the shell gets."""
+"""Reads params as a person gave them: `mlflow run` quotes them for the shell, and logs what the shell gets."""
 
 import shlex
 from collections.abc import Mapping

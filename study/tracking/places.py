@@ -1,4 +1,4 @@
-"""Where artifacts may lie: a tracking server cannot make a program read this machine's own files."""
+"""Says where artifacts may lie: a tracking server cannot make a program read this machine's own files."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit

@@ -1,6 +1,6 @@
-"""What a run was made by: commit, changes that are not committed, packages, processor.
+"""What made a run: the commit, uncommitted changes, packages and the processor.
 
-Tags stand on every study and every trial, files in the study's run only, because all its trials share them.
+Every study and every trial has the tags. Only the study's run has the files, because all its trials share them.
 """
 
 import platform
@@ -18,6 +18,7 @@ MOST_BYTES = 1_000_000  # of the changes that a run keeps
 MOST_OF_A_LINE = 10_000  # characters; what is longer is data, not code
 GIT_SECONDS = 10
 HERE = Path(__file__).parent  # in the checkout whose code runs
+ORIGIN = (tags.GIT_COMMIT, tags.GIT_DIRTY, tags.PROCESSOR, tags.PROCESSOR_FEATURES)  # what `origin_tags` may have
 
 HIDDEN = "***"
 # A value in quotes, or all that follows, after a name that says it is secret; and what is a secret by its form.

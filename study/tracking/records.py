@@ -16,7 +16,7 @@ from study.base.errors import TrackingError, first_line
 from study.tracking import tags
 from study.tracking.artifacts import BY_EPOCH
 from study.tracking.params import unquoted
-from study.tracking.store import active_experiment, said_clearly, shown_uri
+from study.tracking.store import active_experiment, every_page, said_clearly, shown_uri
 
 RUNS_AT_ONCE = 100
 TIMED = 40  # trials that tell how fast this machine is
@@ -126,8 +126,7 @@ def find_timed(client: MlflowClient, data_sha256: str, processor: str) -> list[R
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
     """Return the runs of every experiment that have not ended."""
-    experiments = _experiments(client)
-    return [_record(run, {}) for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
+    return _search(client, _experiments(client), "attributes.status = 'RUNNING'")
 
 
 def used_seeds(client: MlflowClient, data_sha256: str) -> dict[str, set[int]]:
@@ -154,7 +153,7 @@ def race_seed(client: MlflowClient, race: str) -> int | None:
 def test_openings(client: MlflowClient, data_sha256: str) -> dict[str, str]:
     """Return what has opened the test set of these data: the task of each study, training or promotion, by its run ID.
 
-    It looks at every experiment of the store. Deleted runs count, because deleting a run makes nobody forget it.
+    It looks at every experiment of the store. Deleted runs count: what a person has seen stays seen.
     """
     experiments = _experiments(client, ViewType.ALL)
     of_data = f"tags.{tags.DATASET_SHA256} = '{data_sha256}'"
@@ -173,7 +172,8 @@ def find_tagged(client: MlflowClient, tag: str, value: str) -> list[RunRecord]:
 
 def _experiments(client: MlflowClient, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
     """Return the IDs of the store's experiments."""
-    return [experiment.experiment_id for experiment in client.search_experiments(view_type=view)]
+    found = every_page(lambda token: client.search_experiments(view_type=view, page_token=token))
+    return [experiment.experiment_id for experiment in found]
 
 
 def _search(
@@ -184,13 +184,10 @@ def _search(
     view: int = ViewType.ACTIVE_ONLY,
 ) -> list[RunRecord]:
     """Return the runs of these experiments that match an MLflow filter, the oldest first."""
-    records, token, order = [], None, ["attributes.start_time ASC"]
-    while True:
-        page = client.search_runs(list(experiments), query, view, order_by=order, page_token=token)
-        histories = _histories(client, [run.info.run_id for run in page], curves)
-        records += [_record(run, histories[run.info.run_id]) for run in page]
-        if not (token := page.token):
-            return records
+    where, order = list(experiments), ["attributes.start_time ASC"]
+    runs = every_page(lambda token: client.search_runs(where, query, view, order_by=order, page_token=token))
+    histories = _histories(client, [run.info.run_id for run in runs], curves)
+    return [_record(run, histories[run.info.run_id]) for run in runs]
 
 
 def _histories(client: MlflowClient, run_ids: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, list[Metric]]]:

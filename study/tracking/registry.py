@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from study.base.errors import TrackingError, first_line
 from study.tracking.limits import MODEL_DESCRIPTION, shortened
-from study.tracking.store import said_clearly
+from study.tracking.store import every_page, said_clearly
 
 CHAMPION, PREVIOUS = "champion", "previous"
 USUAL = "Crowned by `mlflow run . -e promote`."
@@ -39,7 +39,8 @@ def champion(client: MlflowClient, name: str) -> Version | None:
 def champions(client: MlflowClient) -> list[str]:
     """Return the names of the registered models that have a champion."""
     with said_clearly("registry"):
-        return sorted(model.name for model in client.search_registered_models() if CHAMPION in model.aliases)
+        models = every_page(lambda token: client.search_registered_models(page_token=token))
+        return sorted(model.name for model in models if CHAMPION in model.aliases)
 
 
 def make_model(client: MlflowClient, name: str, description: str = USUAL) -> None:

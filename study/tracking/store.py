@@ -6,20 +6,24 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities.paged_list import PagedList
 
 from study.base.errors import StudyError, TrackingError, first_line
 from study.base.passwords import HOW_TO_ESCAPE, is_ambiguous, without_password
 from study.base.paths import SQLITE, is_server, sqlite_file
 from study.base.private import private_folder
+
+T = TypeVar("T")
 
 FAULTS = (MlflowException,)  # MLflow raises these if the store cannot be written
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
@@ -127,7 +131,7 @@ def _check_writable(path: Path) -> None:
 def said_clearly(where: str) -> Iterator[None]:
     """Turn any exception of the store's libraries into a TrackingError that names the place.
 
-    Those of an artifact store's library are of no kind that could be told from a fault of ours.
+    A fault of our own in the block becomes one as well: an artifact store's library may raise anything.
     """
     try:
         yield
@@ -138,6 +142,16 @@ def said_clearly(where: str) -> Iterator[None]:
     except Exception as failure:  # the store's own library raised it: SQLAlchemy, requests, …
         what = f"the MLflow store cannot be used ({first_line(failure)})"
         raise TrackingError(what, where=where, hint=HALF_MADE if "_alembic_tmp_" in what else None) from failure
+
+
+def every_page(ask: Callable[[str | None], PagedList[T]]) -> list[T]:
+    """Return all that a search of the store finds, page by page; `ask` takes the token of the next page."""
+    page = ask(None)
+    found = [*page]
+    while page.token:
+        page = ask(page.token)
+        found += page
+    return found
 
 
 def active_experiment(client: MlflowClient) -> str:

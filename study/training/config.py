@@ -36,10 +36,11 @@ class DataConfig(Part):
         "an .npz, .csv or .parquet file or of a folder of pictures",
     )
     target: Annotated[str | None, BeforeValidator(fields.none), BeforeValidator(fields.text)] = Field(
-        default=None, min_length=1, description="of a table: the column that has the labels"
+        default=None, min_length=1, description="if the data are a table: the column that has the labels"
     )
     size: Annotated[str | None, BeforeValidator(fields.none), AfterValidator(fields.size)] = Field(
-        default=None, description="of a folder of pictures: height and width that they are scaled to, such as 28x28"
+        default=None,
+        description="if the data are a folder of pictures: the height and width to scale them to, such as 28x28",
     )
     validation: Annotated[str, BeforeValidator(fields.text), AfterValidator(fields.validation_rows)] = Field(
         default="auto",
@@ -49,8 +50,8 @@ class DataConfig(Part):
         default=None,
         ge=0,
         lt=2**31,
-        description="validate on this twelfth of the training rows instead, drawn by class: 0 to 11 take turns, "
-        "12 to 23 again in another permutation; none: no fold",
+        description="validate on this twelfth of the training rows instead, drawn by class: 0 to 11 cover all rows, "
+        "12 to 23 do so in another permutation; none: no fold",
     )
 
 

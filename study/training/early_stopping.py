@@ -1,4 +1,4 @@
-"""When to stop: rules that watch val_loss, counting epochs, as Keras's EarlyStopping does, or steps."""
+"""Decides when to stop: rules that watch val_loss, counting epochs, as Keras's EarlyStopping does, or steps."""
 
 from collections.abc import Callable, Sequence
 

@@ -36,10 +36,9 @@ COMPILER_FLAGS = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")  # and TF_XLA_FLAGS
 def fingerprint(config: TrialConfig, data_sha256: str, validation_rows: int) -> str:
     """Return a hash (64 hex digits) of everything that determines a trial's result.
 
-    That is the config, without the fields that have no effect beside the others, with the content of the network's file
-    if it is somebody's own; the content of its data and the size
-    of the split, or its fold, which decides the size, not the path or the words that name them; the code that trains,
-    and the versions of the libraries beneath it.
+    That is the config without the fields that have no effect, and the content of the network's file if it has one; the
+    content of the data, whatever their path is called, and the size of the split, or the fold, which decides the size;
+    the code that trains, and the versions of the libraries beneath it.
     """
     decisive = config.canonical().model_dump(exclude={"data"})
     fold = config.data.fold

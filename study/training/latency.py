@@ -1,4 +1,4 @@
-"""How long a network takes for one row on one core, which is known before it is trained."""
+"""Measures how long a network takes for one row on one core; it need not be trained."""
 
 import time
 

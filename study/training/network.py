@@ -1,4 +1,4 @@
-"""From a TrialConfig to an ordinary Keras model and its optimizer."""
+"""Turns a TrialConfig into an ordinary Keras model and its optimizer."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence

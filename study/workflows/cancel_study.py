@@ -78,7 +78,7 @@ def _comparison(queue: Queue, storage: str) -> Queue | None:
 
 
 def _end_what_is_left(client: store.MlflowClient, queue: Queue, problems: Sequence[str]) -> None:
-    """End what those leave that do not answer, or were killed; forget the launches unless there were `problems`."""
+    """End what silent or killed processes have left; forget the launches unless there were `problems`."""
     recovery.requeue_silent(queue, -1)  # workers that do not answer notice when they do
     recovery.requeue_forgotten(queue)
     run_id = queue.assignment.run_id

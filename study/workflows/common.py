@@ -1,4 +1,4 @@
-"""Shared by the workflows: opens and ends runs, runs trials, and sums up a study's outcome."""
+"""Does what all workflows share: opens and ends runs, runs trials, and sums up a study's outcome."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -162,12 +162,13 @@ def run_trials(
 ) -> list[Progress]:
     """Let the pool's workers run the queue's trials until all of them, or the queue, have ended; return their progress.
 
-    About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. `epochs` is how many
-    a search's trial trains and `wanted` how many it wants, `specs` are all trials of an ablation. With `launch` an
-    engine's workers run them too, and the `carrier` takes those that the store already has.
+    About twice a second `refill` may enqueue more, and `observe` sees the progress of all trials. Of a search `epochs`
+    is how many a trial trains, and `wanted` how many trials it wants; `specs` are all trials of an ablation. With
+    `launch` an engine's workers run trials too, and the `carrier` takes those that the store already has.
+
     However this ends, no worker outlives it, no trial's run stays RUNNING, and the queue is ended with the reason
-    `end_queue`, if given. Raises WorkerError if no worker of the pool and of the launch is left, Interrupted, also
-    where the study is cancelled.
+    `end_queue`, if given. Raises WorkerError if no worker of the pool and of the launch is left, and Interrupted, also
+    if the study is cancelled.
     """
     parent, looked, own = ParentWatch(), time.monotonic(), OwnLaunch(queue, storage, launch)
     trials: list[Progress] = []
@@ -231,8 +232,8 @@ class Outcome(Generic[S]):
 
     A diverged trial is a result; a failure is a fault of the machine, the store or the program. `reused` counts the
     trials that were carried over from earlier studies. `note` says why a search ended before its budget was spent, or
-    an ablation before its questions were settled. `confirmed` is the comparison with which a search ended,
-    if it ran now.
+    an ablation before its questions were settled. `confirmed` is the comparison with which a search ended, if it ran
+    now.
     """
 
     study: S

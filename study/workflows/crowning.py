@@ -57,7 +57,9 @@ def rehearse(client: store.MlflowClient, name: str, entrants: Sequence[Candidate
             answers = [one["label"] for one in log_model.ask(served, questions(asked, dataset))]
     labels = _logits(model, asked).argmax(axis=1).tolist()
     if answers != labels:
-        raise StudyError("the served model does not answer as its network", where=name, expected=labels, got=answers)
+        raise StudyError(
+            "the served model does not answer as its network does", where=name, expected=labels, got=answers
+        )
     first, accuracy = next((one.name, one.accuracy) for one in entrants if one.accuracy)
     decision = Decision(first, None, None, accuracy, run_id="", over_champion=None)
     evaluation = evaluate(_logits(model, dataset.validation.inputs), dataset.validation.labels)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from study.analysis.formatting import count
 from study.base.errors import Interrupted, WorkerError
 from study.base.interruption import ParentWatch, ask
 from study.execution import recovery
@@ -52,7 +53,7 @@ def join_study(
             if queue.cancelled:  # no failure: what started this program is not to start it again
                 return done
             raise Interrupted(
-                f"stopped after {done} trials; unfinished trials are requeued for other workers"
+                f"stopped after {count(done, 'trial')}; unfinished trials are requeued for other workers"
             ) from None
         if pool.failed():
             raise WorkerError("the workers ended", where=name, hint="Each has printed the reason above.")

@@ -22,7 +22,7 @@ from study.design.limits import CAP, Vary
 from study.design.search import AUTO
 from study.design.wishes import NO_LIMITS, parse_limits
 from study.execution.engines import launches
-from study.execution.engines.engine import Request, parse_request
+from study.execution.engines.engine import MOST_LAUNCHED, Request, parse_request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
@@ -232,7 +232,8 @@ def run_search(
     )  # fmt: skip
     own, request = _team(workers, launch, storage)
     budget = prepare.search_budget(search, trials, minutes)
-    team = own + (request.workers if request else 0)
+    most = budget.trials or MOST_LAUNCHED
+    own, team = min(own, most), min(own + (request.workers if request else 0), most)
     plan = search_budget.plan(search, dataset, budget, team, (own or team) if confirm else 0)
     how = {"sampler": sampler, "pruner": pruner, "metric": metric}
     params = {"space": space or search.space.name, **how, "data": dataset.spec}

@@ -119,8 +119,16 @@ class Question:
         return Answer(name, document, readings, files, {}, explanations=explanations)
 
     def log(self, answer: Answer, params: Mapping[str, str]) -> tuple[str, str]:
-        """Record an answer in this program's own run; return the run's ID and the path of its page."""
-        return log(self.client, answer, params, self.version)
+        """Record an answer in this program's own run; return the run's ID and its page's path. Raises TrackingError."""
+        document = answer.document
+        marks = {tags.MODEL_VERSION: self.version.number} if self.version else {}
+        with open_run(answer.name, params=params, marks=marks, client=self.client) as run:
+            files = document.written(NAME) | dict(answer.files)
+            run.log_files({f"{FOLDER}/{path}": content for path, content in files.items()})
+            run.log_files({"predictions.csv": readings_table(answer.readings).csv()})
+            run.log_summary(answer.metrics)
+            runs.describe(run, f"**{plain(document.title)}**")
+        return run.run_id, stored.artifact_path(self.client, run.run_id, f"{FOLDER}/{NAME}.html")
 
     def _open(self, dataset: Dataset | None = None):
         from study.inference.model import open_model  # imports TensorFlow
@@ -169,18 +177,3 @@ def open_question(model: str, network: str | None = None) -> Question:
 def find_picture(name: str) -> Path:
     """Return the path of the picture file or folder of this name; raises ImageError."""
     return find_file(name, ImageError, f"image= takes {WANTED}, a folder of them, or {SYNTHETIC}.")
-
-
-def log(
-    client: store.MlflowClient, answer: Answer, params: Mapping[str, str], version: Version | None
-) -> tuple[str, str]:
-    """Record an answer in this program's own run; return the run's ID and its page's path. Raises TrackingError."""
-    document = answer.document
-    marks = {tags.MODEL_VERSION: version.number} if version else {}
-    with open_run(answer.name, params=params, marks=marks, client=client) as run:
-        files = document.written(NAME) | dict(answer.files)
-        run.log_files({f"{FOLDER}/{path}": content for path, content in files.items()})
-        run.log_files({"predictions.csv": readings_table(answer.readings).csv()})
-        run.log_summary(answer.metrics)
-        runs.describe(run, f"**{plain(document.title)}**")
-    return run.run_id, stored.artifact_path(client, run.run_id, f"{FOLDER}/{NAME}.html")

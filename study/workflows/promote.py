@@ -248,7 +248,7 @@ def _why_not(race: Race, decision: Decision) -> str | None:
         return None
     who = f"{race.name} version {race.incumbent.number}"
     if race.absent:
-        other = "on other data" if _can_be_built(race.incumbent) else "by another content of the network's file"
+        other = "on other data" if _can_be_built(race.incumbent) else "with another version of the network's file"
         return f"{who} was trained {other}, so that the two cannot be compared"
     if decision.winner == race.incumbent_arm:
         return f"{who} has the configuration that won"

@@ -77,14 +77,14 @@ def _know_network(client: store.MlflowClient, record: RunRecord, named: str | No
     file, function = own_file.parts(name)
     if named != RECORDED:
         raise ConfigError(
-            f"the network is in a file of somebody's own, {name}, whose code would run", where=record.run_id,
+            f"the network is in a file, {name}, whose code would run", where=record.run_id,
             got=f"network={named}" if named else None,
             hint=f"Name the file as it was, -P network={file}, or run the copy in the study's run: "
             f"-P network={RECORDED}.",
         )  # fmt: skip
     source, mark = _kept_source(client, record, name), name.rpartition("@")[2]
     if hashlib.sha256(source).hexdigest()[: len(mark)] != mark:
-        raise TrackingError("the file that the study's run has kept is another one", where=name)
+        raise TrackingError("the study's run has kept another version of the file", where=name)
     own_file.admit(file, function, source.decode(), f"{file} of run {records.study_of(record) or record.run_id}")
 
 
@@ -106,7 +106,7 @@ class Data:
         self._loaded: dict[tuple[object, ...], Dataset] = {}
 
     def of(self, record: RunRecord) -> Dataset:
-        """Return the dataset of a trial, without test rows if it saw none; raises DataError if it is not to be had."""
+        """Return the dataset of a trial, without test rows if it saw none; raises DataError if it cannot be loaded."""
         data = TrialConfig.recorded(record.params).data
         key = (data.source, data.validation, data.fold, data.target, data.size)
         if key not in self._loaded:
@@ -117,7 +117,7 @@ class Data:
                 )
             except DataError as failure:
                 raise DataError(
-                    f"the data of {record.name} are not to be had: {str(failure).rstrip('.')}", where="data",
+                    f"the data of {record.name} cannot be loaded: {str(failure).rstrip('.')}", where="data",
                     expected=f"SHA-256 {sha256}", hint="Say where they are now: -P data=PATH.",
                 ) from None  # fmt: skip
         dataset = self._loaded[key]
@@ -182,11 +182,15 @@ def _repeat(run: Run, record: RunRecord, dataset: Dataset) -> Comparison:
 
 
 def _origin(run: Run, record: RunRecord) -> dict[str, str]:
-    """Return the tags of the run that trained a trial: another one, if its result was carried over."""
-    source = record.tags.get(tags.REUSED_FROM)
-    found = records.find_run(run.client, source) if source else None
-    own = {tag: text for tag, text in record.tags.items() if not source or tag not in provenance.origin_tags()}
-    return found.tags if found else own
+    """Return the tags of the run that trained a trial: another one, if its result was carried over.
+
+    If that was deleted, they are the trial's own without those of its origin, which are of what carried it over.
+    """
+    if not (source := record.tags.get(tags.REUSED_FROM)):
+        return record.tags
+    if found := records.find_run(run.client, source):
+        return found.tags
+    return {tag: text for tag, text in record.tags.items() if tag not in provenance.ORIGIN}
 
 
 # --- the certificate --------------------------------------------------------------------------------

@@ -48,9 +48,9 @@ def run_ablation(
 
     With a `rule` trials with more seeds follow, as `SeedSupply` plans them; `on_look` is called as it says. `announce`
     is called once with the name by which other workers can join; with `launch` an engine's workers do, and end with the
-    ablation. `observe` is called about twice a second with the progress of
-    all trials. An ablation needs all its trials: if any fails other than by diverging, the study's run ends
-    FAILED with the reasons. Raises TrackingError, WorkerError if the workers died, Interrupted.
+    ablation. `observe` is called about twice a second with the progress of all trials. An ablation needs all its
+    trials: if any fails other than by diverging, the study's run ends FAILED with the reasons. Raises TrackingError,
+    WorkerError if the workers died, Interrupted.
     """
     # The workers' server starts first: it needs seconds to import TensorFlow.
     with (

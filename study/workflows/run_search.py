@@ -10,12 +10,10 @@ from study.analysis.search_results import SearchResults
 from study.base import interruption, processes
 from study.base.errors import ConfigError
 from study.data.dataset import Dataset
-from study.design.search import TASK, Search, parse_search
-from study.design.search_space import FIXED
+from study.design.search import TASK, Search
 from study.execution import attributes, recovery
 from study.execution.engines.engine import Request
-from study.execution.queue import Assignment, Progress, Queue, create_queue, find_queue
-from study.execution.space_phases import CHANGING
+from study.execution.queue import Progress, Queue, create_queue
 from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.reports import search_report
@@ -23,8 +21,8 @@ from study.reports.markdown import plain
 from study.tracking import records, runs, store, tags
 from study.tracking.artifacts import SEARCH, earlier_file
 from study.tracking.runs import Run
-from study.training.config import NETWORK, value_text
 from study.workflows import confirmation
+from study.workflows.begun_search import Begun, changed_space
 from study.workflows.common import (
     RESUME,
     Outcome,
@@ -55,6 +53,7 @@ def run_search(
     reuse: bool = True,
     storage: str = DEFAULT_STORAGE,
     launch: Request | None = None,
+    begun: Begun | None = None,
 ) -> Outcome[SearchResults]:
     """Start or resume the search of this name and run it until its budget is spent; its run is the trials' parent.
 
@@ -62,14 +61,17 @@ def run_search(
     compared with its baseline, within the same minutes, if there is time for that. No trial sees a test row. `observe`
     is called about twice a second with the progress of all trials. A search does not need all its trials: its run ends
     FAILED only if some failed and none is complete. With `launch` an engine's workers run the trials, beside
-    `worker_count` here, and end with the search. Raises ConfigError if another search has this name, TrackingError,
-    WorkerError, Interrupted.
+    `worker_count` here, and end with the search. `begun` is what `find_begun` returned, if it was called. Raises
+    ConfigError if another search has this name, TrackingError, WorkerError, Interrupted.
     """
     dataset, clock = dataset.without_test(), Clock(plan)
     with WorkerPool(worker_count) as pool:
         client = store.connect()
         recovery.end_lost_runs(client)
-        queue, new = create_queue(storage, name, search.direction, search.metric)
+        if begun:
+            queue, new = begun.queue, False
+        else:
+            queue, new = create_queue(storage, name, search.direction, search.metric)
         run = open_search(client, name) if new else resume(search, dataset, queue, client, reuse)
         with ended(run, f"stopped. {RESUME}"):
             if new:
@@ -144,7 +146,7 @@ def resume(search: Search, dataset: Dataset, queue: Queue, client: store.MlflowC
     new phase, for which the trials of the earlier ones count where they lie inside.
     """
     before = queue.assignment
-    changed = _check_equal(search, dataset, queue)
+    changed = changed_space(search, dataset, queue)
     records.check_study(client, before.run_id, before.tracking_uri)
     if changed:
         _check_alone(queue, changed)
@@ -176,73 +178,3 @@ def _check_alone(queue: Queue, changed: str) -> None:
             f"the study {queue.study_name} is running in another space ({changed})", where="space",
             got=f"its command is {processes.label(conductor)}", hint="Let it end, or end it: mlflow run . -e cancel.",
         )  # fmt: skip
-
-
-def check_same(search: Search, dataset: Dataset, storage: str, name: str) -> str:
-    """Return how the space of the search of this name differs from that of `search`; empty if it does not.
-
-    Create nothing if none has this name; one that is still being created has nothing to compare. Raises ConfigError if
-    it differs in anything else.
-    """
-    queue = find_queue(storage, name)
-    if queue is None or attributes.ASSIGNMENT not in queue.user_attrs:
-        return ""
-    return _check_equal(search, dataset, queue)
-
-
-def _check_equal(search: Search, dataset: Dataset, queue: Queue) -> str:
-    before = queue.assignment
-    if before.search is None:
-        raise ConfigError(f"{queue.study_name} is an ablation's queue", where="study", hint="Give another name.")
-    now = assignment(
-        dataset,
-        before.run_id,
-        [search.baseline.network.name],
-        open_test=False,
-        reuse=before.reuse,
-        search=search.as_yaml(),
-    )
-    differences = [(what, then, here) for what, then, here in _settings(before, now) if then != here]
-    if not differences:
-        differences = ranges = _ranges(parse_search(before.search, "search"), search)
-        if search.sampler in CHANGING:
-            return "; ".join(f"{what} was {then}, and is now {here}" for what, then, here in ranges)
-    for what, then, here in differences:
-        raise ConfigError(
-            f"the study {queue.study_name} exists, with another {what}", where="study", expected=then, got=here,
-            hint="Use its settings, or start another study: -P study=NAME. Equal trials are not trained again.",
-        )  # fmt: skip
-    return ""
-
-
-def _ranges(then: Search, here: Search) -> list[tuple[str, str, str]]:
-    """Return each field whose range has changed: its name, the earlier range, and the one asked for now."""
-    names = dict.fromkeys(one.field for one in (*then.space.dimensions, *here.space.dimensions))
-    pairs = [(f"range of {name}", _range_of(then, name), _range_of(here, name)) for name in names]
-    return [pair for pair in pairs if pair[1] != pair[2]]
-
-
-def _settings(before: Assignment, now: Assignment) -> list[tuple[str, str, str]]:
-    """Return each setting that is fixed in a search: its name, the search's value, and the value asked for now."""
-    if before.networks != now.networks:
-        first, second = (", ".join(one.networks) or "one of the project's" for one in (before, now))
-        return [("network", first, second)]
-    then, here = (parse_search(each.search or "", "search") for each in (before, now))
-    pairs: list[tuple[str, str, str]] = [
-        (what, getattr(then, what), getattr(here, what)) for what in ("metric", "sampler", "pruner")
-    ]
-    pairs.append(("limit", then.limit.text, here.limit.text))
-    pairs.append(("also", then.also or "none", here.also or "none"))
-    pairs.append(("replicate", value_text(then.replicate), value_text(here.replicate)))
-    for field in here.baseline.fields if then.baseline.network.name == here.baseline.network.name else [NETWORK]:
-        if field not in ("data", "target", "size", "validation"):  # the SHA-256 and the rows stand for them
-            name = field if field in FIXED else f"baseline: {field}"
-            pairs.append((name, then.baseline.as_text()[field], here.baseline.as_text()[field]))
-    pairs.append(("data", f"SHA-256 {before.data_sha256[:12]}…", f"SHA-256 {now.data_sha256[:12]}…"))
-    pairs.append(("number of validation rows", before.validation, now.validation))
-    pairs.append(("training code", before.training_code[:12], now.training_code[:12]))
-    return pairs
-
-
-def _range_of(search: Search, field: str) -> str:
-    return next((one.words for one in search.space.dimensions if one.field == field), "not searched")

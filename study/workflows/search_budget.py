@@ -1,4 +1,4 @@
-"""What a search's minutes are spent on: its trials, and then what follows them, its comparison and its report."""
+"""Plans what a search's minutes are spent on: its trials, then its comparison and its report."""
 
 import time
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from study.execution.time_estimate import USUAL, Pace
 SHARE = 0.25  # of the minutes, which the trials leave if the comparison needs that much
 SECONDS_TO_REPORT = 4.0  # after its last trial an ablation takes 3 s on a quiet machine (docs/lab-log.md)
 SECONDS_TO_CONFIRM = 4.0  # assumed: what a comparison takes beside its trials, its start and a report of its own
-SLACK = 1.25  # a comparison is kept so much more than its first look should take, and is begun with so much less
+SLACK = 1.25  # a comparison is given so many times what its first look should take, and begins with that over SLACK
 FEWEST_SEEDS = seed_plan.start(1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a search's time beforehand: what a trial takes in the mean, and `each` that is trained whole.
+    """What is known of a search's time beforehand: the `mean` time of a trial, and that of `each` trained to its end.
 
-    Both are seconds of a worker, by the `pace`. `workers` run the trials, and so many as `comparing` the comparison of
-    the best with the baseline; with 0 of them none follows.
+    Both are seconds of a worker, by the `pace`. `workers` run the trials, and `comparing` workers the comparison of the
+    best with the baseline; with 0 there is no comparison.
     """
 
     budget: Budget

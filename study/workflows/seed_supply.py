@@ -65,7 +65,7 @@ class SeedSupply:
         if self._rule and trials and all(trial.finished for trial in trials):
             self.specs += self._look(self._rule)
         left = len(self.specs) - sum(trial.finished for trial in trials)
-        # Afterwards none is begun that would not end in time; what was carried over says nothing about that.
+        # From now on no trial begins that would end too late. Trials that were carried over do not count for this.
         if left and self._deadline and time.monotonic() + self._queue.seconds_a_trial() > self._deadline:
             self.note = f"The time was up: {count(left, 'planned trial')} did not run."
             self._queue.end("the time is up")

@@ -9,14 +9,14 @@ from study.workflows.common import stocked
 from study.workflows.search_budget import Clock
 
 MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
-NO_TIME = "The time was up before a trial could have been trained: give the search more minutes."
+NO_TIME = "The time was up before a trial could be trained: give the search more minutes."
 
 
 class SlotSupply:
     """Has the queue hand out as many trials as are wanted, and one more for each that was not trained.
 
-    Without a `clock` there is no end to its time. `note` says why it does not: once the space has no
-    more points, or if the time was up before the first trial.
+    Without a `clock` its time has no end. `note` says why fewer were trained: the space has no more points, or the time
+    was up before the first trial.
     """
 
     def __init__(self, queue: Queue, search: Search, budget: Budget, clock: Clock | None = None):

@@ -41,3 +41,11 @@ def test_nearest_names_the_near_ones_or_all(name, sentence):
 @pytest.mark.parametrize("failure", [MemoryError(), RuntimeError("ResourceExhaustedError: OOM when allocating tensor")])
 def test_too_little_memory_is_said_in_words(failure):
     assert in_one_line(failure).startswith("not enough memory: a smaller network")
+
+
+def test_an_unforeseen_error_is_told_by_its_first_cause_unless_that_was_hidden():
+    failure = ValueError("outer")
+    failure.__context__ = KeyError("inner")
+    assert in_one_line(failure) == "KeyError: 'inner'"
+    failure.__suppress_context__ = True  # as after `from None`
+    assert in_one_line(failure) == "ValueError: outer"

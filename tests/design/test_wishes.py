@@ -12,6 +12,7 @@ from study.design.wishes import NO_LIMITS, Limits, parse_limits
     ("parameters<50000", Limits(50_000)),
     ("latency_ms<1.0", Limits(latency_ms=1.0)),
     ("parameters < 50000, latency_ms < 0.5", Limits(50_000, 0.5)),
+    ("latency_ms<0.12345678", Limits(latency_ms=0.12345678)),
 ])  # fmt: skip
 def test_limits_are_read_and_written(text, limits):
     assert parse_limits(text) == limits == parse_limits(limits.text) and limits

@@ -8,6 +8,7 @@ from rich.console import Console
 from entrypoints import display
 from study.data.dataset import SPLITS, load_dataset
 from study.execution.queue import Progress
+from study.execution.time_estimate import Total
 from study.reports.table import Table
 
 
@@ -32,18 +33,18 @@ def test_no_number_of_a_table_is_cut_and_words_fold(width):
 
 
 def test_every_trial_has_one_line_when_it_ends():
-    class Clock:
+    class OneEach:
         def after(self, elapsed, trials):
             return 0.0
 
         def total(self, trials):
-            return str(len(trials))
+            return Total(len(trials), len(trials))
 
     def trial(seed, state, reason=None):
         return Progress(seed, f"a=[b] · seed {seed}", state, 3, 5, 0.25, reason)
 
     def show(console):
-        with display.Display(console, Clock()) as observe:
+        with display.Display(console, OneEach()) as observe:
             observe([trial(1, "RUNNING"), trial(2, "WAITING")])
             observe([trial(1, "COMPLETE"), trial(2, "RUNNING")])
             observe([trial(1, "COMPLETE"), trial(2, "FAIL", "the loss was not finite")])

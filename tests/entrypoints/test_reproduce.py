@@ -119,7 +119,7 @@ def test_data_that_were_moved_are_named_and_those_that_are_gone_are_missed(call,
     Path("mine.npz").rename("moved/mine.npz")
     before = len(MlflowClient().search_runs(["0"]))
     status, _, errors = call("--run", run_id)
-    assert status == 1 and "are not to be had: " in errors and "-P data=PATH." in errors
+    assert status == 1 and "cannot be loaded: " in errors and "-P data=PATH." in errors
     assert len(MlflowClient().search_runs(["0"])) == before  # nothing was begun
     status, output, _ = call("--run", run_id, "--data", "moved/mine.npz")
     assert status == 0 and "Reproduced bit for bit: train " in output

@@ -79,7 +79,7 @@ def test_a_dry_run_shows_the_space_and_runs_nothing(call, tmp_path):
     )
     found = re.search(fitting, output, re.M)
     assert 10 < int(found[1]) < int(found[2]) and "by a usual machine's times" in output
-    assert "hardly a comparison" in call(*minutes, "--minutes", "0.1")[1]
+    assert "hardly time to compare" in call(*minutes, "--minutes", "0.1")[1]
     _, output, _ = call(*QUICK, "--confirm", "true", "--dry_run", "true")
     assert re.search(r"The comparison of the best with the baseline takes about \d+ s to \d+ s more\.", output)
 

@@ -11,7 +11,7 @@ from study.design.search_space import load_space
 from study.execution.forecast import MeanTime, Range, SearchForecast, mean_time, outlook
 from study.execution.pruning import Hyperband, share_trained
 from study.execution.queue import Progress
-from study.execution.time_estimate import SECONDS_TO_START, USUAL
+from study.execution.time_estimate import SECONDS_TO_START, USUAL, Total
 
 SEARCH = Search(load_space("default"), "val_cross_entropy", "gp", "hyperband")
 
@@ -68,16 +68,21 @@ def test_while_it_runs_the_forecast_follows_the_trials_and_counts_none_of_before
     assert forecast.after(5, trials(*["COMPLETE"] * 5, "RUNNING", epoch=0)) == pytest.approx(115)
     forecast.after(55, trials(*["COMPLETE"] * 105))  # 100 in 50 s, a second of a worker each
     assert forecast.now.trials.middle == pytest.approx(105 + 2 * 45 / 1, rel=0.12)
-    low, high = map(int, forecast.total(trials(*["COMPLETE"] * 105)).split("–"))
-    assert 105 < low < 195 < high
+    total = forecast.total(trials(*["COMPLETE"] * 105))
+    assert 105 < total.low < 195 < total.high
     forecast.after(150, trials(*["COMPLETE"] * 205))
-    assert forecast.total(trials(*["COMPLETE"] * 205)) == "205"
+    assert forecast.total(trials(*["COMPLETE"] * 205)) == Total(205, 205)
 
 
 def test_a_number_of_trials_is_told_as_it_is_and_the_seconds_are_estimated():
     forecast = SearchForecast(MeanTime(4.0, 0.7), Budget(50, None), workers=2, end=20)
     assert forecast.after(0, trials("WAITING", epoch=0)) == pytest.approx(SECONDS_TO_START + 100 + 20)
-    assert forecast.total(trials("WAITING")) == "50"
+    assert forecast.total(trials("WAITING")) == Total(50, 50)
+
+
+def test_a_total_is_told_as_a_number_or_as_a_range():
+    assert (str(Total(50, 50)), Total(50, 50).words) == ("50", "50")
+    assert (str(Total(40, 55)), Total(40, 55).words) == ("40–55", "40 to 55")
 
 
 @pytest.mark.parametrize("epochs, trained", [(1, 1), (10, 5.55), (30, 12.39)])

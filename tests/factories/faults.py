@@ -273,7 +273,7 @@ _NEUTRAL = (
     (re.compile(r"\b(ablation-mine|promote)-[0-9a-f]{8}\b"), r"\1-RUN"),
     (re.compile(r"20\d\d-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?( UTC)?"), "TIME"),
     (re.compile(re.escape(socket.gethostname())), "HOST"),
-    (re.compile(r"\n(<p>)?Times leave out what was carried over[^\n]*(\n(?=\n)|$)?"), ""),
+    (re.compile(r"\n(<p>)?Times leave out trials that were carried over[^\n]*(\n(?=\n)|$)?"), ""),
     (re.compile(r"of \d+ s: [^|<\n]*"), "TIME"),
     # Of a promotion: an opening of the test set counts even if nothing comes of it, and a version keeps its number.
     (re.compile(r"opened for the [^|<\n]*"), "OPENED"),

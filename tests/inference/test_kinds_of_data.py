@@ -195,6 +195,7 @@ def test_rows_are_read_from_json_and_csv(wine, tmp_path):
     lines = [",".join([*good[0], "kind"]), *(",".join(map(repr, [*one.values()])) + ",class_1" for one in good)]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     (tmp_path / "rows.json").write_text(json.dumps({"inputs": good}))
+    (tmp_path / "long.csv").write_text(f"{200_000 * 'a'},b")
     for text in (str(tmp_path / "rows.csv"), str(tmp_path / "rows.json"), json.dumps(good), json.dumps(good[0])):
         rows = row_files.encoded(row_files.read_rows(text), takes, "kind")
         assert np.array_equal([row for _, _, row, _ in rows], wine.test.inputs[: len(rows)])
@@ -202,6 +203,7 @@ def test_rows_are_read_from_json_and_csv(wine, tmp_path):
     for text, message in (
         ("{", "row: not JSON"), ("[]", "row: no rows; expected 1 to 10,000 rows, got 0"),
         ("no.json", "no.json: no such file"),
+        (str(tmp_path / "long.csv"), r"long\.csv: not a \.csv file \(field larger"),
         ('{"alcohol": 1}', r"row\.malic_acid: a missing feature"), (str(tmp_path), "not rows of features"),
     ):  # fmt: skip
         with pytest.raises(StudyError, match=message):

@@ -331,7 +331,7 @@ def test_a_model_of_other_data_is_refused_in_one_sentence(known, digits, tmp_pat
     contract = replace(Contract.of(digits), handwriting=False)
     source = log_model.log_served_model(client, study.run_id, Served((tmp_path / "model.keras").read_bytes(), contract))
     registry.crown(client, "clothes-mlp", source, study.run_id, "", {"dataset_form": "pixels"})
-    with pytest.raises(PlaygroundError, match=r"clothes-mlp@champion: it does not read handwritten digits, and others"):
+    with pytest.raises(PlaygroundError, match=r"clothes-mlp@champion: the model does not read handwritten digits, and"):
         offered.check("models:/clothes-mlp@champion")
     assert offered.usual_model(client, "models:/clothes-mlp@champion") == MINE
 

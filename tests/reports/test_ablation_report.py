@@ -3,6 +3,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,12 @@ def test_in_short_the_verdicts_stand_by_their_kind(study):
     assert "thrown against plain" in pairs and "thrown against l2 \\| 0.1" in pairs
 
 
+def test_of_a_single_arm_there_is_no_verdict_to_report(study):
+    alone = replace(study, ablation=replace(study.ablation, arms=study.ablation.arms[:1]))  # as in a race of one
+    page = ablation_report.write(alone)["report.md"]
+    assert "**In short.** There is only one arm" in page and "## Verdicts" not in page and "## Arms" in page
+
+
 def test_the_arms_that_lost_seeds_are_named_below_the_table(study, files):
     note = "Lost seeds: thrown (7 of 7 diverged). The numbers of such an arm are those of the seeds that finished."
     assert note in files["report.md"] and note in files["report.html"]
@@ -101,7 +108,7 @@ def test_times_say_what_they_leave_out():
         ],
     )
     text = ablation_report.write(written.read(run_id))["report.md"]
-    note = "Times leave out what was carried over from earlier studies, on whatever machine: 1 of 2 trials."
+    note = "Times leave out trials that were carried over from earlier studies: 1 of 2 trials."
     assert text.count(note) == 2  # below the table of arms, and below the seconds saved
     assert re.search(r"^\| l2 .*\| – \|$", text, re.M)
 
@@ -117,8 +124,8 @@ def test_arms_that_trained_the_same_are_told_of():
 
 def test_the_sections_stand_in_their_order(files):
     assert re.findall(r"^## (.*)$", files["report.md"], re.M) == [
-        "Plan", "Arms", "Verdicts", "Does the verdict depend on how one asks?", "Curves", "Which classes are confused",
-        "Prediction flips",
+        "Plan", "Arms", "Verdicts", "Does the verdict depend on how the question is asked?", "Curves",
+        "Which classes are confused", "Prediction flips",
         "What was run, and how to run it again",
     ]  # fmt: skip
 

@@ -344,12 +344,12 @@ margin: 0.01
 """
 
 
-def confirmed(gains: list[float]) -> SearchResults:
-    """Return a search whose comparison found these differences of the accuracy, one a seed."""
+def confirmed(gains: list[float], lost: int = 0) -> SearchResults:
+    """Return a search whose comparison found these differences of the accuracy, one a seed, and lost some seeds."""
     trials = [
-        written.Trial(arm, seed, (0.9 + gain * (arm != "baseline"),))
+        written.Trial(arm, seed, (0.9 + gain * own,), state="diverged" if own and seed < lost + 2 else "complete")
         for seed, gain in enumerate(gains, start=2)
-        for arm in ("baseline", "learning_rate=0.01")
+        for arm, own in (("baseline", False), ("learning_rate=0.01", True))
     ]
     compared = written.write(COMPARED, trials, params={"decide": "val_cross_entropy"})
     run_id = written_search.write([Trial(0, (0.2,)), Trial(1, (0.1,))], yaml=ONE_FIELD, confirmed_by=compared)
@@ -372,6 +372,11 @@ def test_a_verdict_that_is_not_settled_says_how_to_go_on():
         "? Against the baseline, with 7 fresh seeds each, learning_rate=0.01: undecided: between −"
     )
     assert more == confirmation_section.MORE
+
+
+def test_a_verdict_on_lost_seeds_is_told_without_a_measure():
+    (line,) = confirmation_section.lines(confirmed([0.05] * 8, lost=2))
+    assert line == "↯ Against the baseline, learning_rate=0.01: unstable: 2 of 8 seeds diverged in this arm."
 
 
 def test_a_search_whose_baseline_is_the_best_says_so():

@@ -13,7 +13,7 @@ from study.analysis import ablation_results
 from study.base.errors import TrackingError
 from study.design.ablation import FIGURES, load_ablation
 from study.reports.document import Document
-from study.reports.sections import registry, steps
+from study.reports.sections import registry, steps, weights
 from study.tracking import stored
 from study.tracking.store import connect
 
@@ -174,3 +174,10 @@ def test_a_trial_whose_model_cannot_be_read_costs_a_section_and_not_the_report(s
 
     monkeypatch.setattr(stored, "read_kernels", refuse)
     assert r"This section is left out. run \`1\`: a damaged model file." in draw("first_layer", study).markdown()
+
+
+def test_networks_without_dense_layers_cost_a_section_and_not_the_report(study, monkeypatch):
+    monkeypatch.setattr(stored, "read_kernels", lambda client, run_id: [])
+    for name in ("first_layer", "distributions"):
+        document = draw(name, study)
+        assert weights.NO_DENSE in document.markdown() and not document.pictures

@@ -15,13 +15,13 @@ GRID = "question: Which?\narms:\n  grid:\n    l2: [0.0, 0.1]\n    dropout: [0.0,
 pytestmark = pytest.mark.usefixtures("store")
 
 
-def study(**params: str):
+def study(own: str = "", **params: str):
     """Nine seeds of three arms: `more` is hard to tell from `plain`, and `lost` has lost a seed."""
     noise = np.random.default_rng(0).normal(0, 0.003, 9)
     trials = [Trial("plain", seed, (0.97,), {"train_seconds": 2.0}) for seed in range(9)]
     trials += [Trial("more", seed, (0.97 + noise[seed],), {"train_seconds": 1.0}, reused=seed < 4) for seed in range(9)]
     trials += [Trial("lost", seed, (0.96,), state="complete" if seed else "diverged") for seed in range(9)]
-    return written.read(written.write(LIST, trials, params=params))
+    return written.read(written.write(LIST + own, trials, params=params))
 
 
 def test_a_program_reads_what_a_person_reads():
@@ -42,12 +42,15 @@ def test_a_program_reads_what_a_person_reads():
     assert read["cost"] == {"trials": 26, "carried_over": 4, "train_seconds": 9 * 2.0 + 5 * 1.0 + 8 * 3.0}
 
 
-def test_what_is_open_has_a_command_that_goes_on():
-    read = json.loads(verdicts_file.text(study(set="hidden=64", seeds="auto", most_seeds="9")))
+@pytest.mark.parametrize("own, given, added", [
+    ("", {"most_seeds": "9"}, "-P most_seeds=40"),
+    ("", {"seeds": "9"}, "-P seeds=auto -P most_seeds=40"),
+    ("seeds: 9\n", {}, "-P seeds=40"),  # of the task, beside which most_seeds has no effect
+])  # fmt: skip
+def test_what_is_open_has_a_command_that_goes_on(own, given, added):
+    read = json.loads(verdicts_file.text(study(own, **given)))
     assert read["settled"] is False
-    assert read["next"]["command"] == (
-        "mlflow run . -e ablation -P task=mine -P set=hidden=64 -P most_seeds=40 -P seeds=auto"
-    )
+    assert read["next"]["command"] == f"mlflow run . -e ablation -P task=mine {added}"
 
 
 def test_where_all_is_settled_nothing_is_next():

@@ -10,7 +10,7 @@ from study.execution.queue import load_queue, progress
 from study.reports import ablation_report, search_report
 from study.tracking import records, store, stored, tags
 from study.training.config import TrialConfig
-from study.workflows import reproduce, run_search
+from study.workflows import begun_search, reproduce
 from study.workflows.prepare import prepare_search
 
 
@@ -52,7 +52,7 @@ def test_a_search_is_read_and_reported_and_is_not_resumed_by_other_code(client, 
         data="digits",
     )  # fmt: skip
     with pytest.raises(ConfigError, match="the study mine exists, with another"):
-        run_search.check_same(search, dataset, "sqlite:///optuna.db", "mine")
+        begun_search.find_begun(search, dataset, "sqlite:///optuna.db", "mine")
 
 
 def test_a_trial_has_what_a_reproduction_compares(client, digits):

@@ -225,5 +225,5 @@ def test_a_worker_joins_from_another_folder(kind, postgres, mlflow_server, name,
     assert joined.returncode == 0, message
     check_whole(client, address, name, 4)
     ran = Counter(run.data.tags["pid"] for run in runs_of(client, name))
-    assert len(ran) == 2 and f"{name} has no trials left to run" in words
+    assert len(ran) == 2 and f"{name} has none left for this machine" in words
     assert any(words.splitlines()[-1].startswith(f"{number} trial") for number in ran.values())

@@ -97,7 +97,7 @@ def test_scancel_and_cancel_leave_nothing_running(slurm, servers, name, start):
     cancelled = start("cancel", study=name, storage=servers)
     output, errors = cancelled.communicate(timeout=200)
     assert (cancelled.returncode, errors) == (0, "")
-    assert "0 trials finished; 2 ran and were put back" in output
+    assert "0 trials finished; 2 were running and are requeued" in output
     assert "cancelled from" in said(program) and program.returncode == 130
     assert not jobs(slurm) and not done(servers, name)
     assert {trial.state for trial in trials_of(servers, name)} == {TrialState.FAIL, TrialState.WAITING}

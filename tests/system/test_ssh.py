@@ -67,7 +67,7 @@ def test_workers_on_two_hosts_train_and_are_cancelled(
     wait_until(lambda: {"hosta", "hostb"} <= hosts_at_work(storage, name), program)
     status = call("status")
     assert "2 running" in status and "hosta:" in status and "hostb:" in status
-    assert "3 ran and were put back" in call("cancel")
+    assert "3 were running and are requeued" in call("cancel")
     program.wait(60)
     assert {trial.state for trial in trials_of(storage, name)} <= {TrialState.WAITING, TrialState.FAIL}
     assert not MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'")

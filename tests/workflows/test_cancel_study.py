@@ -230,7 +230,7 @@ def test_the_commands_say_what_they_see_and_do(queue):
     shown = called(status.main).stdout
     assert re.search(r"^worker +trial +epoch +heartbeat *$", shown, re.M) and "trial 2" in shown
     assert '"waiting": 2,' in called(status.main, "--output", "json").stdout
-    said = f"{queue.study_name} is cancelled, with 1 trial finished; 2 ran and were put back."
+    said = f"{queue.study_name} is cancelled, with 1 trial finished; 2 were running and are requeued."
     assert said in called(cancel.main).stdout
     refused = called(launch.main, "--workers", "1").exception
     assert isinstance(refused, ConfigError) and "takes no more workers: cancelled from" in str(refused)

@@ -294,7 +294,7 @@ def test_worker_refuses_what_is_not_the_studys(folder, digits, run_id):
     right = assignment(digits, run_id, open_test=True, reuse=True)
     for name, wrong, message in (
         ("data", replace(right, data_sha256="0" * 64), "not the data of this study"),
-        ("code", replace(right, training_code="0" * 64), "the training code or its libraries differ"),
+        ("code", replace(right, training_code="0" * 64), "or the compilers' flags differ from the study's"),
         ("store", replace(right, run_id="0" * 32, tracking_uri="http://there"), "is not in this .*Set MLFLOW_TRACKING"),
         ("record", replace(right, run_id="0" * 32), "is not in this MLflow store .* It was there. Begin another study"),
     ):

@@ -25,7 +25,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.reports import search_report, search_tables
 from study.tracking import records, runs, store, stored
 from study.tracking.artifacts import PREDICTIONS
-from study.workflows import run_ablation, run_search, search_budget, slot_supply
+from study.workflows import begun_search, run_ablation, run_search, search_budget, slot_supply
 from study.workflows.common import STOCK, assignment
 from study.workflows.search_budget import SLACK, Clock, Plan, comparison_seconds, seconds_after_trials
 from study.workflows.slot_supply import SlotSupply
@@ -404,13 +404,14 @@ def test_a_search_goes_on_in_another_space_as_a_new_phase(few_digits):
     fill(queue, search, 4)
     worker.work(DEFAULT_STORAGE, "mine")
     other = search_of(few_digits, SPACE.replace("[32, 64]", "[32, 128]") + "  dropout: {range: [0, 0.5]}")
-    said = run_search.check_same(other, few_digits.without_test(), DEFAULT_STORAGE, "mine")
-    assert said == (
+    begun = begun_search.find_begun(other, few_digits.without_test(), DEFAULT_STORAGE, "mine")
+    assert begun and begun.changed == (
         "range of batch_size was 32, 64, and is now 32, 128; range of dropout was not searched, and is now 0.0 … 0.5"
     )
     again = run_search.resume(other, few_digits.without_test(), queue, run.client)
     assert again.run_id == run.run_id
-    assert run_search.check_same(other, few_digits.without_test(), DEFAULT_STORAGE, "mine") == ""
+    begun = begun_search.find_begun(other, few_digits.without_test(), DEFAULT_STORAGE, "mine")
+    assert begun and begun.changed == ""
     fill(queue, other, 7)
     assert worker.work(DEFAULT_STORAGE, "mine") == 3
 
@@ -456,6 +457,8 @@ def test_a_worker_leaves_when_its_search_goes_on_in_another_space(few_digits):
     assert not queue.is_over(before)
     run_search.resume(search_of(few_digits, SPACE.replace("64", "128")), few_digits.without_test(), queue, run.client)
     assert queue.is_over(before) and not queue.is_over(queue.assignment)
+    run_search.resume(search, few_digits.without_test(), queue, run.client)
+    assert queue.is_over(before)  # the space is its own again, but the phase is another
 
 
 def test_a_search_is_reported_once_and_also_if_its_comparison_is_interrupted(few_digits, monkeypatch):

@@ -101,7 +101,7 @@ class Engine(Protocol):
         """Return what of a launch waits or runs; None where this machine cannot tell."""
 
     def cancel(self, launch: Launch) -> None:
-        """Ask all that is left of a launch to end, so that its trials are put back. Nothing may be left."""
+        """Ask what is left of a launch to end, so that its trials are requeued; it is no error if nothing is left."""
 
 
 # --- what is asked ----------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def cancel(queue: Queue, launch: Launch) -> str | None:
 
 
 def forget(queue: Queue, launch: Launch) -> None:
-    """Remember a launch no longer: nothing of it is left."""
+    """Forget a launch, of which nothing is left."""
     queue.set_user_attr(f"{attributes.LAUNCH}{launch.id}", None)
 
 

@@ -48,7 +48,7 @@ fi
 
 
 def check(options: Mapping[str, str]) -> None:
-    """Raise ConfigError without hosts, without git or ssh, and where the project has changes that no commit has."""
+    """Raise ConfigError without hosts, without git or ssh, and where the project has uncommitted changes."""
     check_known(options, DEFAULTS, "ssh")
     for name in _hosts(options):
         if name.startswith("-") or not name.isprintable() or " " in name:
@@ -99,7 +99,9 @@ def _commit() -> str:
         raise ConfigError(f"{_BRINGS}, and this folder is no git checkout", where="ssh", hint=hint) from None
     if changes:
         got = changes.splitlines()[0].strip()
-        raise ConfigError(f"{_BRINGS}, and here are changes that none has", where="ssh", got=got, hint="Commit them.")
+        raise ConfigError(
+            f"{_BRINGS}, and there are uncommitted changes here", where="ssh", got=got, hint="Commit them."
+        )
     return call(["git", "-C", str(PROJECT), "rev-parse", "HEAD"], "ssh").strip()
 
 

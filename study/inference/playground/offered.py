@@ -41,23 +41,19 @@ def check(address: str) -> None:
         files = stored.download_model(address if ":/" in address else f"runs:/{address}/model", folder)
         text = next((path.read_text("utf-8") for path in files.rglob(contract.FILE)), None)
     if text and not Contract.from_json(text, address).handwriting:
-        hint = "`mlflow run . -e predict` asks it."
-        raise PlaygroundError("it does not read handwritten digits, and others cannot be drawn", where=address,
-                              hint=hint)  # fmt: skip
+        what = "the model does not read handwritten digits, and nothing else can be drawn"
+        raise PlaygroundError(what, where=address, hint="`mlflow run . -e predict` asks it.")
 
 
 def usual_model(client: store.MlflowClient, wanted: str) -> str | None:
     """Return the address of the champion to show first: the `wanted` one, or another that reads handwritten digits."""
-    names = registry.champions(client)
-    found = [name for name in names if is_drawn(registry.champion(client, name))]
-    address = next((name for name in found if f"models:/{name}@{registry.CHAMPION}" == wanted), None) or next(
-        iter(found), None
-    )
-    return address and f"models:/{address}@{registry.CHAMPION}"
+    names = [name for name in registry.champions(client) if reads_digits(registry.champion(client, name))]
+    addresses = [f"models:/{name}@{registry.CHAMPION}" for name in names]
+    return wanted if wanted in addresses else next(iter(addresses), None)
 
 
-def is_drawn(version: Version | None) -> bool:
-    """Return whether a version reads handwritten digits; those of before there was anything else do."""
+def reads_digits(version: Version | None) -> bool:
+    """Return whether a version reads handwritten digits; one of an older version of this project does."""
     return version is not None and version.tags.get(tags.DATASET_FORM, tags.HANDWRITING) == tags.HANDWRITING
 
 
@@ -72,17 +68,17 @@ def by_study(trials: Iterable[RunRecord], first: str | None) -> list[Group]:
 
 def _group(study: str | None, trials: Sequence[RunRecord]) -> Group:
     name = trials[0].tags.get(tags.STUDY, f"study {study[:8]}") if study else "trained by hand"
-    pictures = [trial for trial in trials if _reads_digits(trial)]
+    pictures = [trial for trial in trials if _trained_on_digits(trial)]
     arms = list(dict.fromkeys(trial.tags.get(tags.ARM, trial.name) for trial in pictures))
     models = [
         Model(trial.run_id, trial.name, trial.tags.get(tags.ARM, trial.name), trial.metrics.get(ACCURACY.metric))
         for trial in sorted(pictures, key=lambda trial: _place(trial, arms))
     ]
-    note = "" if pictures else "Its networks do not read handwritten digits, and others cannot be drawn."
+    note = "" if pictures else "Its networks do not read handwritten digits, and nothing else can be drawn."
     return Group(name, tuple(models), note)
 
 
-def _reads_digits(trial: RunRecord) -> bool:
+def _trained_on_digits(trial: RunRecord) -> bool:
     usual = tags.PICTURES if trial.tags.get(tags.DATASET) == "synthetic" else tags.HANDWRITING
     return trial.tags.get(tags.DATASET_FORM, usual) == tags.HANDWRITING
 

@@ -29,11 +29,11 @@ class Admission:
         self._turn, self._large = threading.Lock(), threading.Lock()
 
     def request(self, work: int) -> AbstractContextManager:
-        """Return a block that holds a place for a request with so much work in all; entering it raises Busy if full."""
+        """Return a block that holds a place for a request of so much work; entering raises Busy if none is left."""
         return nullcontext() if work <= LITTLE else _held(self._places, seconds=0)
 
     def picture(self, work: int, of_request: int) -> AbstractContextManager:
-        """Return a block that decodes a picture with so much work; `of_request` is the work of its request in all.
+        """Return a block that decodes a picture with so much work; `of_request` is the work of its whole request.
 
         Entering it raises Busy if other large pictures keep a large one waiting for SECONDS.
         """
@@ -45,7 +45,7 @@ class Admission:
 
 @contextmanager
 def _held(lock: "threading.BoundedSemaphore | threading.Lock", seconds: float) -> Iterator[None]:
-    """Hold a lock for the block; raises Busy if it is not to be had within so many seconds."""
+    """Hold a lock for the block; raises Busy if it is not free within so many seconds."""
     if not lock.acquire(timeout=seconds):
         raise Busy("busy with other large pictures", hint="Ask again in a second, or send smaller pictures.")
     try:

@@ -1,4 +1,4 @@
-"""What a network saw of a picture and what it answered, one at a time or many on contact sheets; of rows the answer."""
+"""Draws what a network saw of a picture and what it answered, alone or on contact sheets; of rows only the answer."""
 
 from collections.abc import Sequence
 

@@ -35,11 +35,11 @@ def _step_losses(study: AblationResults) -> dict[str, np.ndarray]:
 
 def gradient_noise(document: Document, study: AblationResults) -> None:
     means, noises, rows = {}, {}, []
-    by_arm = _step_losses(study)
-    if not by_arm:
+    every = _step_losses(study)
+    if not every:
         return
     document.heading("The noise of the gradient")
-    for arm, losses in by_arm.items():
+    for arm, losses in every.items():
         windows = max(1, min(WINDOWS, losses.shape[1] // 4))
         parts = np.array_split(losses, windows, axis=1)
         means[arm] = np.array([part.mean(axis=1) for part in parts]).T
@@ -65,15 +65,15 @@ def gradient_noise(document: Document, study: AblationResults) -> None:
 
 
 def loss_by_step(document: Document, study: AblationResults) -> None:
-    means, spreads, by_arm = {}, {}, _step_losses(study)
-    if not by_arm:
+    means, spreads, every = {}, {}, _step_losses(study)
+    if not every:
         return
     document.heading("The loss by step")
     # Parts that grow with the step: the first ten steps matter as much as the last thousand.
-    steps = min(losses.shape[1] for losses in by_arm.values())
+    steps = min(losses.shape[1] for losses in every.values())
     edges = np.unique(np.geomspace(1, steps + 1, WINDOWS + 1).astype(int)) - 1
     parts = list(itertools.pairwise(edges))
-    for arm, losses in by_arm.items():
+    for arm, losses in every.items():
         means[arm] = np.array([losses[:, first:last].mean(axis=1) for first, last in parts]).T
         if len(losses) > 1:
             sds = losses.std(axis=0, ddof=1)
@@ -91,11 +91,11 @@ def loss_by_step(document: Document, study: AblationResults) -> None:
 
 
 def val_loss_by_step(document: Document, study: AblationResults) -> None:
-    curves, rows, by_arm = {}, [], _looks(study)
-    if not by_arm:
+    curves, rows, every = {}, [], _looks(study)
+    if not every:
         return
     document.heading("The validation loss by step")
-    for arm, looks in by_arm.items():
+    for arm, looks in every.items():
         steps = looks[0]["step"].to_numpy()
         losses = np.array([look["val_loss"].to_numpy()[: len(steps)] for look in looks])
         curves[arm] = (100 * steps / steps[-1], losses)

@@ -16,6 +16,8 @@ from study.tracking.artifacts import WEIGHTS
 
 NORM = Measure("weight_norm", "norm of the weights", "")
 UNITS_SHOWN = 16
+NO_DENSE = "No trial has kept a model with Dense layers of its own, so there are no units to show."
+NO_ACTIVATION = "No network here has an Activation layer of its own, so nothing is known of its units' answers."
 
 
 def norms(document: Document, study: AblationResults) -> None:
@@ -52,6 +54,9 @@ def _layer_table(document: Document, study: AblationResults) -> None:
 def units(document: Document, study: AblationResults) -> None:
     document.heading("Dead and saturated units")
     layers = sorted({int(key.rpartition("_")[2]) for trial in study.trials for key in trial.metrics if _is_share(key)})
+    if not layers:
+        document.text(NO_ACTIVATION)
+        return
     shares = {
         (kind, layer): Measure(f"{kind}_{layer}", f"{kind}, layer {layer}", "%", 100)
         for layer in layers
@@ -89,16 +94,22 @@ def first_layer(document: Document, study: AblationResults) -> None:
     for number, (arm, trials) in enumerate(by_arm.trials(study).items(), start=1):
         statistics = []
         for trial in trials:
-            kernel = next(iter(stored.read_kernels(study.client, trial.run_id)))
+            if not (kernels := stored.read_kernels(study.client, trial.run_id)):
+                continue
+            kernel = kernels[0]
             statistics.append([kernel.mean(axis=0), kernel.std(axis=0), kernel.min(axis=0), kernel.max(axis=0)])
             rows_of_units = enumerate(np.transpose(statistics[-1]), start=1)
             units += [((arm, trial.tags[tags.SEED], unit), row) for unit, row in rows_of_units]
-            if trial is trials[0] and len(shape) == 2 and math.prod(shape) == len(kernel) and min(shape) >= 8:
+            if len(statistics) == 1 and len(shape) == 2 and math.prod(shape) == len(kernel) and min(shape) >= 8:
                 tiles = kernel.T[:UNITS_SHOWN].reshape(-1, *shape)
                 title = f"{arm}: the first {len(tiles)} units, seed {trial.tags['seed']}"
                 captions = [f"{np.abs(tile).max():.2f}" for tile in tiles]
                 pictures[f"units_{number}"] = images.pictures([*tiles], captions, title, signed=True)
-        rows.append((arm, *(f"{values:.4f}" for values in np.mean(statistics, axis=(0, 2)))))
+        if statistics:
+            rows.append((arm, *(f"{values:.4f}" for values in np.mean(statistics, axis=(0, 2)))))
+    if not rows:
+        document.text(NO_DENSE)
+        return
     header = ("mean", "sd", "least", "most")
     document.table(Table(("arm", *(f"{name} of a unit" for name in header)), rows))
     document.text(
@@ -117,6 +128,8 @@ def distributions(document: Document, study: AblationResults) -> None:
         for trial in trials:
             for number, kernel in enumerate(stored.read_kernels(study.client, trial.run_id), start=1):
                 by_layer.setdefault(number, {}).setdefault(arm, []).append(kernel.ravel())
+    if not by_layer:
+        document.text(NO_DENSE)
     document.figures(
         {
             f"weights_{number}": panels.histograms(

@@ -1,4 +1,4 @@
-"""A search's metric against a cost."""
+"""Draws a search's metric against a cost."""
 
 from collections.abc import Sequence
 
