@@ -10,5 +10,6 @@ def run(*, study: str, storage: str, workers: int, data: str | None) -> None:
     display.warn_of_password(storage)
     runs.name_project_run(f"worker of {study}", {"study.txt": study})
     with display.Display(program.console(), None) as observe:
-        done = join_study.join_study(storage, study, workers, spec=data, observe=observe)
-    program.say(f"{display.count(done, 'trial')} run here. {study} has no trials left to run here.")
+        joined = join_study.join_study(storage, study, workers, spec=data, observe=observe)
+    left = f"takes no more trials: {joined.ended}" if joined.ended else "has no trials that wait"
+    program.say(f"{display.count(joined.trials, 'trial')} run here; {study} {left}")
