@@ -59,8 +59,8 @@ def best_lines(study: SearchResults) -> list[str]:
         second, unit = study.seeds_of(study.standings[1])[0].name, objective.unit_of_differences
         lines.append(
             f"Its lead over {second} is {belief_text(study, lead)} {unit}; of the "
-            f"{count(len(study.standings), 'configuration')} it is the best with a chance of about "
-            f"{percent(first.chance, 0)} %."
+            f"{count(len(study.standings), 'configuration')} trained to their end it is the best with a chance of "
+            f"about {percent(first.chance, 0)} %."
         )
     return lines
 
@@ -135,7 +135,7 @@ def importance_line(study: SearchResults) -> str:
         for each in study.importances
     )
     number, first = len(study.ranked), study.importances[0]
-    line = f"What mattered most (PED-ANOVA, {number} complete trials; with 95 %): {shares}."
+    line = f"Importance of the fields (PED-ANOVA, {number} complete trials, 95 % intervals): {shares}."
     if first.first < SURE:
         line += (
             f" {number} trials cannot tell which field mattered most: drawn again, {first.field} was the first in "

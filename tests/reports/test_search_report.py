@@ -99,7 +99,9 @@ def test_in_short_is_what_came_of_it(study):
         r"chance of about \d+ %\.", lead,
     )  # fmt: skip
     assert trials == "14 trials: 12 complete, 1 pruned, 1 failed."
-    assert mattered.startswith("What mattered most (PED-ANOVA, 12 complete trials; with 95 %): learning_rate ")
+    assert mattered.startswith(
+        "Importance of the fields (PED-ANOVA, 12 complete trials, 95 % intervals): learning_rate "
+    )
     assert re.search(r"learning_rate \d+ % \(\d+ to \d+\)", mattered)
     assert edges == []
 
@@ -180,7 +182,7 @@ def test_the_terminal_has_the_best_what_mattered_and_the_caution(study, capsys):
     console = Console(width=140, file=io.StringIO())
     display.print_search(console, study)
     text = " ".join(console.file.getvalue().split())
-    assert "0.200 ± 0.020" in text and "What mattered most" in text and "the mean over seeds" in text
+    assert "0.200 ± 0.020" in text and "Importance of the fields" in text and "the mean over seeds" in text
     assert text.index("Expected to be the best") < text.index("trial 10 1 0.200")
     assert capsys.readouterr().err == ""
 
