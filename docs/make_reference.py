@@ -218,6 +218,8 @@ def search_schema() -> str:
 # The test of each row of the table, by who died.
 SHOWN_BY = {
     "a worker": "tests/system/test_survival.py::test_trial_of_a_killed_worker_is_taken_up_by_another",
+    "a worker, the third on one trial":
+        "tests/execution/test_queue.py::test_a_trial_is_put_back_at_most_so_often",
     "a worker's machine or network":
         "tests/execution/test_queue.py::test_the_databases_clock_decides_when_a_trial_without_a_worker_is_lost",
     "a worker after its run ended, before it told Optuna":
@@ -246,7 +248,10 @@ SHOWN_BY = {
         "tests/base/test_processes.py::test_runs_of_mlflow_run_that_nobody_began_are_ended",
     "the database's server":
         "tests/system/test_outages.py::test_postgres_is_restarted_and_crashes_in_the_middle_of_a_search",
-    "the MLflow server, or the disk":
+    "the MLflow server": "tests/system/test_outages.py::test_the_mlflow_server_is_gone_for_half_a_minute",
+    "the MLflow server, or its disk, for longer":
+        "tests/execution/test_attempt.py::test_three_trials_in_a_row_that_cannot_be_recorded_end_the_worker",
+    "the disk: full, or read-only":
         "tests/system/test_outages.py::test_a_disk_in_trouble_ends_a_search_clearly_and_harms_no_database",
 }  # fmt: skip
 

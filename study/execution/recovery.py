@@ -2,7 +2,8 @@
 
 | who died | who notices | after | what happens |
 |---|---|---|---|
-| a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued, twice at most |
+| a worker | the conductor and idle workers of that machine, by its pid | 5 s | its trial is requeued |
+| a worker, the third on one trial | the same | 5 s | the trial fails: *its workers died* |
 | a worker's machine or network | the next worker to take a trial: no heartbeat for 20 s | then | the same |
 | a worker after its run ended, before it told Optuna | the next worker on the trial | then | the run's result counts |
 | a worker that stood still until another took its trial | itself | its next epoch, or its end | it drops the trial |
@@ -13,7 +14,9 @@
 | any process with an open run | the next command on that machine | its start | the run ends KILLED |
 | `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
-| the MLflow server, or the disk | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
+| the MLflow server | every process that uses it | then | they ask again; half a minute costs no trial |
+| the MLflow server, or its disk, for longer | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
+| the disk: full, or read-only | the conductor | then | it ends and says so; its command, repeated, goes on |
 | a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
 | nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |
 | a conductor that had launched workers | its command, repeated there | its start | those workers end |

@@ -11,6 +11,7 @@ from conftest import ROOT
 from docs import make_reference
 from study.design.ablation import catalogue, parse_ablation
 from study.design.search_space import parse_space
+from study.execution import recovery, storage, worker, worker_pool
 from study.training.config import FIELDS
 from study.training.networks import own_file
 
@@ -43,6 +44,22 @@ def test_every_row_of_the_table_of_deaths_names_its_test():
     for row in rows:
         file, name = row[-1].strip("`").split("::")
         assert f"\ndef {name}(" in (ROOT / file).read_text(), row
+
+
+def test_the_table_of_deaths_has_the_times_and_numbers_of_the_code():
+    rows = {row[0]: row for row in make_reference.recovery_table()}
+
+    def has(who: str, words: str) -> bool:
+        return words in " | ".join(rows[who])
+
+    assert has("a worker", f"| {recovery.LOOK_SECONDS} s |")
+    assert has("a worker, the third on one trial", f"| {recovery.LOOK_SECONDS} s |")
+    assert recovery.RETRIES == 2 and worker.MOST_FAULTS == 3
+    assert has("a worker's machine or network", f"no heartbeat for {storage.GRACE_SECONDS} s")
+    assert has("the database's server", f"{storage.PATIENCE_SECONDS // 60} minutes at most")
+    assert has("`mlflow run` before its program began", f"| {recovery.NEVER_BEGUN_SECONDS // 60} min |")
+    for who in ("`mlflow run` around the conductor", "nobody: `-e cancel` ends the study"):
+        assert has(who, f"| {worker_pool.POLL_SECONDS} s |")
 
 
 def test_readme_is_short():

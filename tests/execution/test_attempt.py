@@ -233,6 +233,20 @@ def test_an_artifact_store_that_is_away_costs_no_trial(queue, monkeypatch):
     assert raised and [trial.state for trial in progress(queue)] == ["COMPLETE"] * 2
 
 
+def test_three_trials_in_a_row_that_cannot_be_recorded_end_the_worker(queue):
+    tried = []
+
+    def train(config, dataset, record, name, on_epoch):
+        tried.append(name)
+        raise TrackingError("no answer", where="run")
+
+    with pytest.raises(WorkerError, match=r"nothing can be recorded \(run: no answer"):
+        work(queue, train)
+    assert len(tried) == worker.MOST_FAULTS and ended(queue) == [("0", "KILLED", None)] * worker.MOST_FAULTS
+    assert [trial.state for trial in progress(queue)] == ["WAITING"] * 2
+    assert work(queue) == 2  # and none of its tries counts
+
+
 # --- a queue that is away ---------------------------------------------------------------------------
 
 AWAY = OperationalError("select", {}, Exception("disk I/O error"))

@@ -1,13 +1,17 @@
 """The database of a queue: whether it can be opened, and what may be shown of its address."""
 
+import math
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from study.base.errors import ConfigError, WorkerError
+from study.execution import storage
 from study.execution.queue import create_queue, find_queue
-from study.execution.storage import address_of, check_storage, open_storage
+from study.execution.storage import PATIENCE_SECONDS, address_of, check_storage, open_storage
 
 
 def test_queue_that_cannot_be_opened_is_an_error():
@@ -62,3 +66,26 @@ def test_mlflows_own_database_is_no_queue(tmp_path, monkeypatch):
         ):
             check_storage(f"sqlite:///{tmp_path}/{name}")
     check_storage(f"sqlite:///{tmp_path}/optuna.db")
+
+
+@pytest.mark.parametrize("on_sqlite, seconds", [(False, PATIENCE_SECONDS), (True, 0)])
+def test_a_server_that_stays_away_is_waited_for_so_long(on_sqlite, seconds, monkeypatch):
+    """Three minutes that pass at once. SQLite has no server."""
+    now, away = [0.0], OperationalError("select", {}, Exception("the server closed the connection"))
+    monkeypatch.setattr(
+        storage, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda some: now.append(now.pop() + some))
+    )
+    asked = storage._patient(lambda self: self.answer(now[0]))
+
+    def answer(at: float) -> str:
+        if at < back:
+            raise away
+        return "here"
+
+    there = SimpleNamespace(on_sqlite=on_sqlite, answer=answer)
+    back = seconds
+    assert asked(there) == "here"
+    back, start = math.inf, now[0]
+    with pytest.raises(OperationalError):
+        asked(there)
+    assert seconds <= now[0] - start <= seconds + 1
