@@ -13,6 +13,8 @@ def run(*, study: str, storage: str, engine: str, workers: int, own: dict[str, s
     runs.name_project_run(f"launch for {study}", {"study.txt": study})
     launched = launch_workers(storage, study, Request(engine, workers, own), data)
     program.say(f"{count(workers, 'worker')} on {engine}: {launched.id}")
-    program.say(f"Scripts: in {launched.folder}")
-    program.say(f"Logs: {launches.logs(launched)}")
+    here, logs = f"in {launched.folder}", launches.logs(launched)
+    program.say(f"Scripts{' and logs' if logs == here else ''}: {here}")
+    if logs != here:
+        program.say(f"Logs: {logs}")
     display.tell_how_to_follow(study, storage, options.given()["storage"])

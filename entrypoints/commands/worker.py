@@ -11,5 +11,6 @@ def run(*, study: str, storage: str, workers: int, data: str | None) -> None:
     display.warn_of_password(storage)
     runs.name_project_run(f"worker of {study}", {"study.txt": study})
     with display.Display(program.console(), None) as observe:
-        done = join_study.join_study(storage, study, workers, spec=data, observe=observe)
-    program.say(f"{count(done, 'trial')} ran here. {study} has none left for this machine.")
+        joined = join_study.join_study(storage, study, workers, spec=data, observe=observe)
+    left = f"takes no more trials: {joined.ended}" if joined.ended else "has no trials that wait"
+    program.say(f"{count(joined.trials, 'trial')} ran here; {study} {left}")

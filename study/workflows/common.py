@@ -208,7 +208,8 @@ def run_trials(
     except KeyboardInterrupt:
         done = sum(trial.finished for trial in trials)
         how = f"cancelled from {queue.cancelled}" if queue.cancelled else "stopped"
-        raise Interrupted(f"{how} with {done} of {len(trials)} trials done. {RESUME}") from None
+        of = max(wanted or 0, len(trials))  # of a search's trials a stock is in the queue
+        raise Interrupted(f"{how} with {done} of {of} trials done. {RESUME}") from None
     finally:
         pool.stop()
         if end_queue:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from study.analysis.formatting import count
 from study.base.errors import Interrupted, WorkerError
@@ -13,10 +14,18 @@ from study.execution.worker_pool import POLL_SECONDS, WorkerPool
 from study.tracking import store
 
 
+@dataclass(frozen=True)
+class Joined:
+    """How many trials ended here, and why the study takes no more; `ended` is None if there was just nothing to do."""
+
+    trials: int
+    ended: str | None
+
+
 def join_study(
     storage: str, name: str, worker_count: int, *, spec: str | None, observe: Callable[[list[Progress]], None]
-) -> int:
-    """Let `worker_count` workers run trials of this study until it ends, or nothing is left; return how many they ran.
+) -> Joined:
+    """Let `worker_count` workers run trials of this study until it ends, or nothing is left; return what came of it.
 
     Where the study is cancelled, the workers put their trials back at once. `spec` names the data on this machine, None
     for the study's own name; `observe` is called about twice a second with the progress of the trials that run here.
@@ -24,7 +33,7 @@ def join_study(
     """
     queue = load_queue(storage, name)
     if queue.ended:
-        return 0
+        return Joined(0, queue.ended)
     here: list[Progress] = []
     parent = ParentWatch()
     with WorkerPool(worker_count) as pool:
@@ -51,10 +60,10 @@ def join_study(
                 here = look()
             done = sum(trial.finished for trial in here)
             if queue.cancelled:  # no failure: what started this program is not to start it again
-                return done
+                return Joined(done, queue.ended)
             raise Interrupted(
                 f"stopped after {count(done, 'trial')}; unfinished trials are requeued for other workers"
             ) from None
         if pool.failed():
             raise WorkerError("the workers ended", where=name, hint="Each has printed the reason above.")
-    return sum(trial.finished for trial in here)
+    return Joined(sum(trial.finished for trial in here), queue.ended)

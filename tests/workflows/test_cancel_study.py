@@ -14,6 +14,7 @@ from factories.programs import null_run, searched
 from optuna.trial import TrialState
 
 from entrypoints import cancel, launch, status, status_tables
+from entrypoints import worker as worker_program
 from study.base import processes
 from study.base.errors import ConfigError, Interrupted
 from study.design.search import Budget
@@ -131,9 +132,10 @@ def test_a_conductor_that_lives_ends_when_its_study_is_cancelled(digits, name):
         load_queue(STORAGE, name).cancel("there")
 
     search = searched(1, digits)
-    with pytest.raises(Interrupted, match=r"cancelled from there with 0 of 3 trials done\. Run the same command again"):
+    message = r"cancelled from there with 0 of 40 trials done\. Run the same command again"  # a stock of them waits
+    with pytest.raises(Interrupted, match=message):
         run_search.run_search(
-            search, digits, name=name, plan=plan(search, digits, Budget(3, None), 1, 0), params={}, worker_count=0,
+            search, digits, name=name, plan=plan(search, digits, Budget(40, None), 1, 0), params={}, worker_count=0,
             observe=cancel_it, storage=STORAGE,
         )  # fmt: skip
     (run,) = connect().search_runs(["0"], f"tags.study = '{name}'")
@@ -232,5 +234,7 @@ def test_the_commands_say_what_they_see_and_do(queue):
     assert '"waiting": 2,' in called(status.main, "--output", "json").stdout
     said = f"{queue.study_name} is cancelled, with 1 trial finished; 2 were running and are requeued."
     assert said in called(cancel.main).stdout
+    ended = f"0 trials ran here; {queue.study_name} takes no more trials: cancelled from"
+    assert ended in called(worker_program.main, "--workers", "1").stdout
     refused = called(launch.main, "--workers", "1").exception
     assert isinstance(refused, ConfigError) and "takes no more workers: cancelled from" in str(refused)
