@@ -249,7 +249,7 @@ SHOWN_BY = {
     "the database's server":
         "tests/system/test_outages.py::test_postgres_is_restarted_and_crashes_in_the_middle_of_a_search",
     "the MLflow server": "tests/system/test_outages.py::test_the_mlflow_server_is_gone_for_half_a_minute",
-    "the MLflow server, or its disk, for longer":
+    "MLflow's server, for longer":
         "tests/execution/test_attempt.py::test_three_trials_in_a_row_that_cannot_be_recorded_end_the_worker",
     "the disk: full, or read-only":
         "tests/system/test_outages.py::test_a_disk_in_trouble_ends_a_search_clearly_and_harms_no_database",

@@ -15,7 +15,7 @@
 | `mlflow run` before its program began | the next command on that machine, in a SQLite store | 10 min | the same |
 | the database's server | every process that uses it | then | they wait, 3 minutes at most |
 | the MLflow server | every process that uses it | then | they ask again; half a minute costs no trial |
-| the MLflow server, or its disk, for longer | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
+| MLflow's server, for longer | the worker that writes | then | the trial is requeued; 3 in a row end the worker |
 | the disk: full, or read-only | the conductor | then | it ends and says so; its command, repeated, goes on |
 | a job that its engine warns, preempts or cancels | its program, by a signal | at once | its trials are requeued |
 | nobody: `-e cancel` ends the study | conductor and workers, by a word in the queue | 0.5 s | they requeue and end |

@@ -82,6 +82,9 @@ class Slurm:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(subprocess.SubprocessError):  # jobs, which a test that has failed may have left
+            self.ask("scancel", "--user=root")
+            time.sleep(1)
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in self._daemons:

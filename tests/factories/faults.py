@@ -2,10 +2,12 @@
 
     python -m factories.faults STUDY FOLDER ROLE:KIND:FIRST:STEP …
 
-runs the STUDY (ablation, search, promote) undisturbed, and then, for k = FIRST, FIRST + STEP, … until there are no more
+runs the STUDY (a name in COMMANDS) undisturbed, and then, for k = FIRST, FIRST + STEP, … until there are no more
 writes, again from the same beginning: with a fault of the KIND (kill, once, for-ever) at the k-th write of the ROLE
 (the conductor, which is the command, or its worker), and then by the same command once more without a fault. It prints
-a line of JSON for each k, with what is not as it was undisturbed. Without a STEP there is one k.
+a line of JSON for each k, with what is not as it was undisturbed. Without a STEP there is one k. ``all:N`` are all
+faults of the study but the first N, in an order that is always the same and as good as random: what has been done of a
+sweep when it is stopped is a sample, and another goes on from there.
 
 A write is a transaction of either database, of Optuna's or MLflow's, that changes something and is about to be
 committed, or a file that is about to be copied into the artifacts. A killed process leaves half of that file. Nothing
@@ -59,7 +61,7 @@ from study.execution import worker, worker_pool, worker_server_client
 from study.execution.worker_server import Lines, WorkerServer
 from study.reports.plots import trial
 from study.tracking.artifacts import CURVES
-from study.workflows import common
+from study.workflows import common, confirmation
 
 EPOCH_SECONDS = 4321.0  # so that a report's times can be told from all other numbers
 SECONDS = 900  # for one command: it hangs, if it takes longer
@@ -67,11 +69,17 @@ KINDS = ("kill", "once", "for-ever")
 ROLES = ("conductor", "worker")
 TASK = "question: Faults?\nbaseline: {hidden: 4, epochs: 2}\narms: {grid: {learning_rate: [0.01, 0.02]}}\n"
 SPACE = "baseline: {hidden: 4, epochs: 2}\nfields: {learning_rate: {range: [1.0e-3, 1.0e-1], log: true}}\n"
+# Untrained networks of other sizes say other things: one is better than the baseline, and is compared with it.
+SIZES = "baseline: {hidden: 4, epochs: 2}\nfields: {hidden: {choices: ['4', '6', '8', '10']}}\n"
+FRESH_SEEDS = 7  # of a comparison: as many as its first look has
 COMMANDS = {
     "ablation": (ablation.main, "--task mine.yaml --data digits --seeds 1 --workers 1"),
+    "ablation-by-two": (ablation.main, "--task mine.yaml --data digits --seeds 2 --workers 2"),
     "search": (search.main, "--study mine --space space.yaml --data digits --trials 3 --workers 1 --confirm false"),
+    "search-compared": (search.main, "--study mine --space sizes.yaml --data digits --trials 3 --workers 1"),
     "promote": (promote.main, "--top 2 --seeds 1 --workers 1"),
 }
+TASKS = {"ablation": "mine", "ablation-by-two": "mine", "search-compared": "search"}  # the tag of a study's run
 
 
 @dataclass(frozen=True)
@@ -205,15 +213,22 @@ def command(name: str, folder: Path, fault: Fault | None = None) -> tuple[int, s
         os.dup2(descriptor, 1), os.dup2(descriptor, 2)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         sys.argv = ["program", *words.split()]
-        server = Server(fault, counts)
-        worker_server_client._latest[:] = [server]
+        servers = []
+
+        def new_server() -> Server:
+            servers.append(Server(fault, counts))
+            return servers[-1]
+
+        worker_server_client.WorkerServerClient = new_server
+        worker_server_client.server()  # the first one, before this process does anything else
         install("conductor", fault, counts)
         try:
             program.run(click_command)
         except SystemExit as end:
             return int(end.code or 0)
         finally:
-            server.end()
+            for server in servers:
+                server.end()
         return 0
 
     alive, theirs = os.pipe()  # it closes when the last process of the command has ended
@@ -258,7 +273,8 @@ def shorten() -> None:
     """Take the time out of what does not matter here: the training, and the waiting after a fault."""
     worker.FAULT_SECONDS = 0.05
     worker_pool.POLL_SECONDS = common.POLL_SECONDS = 0.1
-    # What every process would do once, before its first write, is done here: half of what a study without training takes.
+    confirmation.MOST_FRESH_SEEDS = FRESH_SEEDS
+    # What every process would do once, before its first write, is done here: half of what such a study takes.
     import alembic.context  # noqa: F401
     import mlflow.store.tracking.sqlalchemy_workspace_store  # noqa: F401
     import plotly.graph_objects  # noqa: F401
@@ -316,7 +332,7 @@ def left(name: str, folder: Path) -> dict[str, str]:
     """Return what a study has left, neutral to times, hosts and IDs: its files, and whatever has not ended."""
     with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store:
         ask = store.execute
-        run_id, place, status = ask(NEWEST, ({"ablation": "mine"}.get(name, name),)).fetchone()
+        run_id, place, status = ask(NEWEST, (TASKS.get(name, name),)).fetchone()
         marks = dict(ask("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
         metrics = ask("SELECT key, value FROM latest_metrics WHERE run_uuid = ? ORDER BY key", (run_id,)).fetchall()
         found = {
@@ -349,7 +365,8 @@ def content_of(path: Path) -> str:
     text = path.read_text()
     if path.name == "verdicts.json":
         content = json.loads(text)
-        content.pop("cost", None)  # what an ablation carried over, and the time of what it did not
+        for part in (content, content.get("confirmation") or {}):
+            part.pop("cost", None)  # what an ablation carried over, and the time of what it did not
         for arm in content.get("arms", ()):
             del arm["measures"]["train_seconds"]
         return json.dumps(content, indent=1)
@@ -376,6 +393,7 @@ class Sweep:
         self.folder.mkdir(parents=True)
         (self.folder / "mine.yaml").write_text(TASK)
         (self.folder / "space.yaml").write_text(SPACE)
+        (self.folder / "sizes.yaml").write_text(SIZES)
         made = Forked(self._make_stores)
         assert made.wait() == 0, "the stores could not be made"
         if name == "promote":
@@ -433,7 +451,12 @@ def changed(expected: str, found: str) -> str:
 
 
 def faults(sweep: Sweep, words: str) -> Iterator[Fault]:
-    """Return the faults that ``ROLE:KIND:FIRST:STEP`` means."""
+    """Return the faults that ``ROLE:KIND:FIRST:STEP`` or ``all:N`` means."""
+    if words.startswith("all:"):
+        kinds = ((role, kind) for role in ROLES for kind in KINDS)
+        every = (Fault(role, kind, at + 1) for role, kind in kinds for at in range(sweep.writes[role]))
+        in_order = sorted(every, key=lambda fault: hashlib.sha256(repr(fault).encode()).digest())
+        return iter(in_order[int(words.removeprefix("all:")) :])
     role, kind, first, *step = words.split(":")
     assert role in ROLES and kind in KINDS, words
     numbers = range(int(first), sweep.writes[role] + 1, int(step[0])) if step else [int(first)]

@@ -42,3 +42,13 @@ def test_a_search_with_faults_has_the_report_of_one_without(tmp_path):
 def test_every_write_may_fail(study, role, kind, tmp_path):
     found = swept(study, tmp_path / "sweep", f"{role}:{kind}:1:1")
     assert len(found) > 20 and [one for one in found if one["differences"]] == []
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("study, faults", [
+    ("ablation-by-two", ("conductor:kill:5:15", "worker:kill:8:30", "worker:for-ever:20")),
+    ("search-compared", ("conductor:kill:40:25", "worker:kill:120:150", "worker:once:250")),
+])  # fmt: skip
+def test_two_workers_and_a_comparison_come_to_the_same_report_too(study, faults, tmp_path):
+    found = swept(study, tmp_path / "sweep", *faults)
+    assert len(found) > 5 and [one for one in found if one["differences"]] == []

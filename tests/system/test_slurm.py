@@ -1,6 +1,7 @@
 """A search whose workers a real Slurm runs, on two nodes: preempted, warned, cancelled."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,17 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from study.execution.attributes import UNCOUNTED, tries_before
+from study.execution.engines import slurm as engine
+from study.execution.engines.engine import Launch
 
-pytestmark = [pytest.mark.slow, pytest.mark.matrix, pytest.mark.usefixtures("connections_closed")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("connections_closed")]
+# Stands in for the worker program where no study runs: it says with what it was started, and how it was ended.
+PROGRAM = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("told to end", flush=True) or 130))
+print(*sys.argv[1:], flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +53,31 @@ def running(slurm) -> list[str]:
     return [id for id, state in jobs(slurm).items() if state == "RUNNING"]
 
 
+def test_slurm_shares_out_the_workers_and_a_warned_task_waits_again_and_all_end(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    monkeypatch.setattr(Launch, "words", lambda launch: [sys.executable, "-c", PROGRAM])
+    launch = Launch(
+        "study-told", "slurm", 3, {"per_job": "2", "time": "10"}, study="told", storage="unused", tracking_uri="unused",
+        data=None, folder=str(tmp_path), host="unused", machine="unused",
+    )  # fmt: skip
+
+    def states() -> dict[str, str]:
+        return {job.id: job.state for job in engine.jobs(launch)}
+
+    def logs() -> list[str]:
+        return [path.read_text() for path in sorted(tmp_path.glob("?.log"))]
+
+    engine.start(launch)
+    wait_until(lambda: logs() == ["--workers 2\n", "--workers 1\n"])
+    first, second = sorted(states())
+    slurm.ask("scancel", "--batch", "--signal=USR1", first)
+    wait_until(lambda: states() == {first: "waiting", second: "running"})
+    assert "told to end" in logs()[0] and "told to end" not in logs()[1]
+    engine.cancel(launch)
+    wait_until(lambda: not states() and "told to end" in logs()[1])
+
+
+@pytest.mark.matrix
 def test_preempted_and_warned_tasks_come_back_and_the_search_ends_its_jobs(slurm, servers, name, start):
     client = MlflowClient()
     given = asked(name, servers, 1_000, trials=3, launch="slurm:2,per_job=1,time=30")
@@ -73,6 +108,7 @@ def test_preempted_and_warned_tasks_come_back_and_the_search_ends_its_jobs(slurm
     assert {run.info.status for run in runs_of(client, name)} == {"FINISHED", "KILLED"}
 
 
+@pytest.mark.matrix
 def test_scancel_and_cancel_leave_nothing_running(slurm, servers, name, start):
     client = MlflowClient()
     given = asked(name, servers, 2_000, trials=4)
