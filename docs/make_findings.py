@@ -4,8 +4,7 @@
 
 MOST_SEEDS is the most that an arm gets (auto: as many as a task gives it). It limits the time, and in contrast to a
 number of minutes leads to the same page on any machine. FOLDER keeps the MLflow store: a task that has finished
-there is not run again. If you name tasks, the page has those only, and says which it leaves out. The tasks of LONG take
-about ten minutes of one core a seed, and get at most nine.
+there is not run again. If you name tasks, the page has those only, and says which it leaves out.
 """
 
 import math
@@ -18,7 +17,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL_MINUTES = 90
-LONG = {"batch_epochs_l2": 9, "batchnorm_l2": 9}  # the most seeds of an arm
 FINDINGS = ROOT / "docs" / "findings.md"
 SETTLED = ("helps", "hurts", "no effect", "unstable")
 PICTURE = ROOT / "docs" / "images" / "findings.svg"
@@ -42,7 +40,7 @@ def main(data: str, folder: str, most_seeds: str, *only: str) -> None:
         clock = time.perf_counter()
         if not records.find_studies(client, task):
             own = load_ablation(task).baseline.data.source
-            _run(["--task", task, "--data", spec if own == "auto" else own, "--most_seeds", _most(task, most_seeds)])
+            _run(["--task", task, "--data", spec if own == "auto" else own, "--most_seeds", most_seeds])
             total += time.perf_counter() - clock
             print(f"{task:<24}{time.perf_counter() - clock:7.1f} s", flush=True)
     print(f"total {total / 60:.1f} min; goal {GOAL_MINUTES} min")
@@ -50,12 +48,6 @@ def main(data: str, folder: str, most_seeds: str, *only: str) -> None:
     studies = [ablation_results.read(client, run_id) for run_id in runs]
     FINDINGS.write_text(_page(studies, most_seeds))
     PICTURE.write_text(_picture(studies))
-
-
-def _most(task: str, most_seeds: str) -> str:
-    """Return how many seeds an arm of a task gets at most."""
-    few = LONG.get(task)
-    return most_seeds if few is None or (most_seeds != "auto" and int(most_seeds) < few) else str(few)
 
 
 def _run(options: list[str]) -> None:
@@ -76,9 +68,7 @@ def _page(studies: list, most_seeds: str) -> str:
     settled = sum(one.kind in SETTLED for one in judged)
     rest = [f"`{task}`" for task in catalogue() if task not in [study.ablation.task for study in studies]]
     left_out = f", without {' and '.join(rest)}, of which [Replication](replication.md) has figures" if rest else ""
-    fewer = {task: _most(task, most_seeds) for task in LONG if _most(task, most_seeds) != most_seeds}
     limit = "" if most_seeds == "auto" else f", each arm with at most {most_seeds} seeds"
-    limit += "".join(f", of `{task}` {few}" for task, few in fewer.items() if f"`{task}`" not in rest)
     rows = [
         f"| [{study.ablation.task}](#{study.ablation.task}) | {study.ablation.question} | "
         f"{ablation_report.in_short(study)} |"
