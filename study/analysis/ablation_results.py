@@ -25,12 +25,16 @@ THIS_ARM, BASELINE, OTHER_ARM = "this arm", "the baseline", "the other arm"  # t
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric of a trial as tables show it: its name in words, its unit, and its scale."""
+    """A metric of a trial as tables show it: its name in words, its unit, and its scale.
+
+    `rows` is the tag with the number of rows of which the metric is a share; None if it is no share.
+    """
 
     metric: str
     title: str
     unit: str
     scale: float = 1
+    rows: str | None = None
 
     @property
     def unit_of_differences(self) -> str:
@@ -38,9 +42,9 @@ class Measure:
         return "points" if self.unit == "%" else self.unit
 
 
-ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100)
+ACCURACY = Measure(tags.MODEL_VAL_ACCURACY, "val accuracy", "%", 100, tags.VALIDATION_ROWS)
 CROSS_ENTROPY = Measure(tags.MODEL_VAL_CROSS_ENTROPY, "val cross-entropy", "nats")
-TEST_ACCURACY = Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100)
+TEST_ACCURACY = Measure(tags.TEST_ACCURACY, "test accuracy", "%", 100, tags.TEST_ROWS)
 DECIDING = dict(zip(DECIDE, (ACCURACY, CROSS_ENTROPY), strict=True))
 MEASURES = (
     ACCURACY,
@@ -104,8 +108,7 @@ class AblationResults:
 
     def step(self, measure: Measure) -> float:
         """Return the smallest distance between two different values of a measure: of an accuracy that of one row."""
-        counted = {ACCURACY: tags.VALIDATION_ROWS, TEST_ACCURACY: tags.TEST_ROWS}.get(measure)
-        rows = int(self.record.tags[counted]) if counted else 0
+        rows = int(self.record.tags[measure.rows]) if measure.rows else 0
         return measure.scale / rows if rows else 0
 
     def finished(self, arm: str) -> dict[int, RunRecord]:
@@ -210,14 +213,14 @@ class AblationResults:
         found = self.difference(self.decides, arm, against)
         if found is None or self.ablation.vary != "split":
             return None
-        return self.widest(self.decides, arm, against, self.question.comparisons)
+        return self.widest(self.decides, self.differences(self.decides, arm, against), self.question.comparisons)
 
-    def widest(self, measure: Measure, arm: str, against: str, comparisons: int) -> Estimate:
-        """Return the interval of the differences for new data where the split varies, otherwise that for these data.
+    def widest(self, measure: Measure, differences: np.ndarray, comparisons: int) -> Estimate:
+        """Return the interval of a measure's differences (n,) for new data where the split varies, or for these data.
 
-        The one for new data contains the other. Raises ValueError where there are no differences.
+        The one for new data contains the other.
         """
-        differences, step = self.differences(measure, arm, against), self.step(measure)
+        step = self.step(measure)
         if self.ablation.vary != "split":
             return sequence.interval(differences, comparisons, step)
         validation, training = (int(self.record.tags[name]) for name in (tags.VALIDATION_ROWS, tags.TRAIN_ROWS))

@@ -30,18 +30,23 @@ def decimals(value: Estimate) -> int:
     There are up to two more where an interval that excludes zero would seem to end there: not ``0.17 ± 0.17`` but
     ``0.172 ± 0.167``.
     """
-    least = max(0, 1 - int(f"{value.half_width:.1e}".partition("e")[2]))
+    least = _two_digits(value.half_width)
     if not value.excludes_zero:
         return least
     apart = (n for n in range(least, least + 2) if f"{abs(value.mean):.{n}f}" != f"{value.half_width:.{n}f}")
     return next(apart, least + 2)
 
 
+def _two_digits(width: float) -> int:
+    """Return the decimals that show two digits of a width above 0; none from 10 on."""
+    return max(0, 1 - int(f"{width:.1e}".partition("e")[2]))
+
+
 def show_range(middle: float, low: float, high: float, *, signed: bool = False) -> str:
     """Return ``0.0712 (0.0695 to 0.0730)``: to two digits of half the interval."""
     sign = "+z" if signed else "z"
     half = (high - low) / 2
-    places = max(0, 1 - int(f"{half:.1e}".partition("e")[2])) if half > 5e-7 else 4
+    places = _two_digits(half) if half > 5e-7 else 4
     middle_text, low_text, high_text = (f"{value:{sign}.{places}f}" for value in (middle, low, high))
     return f"{middle_text} ({low_text} to {high_text})".replace("-", "−")
 

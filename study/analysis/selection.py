@@ -284,9 +284,9 @@ def over_champion_of(study: AblationResults, winner: str, champion: str | None) 
 
 def lead_of(study: AblationResults, winner: str, second: str | None) -> Estimate | None:
     """Return the difference between the first two; which pair that is, the race itself decides, so all pairs count."""
-    if second is None or not len(study.differences(ACCURACY, winner, second)):
+    if second is None or not len(differences := study.differences(ACCURACY, winner, second)):
         return None
-    return study.widest(ACCURACY, winner, second, math.comb(len(study.arms), 2))
+    return study.widest(ACCURACY, differences, math.comb(len(study.arms), 2))
 
 
 def _mean(accuracy: Estimate | None) -> float:
