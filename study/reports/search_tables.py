@@ -48,19 +48,19 @@ def best_lines(study: SearchResults) -> list[str]:
         return ["No trial has a value."]
     first, objective = study.standings[0], study.objective
     seeds = study.seeds_of(first)
-    told = f"{seeds[0].name}: {settings_of(study, seeds[0])}"
+    name, told = seeds[0].name, settings_of(study, seeds[0])
     if first.expected is None or first.chance is None:
-        return [f"The best {objective.label} is {value_cell(study, first)} (standard error), of {told}."]
+        return [f"The best {objective.label} is {value_cell(study, first)} (standard error), of {name}: {told}."]
     lines = [
-        f"Expected to be the best, with {belief_text(study, first.expected)} {objective.unit} of {objective.title} "
-        f"after {count(len(seeds), 'seed')}, is {told}."
+        f"In the search itself {name}, trained with {count(len(seeds), 'seed')}, is expected to be the best, "
+        f"with {belief_text(study, first.expected)} {objective.unit} of {objective.title}: {told}."
     ]
     if len(study.standings) > 1 and (lead := study.standings[1].behind):
         second, unit = study.seeds_of(study.standings[1])[0].name, objective.unit_of_differences
+        complete = count(len(study.standings), "configuration")
         lines.append(
-            f"Its lead over {second} is {belief_text(study, lead)} {unit}; of the "
-            f"{count(len(study.standings), 'configuration')} trained to their end it is the best with a chance of "
-            f"about {percent(first.chance, 0)} %."
+            f"It leads {second} by {belief_text(study, lead)} {unit}. The chance that it is the best of the {complete} "
+            f"trained to their end is about {percent(first.chance, 0)} %."
         )
     return lines
 

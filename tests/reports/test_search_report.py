@@ -91,12 +91,13 @@ def test_accuracies_are_percentages():
 def test_in_short_is_what_came_of_it(study):
     found, lead, trials, mattered, *edges = search_report.in_short(study)
     assert re.match(
-        r"Expected to be the best, with 0\.\d+ \(0\.\d+ to 0\.\d+\) nats of val cross-entropy after 1 seed", found
-    )
-    assert found.endswith(", is trial 10: learning_rate=0.0316 batch_size=32 l2=0 dropout=0.")
+        r"In the search itself trial 10, trained with 1 seed, is expected to be the best, "
+        r"with 0\.\d+ \(0\.\d+ to 0\.\d+\) nats of val cross-entropy: ", found,
+    )  # fmt: skip
+    assert found.endswith(": learning_rate=0.0316 batch_size=32 l2=0 dropout=0.")
     assert re.fullmatch(
-        r"Its lead over trial 9 is 0\.\d+ \(−?0\.\d+ to 0\.\d+\) nats; of the 12 configurations trained to their end "
-        r"it is the best with a chance of about \d+ %\.", lead,
+        r"It leads trial 9 by 0\.\d+ \(−?0\.\d+ to 0\.\d+\) nats\. The chance that it is the best of the "
+        r"12 configurations trained to their end is about \d+ %\.", lead,
     )  # fmt: skip
     assert trials == "14 trials: 12 complete, 1 pruned, 1 failed."
     assert mattered.startswith(
@@ -122,7 +123,8 @@ def test_seeds_of_a_configuration_share_a_row():
     rows = search_tables.top_table(study).cells()
     assert rows[0][:3] == ("trial 7", "3", "0.227 ± 0.020") and len(rows) == 8
     lines = search_report.in_short(study)
-    assert " after 3 seeds, is trial 7: " in lines[0] and "2 of the complete ones trained another seed" in lines[2]
+    assert "trial 7, trained with 3 seeds, is expected" in lines[0]
+    assert "2 of the complete ones trained another seed" in lines[2]
     page = search_report.write(study)["report.html"].replace(drawing.library(), "")
     *_, stars = plots(page)["slice_learning_rate"][0]
     assert len(stars["x"]) == 3 and any("seed 3" in text for text in stars["text"])
@@ -183,7 +185,7 @@ def test_the_terminal_has_the_best_what_mattered_and_the_caution(study, capsys):
     display.print_search(console, study)
     text = " ".join(console.file.getvalue().split())
     assert "0.200 ± 0.020" in text and "Importance of the fields" in text and "the mean over seeds" in text
-    assert text.index("Expected to be the best") < text.index("trial 10 1 0.200")
+    assert text.index("is expected to be the best") < text.index("trial 10 1 0.200")
     assert capsys.readouterr().err == ""
 
 
