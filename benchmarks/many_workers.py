@@ -63,11 +63,12 @@ def measure(storage: str, workers: int, trials: int) -> None:
     ]
     clock, spent = time.monotonic(), time.process_time()
     while any(process.poll() is None for process in team):
-        recovery.requeue_forgotten(queue)
-        now = progress(queue)
-        supply(now)
-        if len(now) == trials and all(trial.finished for trial in now):
-            queue.end("all done")
+        with queue.one_look():
+            recovery.requeue_forgotten(queue)
+            now = progress(queue)
+            supply(now)
+            if len(now) == trials and all(trial.finished for trial in now):
+                queue.end("all done")
         time.sleep(POLL_SECONDS)
     watching = (time.process_time() - spent) / (time.monotonic() - clock)
     costs = np.array([float(process.communicate()[0]) for process in team])

@@ -7,7 +7,7 @@ it. Every trial is handed out once, in the order of the slots; if its worker die
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
@@ -65,6 +65,53 @@ class Queue(OrderedStudy):
     def __init__(self, *given: Any, **named: Any):
         super().__init__(*given, **named)
         self.shown: dict[tuple[int, int], Progress] = {}  # of trials that have ended, which never change again
+        self._looking = False
+        self._trials: list[FrozenTrial] | None = None  # as they were read in this look
+        self._attributes: dict[str, Any] | None = None
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Read the database once for all that the block asks, and again only after the block has written to it.
+
+        A reading costs as much as everything that is concluded from it. What other processes write meanwhile is seen by
+        the next look.
+        """
+        self._looking = True
+        try:
+            yield
+        finally:
+            self._looking = False
+            self._forget()
+
+    def _forget(self) -> None:
+        self._trials = self._attributes = None
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """Return the trials as Optuna does; within `one_look` always the same ones, which nobody may change."""
+        if not self._looking:
+            return super().get_trials(deepcopy, states)
+        if self._trials is None:
+            self._trials = super().get_trials(deepcopy=False)
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The study's own attributes; within `one_look` always the same."""
+        if not self._looking:
+            return super().user_attrs
+        if self._attributes is None:
+            self._attributes = super().user_attrs
+        return self._attributes
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Write one of the study's own attributes."""
+        super().set_user_attr(key, value)
+        self._forget()
+
+    def add_trial(self, trial: FrozenTrial) -> None:
+        """Add a trial; `enqueue_trial` comes here as well."""
+        super().add_trial(trial)
+        self._forget()
 
     def frozen(self, trial: optuna.Trial) -> FrozenTrial:
         """Return a trial as the storage has it now."""

@@ -180,25 +180,26 @@ def run_trials(
         pool.assign(storage, queue.study_name)
         own.start()
         while True:
-            alive = pool.working() or own.alive()  # before the progress: it includes all that dead workers finished
-            recovery.requeue_forgotten(queue)
+            alive = pool.working() or own.alive()  # before the look: it includes all that dead workers finished
             if time.monotonic() - looked > recovery.LOOK_SECONDS:
                 recovery.requeue_lost(queue)
                 looked = time.monotonic()
-            trials = progress(queue, epochs, specs)
-            observe(trials)
-            if (wanted or len(specs)) != told:  # for whoever asks how far the study is
-                told = wanted or len(specs)
-                queue.set_user_attr(attributes.PLAN, {"trials": told, "epochs": epochs})
-            if queue.cancelled:
-                interruption.ask()
-            refill(trials)
-            if queue.ended or all(trial.finished for trial in trials):
-                trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
-                running = any(trial.state == "RUNNING" for trial in trials)
-                if all(trial.finished for trial in trials) or (queue.ended and not running):
-                    observe(trials)
-                    return trials
+            with queue.one_look():
+                recovery.requeue_forgotten(queue)
+                trials = progress(queue, epochs, specs)
+                observe(trials)
+                if (wanted or len(specs)) != told:  # for whoever asks how far the study is
+                    told = wanted or len(specs)
+                    queue.set_user_attr(attributes.PLAN, {"trials": told, "epochs": epochs})
+                if queue.cancelled:
+                    interruption.ask()
+                refill(trials)
+                if queue.ended or all(trial.finished for trial in trials):
+                    trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
+                    running = any(trial.state == "RUNNING" for trial in trials)
+                    if all(trial.finished for trial in trials) or (queue.ended and not running):
+                        observe(trials)
+                        return trials
             if not alive:
                 raise own.failure() or pool.failure(trials)
             parent.check()

@@ -174,6 +174,23 @@ def test_an_ablation_shows_all_trials_while_a_stock_of_them_waits(storage):
     assert queue.slots() == 40 and progress(queue, specs=asked) == progress(queue)
 
 
+def test_within_a_look_the_queue_is_read_once_and_again_after_a_write_of_its_own(storage):
+    filled(storage, "looked at", 3)
+    queue, other = load_queue(storage, "looked at"), load_queue(storage, "looked at")
+    with queue.one_look():
+        first = queue.get_trials(deepcopy=False)
+        assert not queue.ended
+        other.add_specs(specs(4))
+        other.end("elsewhere")
+        assert len(progress(queue)) == 3 and queue.slots() == 3 and not queue.ended
+        assert [trial.number for trial in queue.get_trials(states=(TrialState.WAITING,))] == [0, 1, 2]
+        queue.add_specs(specs(5))  # the fifth is new; the fourth is there already, and is enqueued a second time
+        assert queue.slots() == 5 and queue.ended == "elsewhere"
+        assert len(queue.get_trials()) == 6 and len(progress(queue)) == 5
+    other.end("")
+    assert not queue.ended and first == queue.get_trials(states=(TrialState.WAITING,))[:3]
+
+
 def test_optunas_tools_call_the_metric_by_its_name(storage):
     create_queue(storage, "named", "maximize", "val_accuracy")
     study = optuna.load_study(study_name="named", storage=storage)

@@ -64,6 +64,13 @@ def run(folder, digits, worker_count, observe=lambda trials: None, reuse=True):
     )
 
 
+def loaded(run_id):
+    """Return the model of a run, as MLflow opens it."""
+    from study.base import backend  # noqa: F401  sets its threads before MLflow starts TensorFlow
+
+    return mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+
+
 @pytest.fixture(scope="module")
 def seen():
     return []
@@ -231,10 +238,8 @@ def test_study_run_keeps_what_its_report_is_made_of(run_id, outcome, digits):
 
 
 def test_logged_model_answers_as_it_was_scored(records, digits):
-    from study.base import backend  # noqa: F401  its threads are set before MLflow starts TensorFlow
-
     record = records["small · seed 1"]
-    model = mlflow.pyfunc.load_model(f"runs:/{record.run_id}/model")
+    model = loaded(record.run_id)
     probabilities = model.predict(digits.test.inputs)
     assert probabilities.shape == (len(digits.test), 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -355,6 +360,6 @@ def test_everything_reaches_a_tracking_server(server, digits, tmp_path, monkeypa
     assert outcome.page.startswith("mlflow-artifacts:/")
     shapes = [kernel.shape for kernel in read_kernels(client, records[0].run_id)]
     assert shapes == [(784, 128), (128, 10)]
-    model = mlflow.pyfunc.load_model(f"runs:/{records[0].run_id}/model")
+    model = loaded(records[0].run_id)
     assert model.predict(digits.test.inputs[:3]).shape == (3, 10)
     assert not (tmp_path / "mlflow.db").exists()
