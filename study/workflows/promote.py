@@ -19,6 +19,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.execution.worker_pool import WorkerPool
 from study.tracking import records, registry, store, tags
 from study.tracking.limits import MODEL_NAME
+from study.tracking.records import RunRecord
 from study.tracking.registry import Version
 from study.training.config import MLP, NETWORK, TrialConfig
 from study.training.networks.network import find
@@ -103,26 +104,11 @@ def prepare(
     if name is not None:
         _check_name(name)
     client = store.connect()
-    trials = [
-        trial for trial in records.find_trials(client, source, query) if trial.tags.get(tags.TASK) != selection.TASK
-    ]
+    gathered = records.find_trials(client, source, query)
+    trials = [trial for trial in gathered if trial.tags.get(tags.TASK) != selection.TASK]  # no races
     wanted = load_dataset(spec, target=target, size=size).sha256 if spec else None
     chosen = selection.of_network(selection.one_dataset(trials, wanted), network)
-    last = chosen[-1]
-    rows = selection.validation_of(last)
-    used = TrialConfig.recorded(last.params).data
-    if spec is None:
-        target, size = target or used.target, size or used.size
-    validation = "auto" if rows == selection.FOLDS else rows
-    dataset = load_dataset(spec or used.source, validation, target=target, size=size)
-    if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
-        raise selection.PromotionError(
-            "the data have changed since the trials were run", where=dataset.spec,
-            expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
-        )  # fmt: skip
-    if spec is None:  # and so nobody has asked for the substitute by its name
-        marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in chosen)
-        dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
+    dataset = _data_of(chosen, spec, target, size)
     if vary == "split":
         dataset = dataset.in_folds()
     thrift = None if within is None else Thrift(within, _cost(client, source))
@@ -131,9 +117,8 @@ def prepare(
     else:
         candidates = thrift.entrants(selection.rank(chosen, None, thrift.cost), top)
     name = name or usual_name(dataset, [one.config.network.name for one in candidates])
-    incumbent, defending = registry.champion(client, name), None
-    if incumbent and incumbent.tags.get(tags.VERSION_DATA_SHA256) == dataset.sha256 and _can_be_built(incumbent):
-        defending = TrialConfig.recorded(_settings(incumbent)).canonical()
+    incumbent = registry.champion(client, name)
+    defending = _configuration(incumbent, dataset) if incumbent else None
     absent = [Candidate(defending)] if defending and defending not in [one.config for one in candidates] else []
     entrants = selection.named([*candidates, *absent])
     arm_of_champion = next((one.name for one in entrants if one.config == defending), None)
@@ -159,6 +144,35 @@ def prepare(
         mark_of_seeds=mark_of_seeds,
         thrift=thrift,
     )
+
+
+def _data_of(trials: Sequence[RunRecord], spec: str | None, target: str | None, size: str | None) -> Dataset:
+    """Return the trials' own data, with their validation rows; `spec` says where they are now, None: where they were.
+
+    Raises PromotionError if they have changed since.
+    """
+    last = trials[-1]
+    rows, used = selection.validation_of(last), TrialConfig.recorded(last.params).data
+    if spec is None:
+        target, size = target or used.target, size or used.size
+    validation = "auto" if rows == selection.FOLDS else rows
+    dataset = load_dataset(spec or used.source, validation, target=target, size=size)
+    if dataset.sha256 != last.tags[tags.DATASET_SHA256]:
+        raise selection.PromotionError(
+            "the data have changed since the trials were run", where=dataset.spec,
+            expected=f"SHA-256 {last.tags[tags.DATASET_SHA256][:12]}…", got=f"{dataset.sha256[:12]}…",
+        )  # fmt: skip
+    if spec is None:  # and so nobody has asked for the substitute by its name
+        marks = (trial.tags.get(tags.DATASET_SUBSTITUTE_FOR) for trial in trials)
+        dataset = replace(dataset, substitute_for=next(filter(None, marks), None))
+    return dataset
+
+
+def _configuration(champion: Version, dataset: Dataset) -> TrialConfig | None:
+    """Return the champion's configuration; None if it cannot take part in a race on these data."""
+    if champion.tags.get(tags.VERSION_DATA_SHA256) != dataset.sha256 or not _can_be_built(champion):
+        return None
+    return TrialConfig.recorded(_settings(champion)).canonical()
 
 
 def _cost(client: store.MlflowClient, source: str | None) -> str:
