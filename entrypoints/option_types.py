@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin
 import click
 
 from study.base.errors import ConfigError, likeliest, shown
-from study.design.wishes import NO_LIMITS, Limits, parse_limits
+from study.design.costs import NO_LIMITS, Limits, parse_limits
 from study.execution.engines import engine
 from study.training.config import FIELDS, TrialConfig, parse_settings
 from study.training.networks import own_file

@@ -5,9 +5,9 @@ from typing import Any
 from entrypoints import options, program
 from entrypoints.option_types import Boolean, Choice, Limit, Settings, StudyName, Text, Whole
 from entrypoints.options import option
+from study.design.costs import COSTS
 from study.design.limits import MOST_TRIALS
 from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, METRICS, PRUNERS, SAMPLERS
-from study.design.wishes import COSTS
 
 OPTIONS = (
     option("study", "auto", "Name of the search. Run the same command again to resume it. auto: named after the space "

@@ -6,8 +6,8 @@ from entrypoints import display, options, program
 from study.analysis.formatting import count
 from study.base.passwords import without_password
 from study.data.split import IN_FOLDS
+from study.design.costs import COSTS
 from study.design.limits import Vary
-from study.design.wishes import COSTS
 from study.execution import time_estimate
 from study.execution.engines.engine import Request
 from study.reports.table import Table

@@ -11,8 +11,8 @@ from study.base.passwords import without_password
 from study.data.dataset import Dataset
 from study.design.ablation import TrialSpec
 from study.design.auto_space import AUTO_SPACE, space_of
+from study.design.costs import Limits
 from study.design.search import Search
-from study.design.wishes import Limits
 from study.execution.engines.engine import Request
 from study.execution.time_estimate import SECONDS_TO_START, time_left
 from study.reports import search_tables

@@ -14,8 +14,8 @@ from study.analysis.statistics import Estimate, estimate
 from study.analysis.verdicts import Loss
 from study.base.errors import StudyError
 from study.design.ablation import Ablation, Arm
+from study.design.costs import PARAMETERS
 from study.design.limits import BECAUSE, MARGIN
-from study.design.wishes import PARAMETERS
 from study.tracking import tags
 from study.tracking.records import RunRecord
 from study.training.config import BUILT_IN, MLP, NETWORK, TrialConfig, brief, settings_text, value_text

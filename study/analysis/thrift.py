@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from study.analysis import selection
 from study.analysis.ablation_results import ACCURACY, AblationResults
 from study.analysis.selection import Candidate, Decision
-from study.design.wishes import COSTS, PARAMETERS
+from study.design.costs import COSTS, PARAMETERS
 
 
 @dataclass(frozen=True)

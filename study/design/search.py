@@ -5,8 +5,8 @@ from typing import Literal
 
 from study.base import yaml_file
 from study.base.errors import StudyError, shown
+from study.design.costs import COSTS, NO_LIMITS, PARAMETERS, Limits, parse_limits
 from study.design.search_space import SearchSpace, parse_space
-from study.design.wishes import COSTS, NO_LIMITS, PARAMETERS, Limits, parse_limits
 from study.training.config import TrialConfig
 
 Direction = Literal["minimize", "maximize"]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from study.data.dataset import Dataset
+from study.design.costs import LATENCY_MS
 from study.design.search import Search
-from study.design.wishes import LATENCY_MS
 from study.training.config import TrialConfig
 from study.training.networks.network import find
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from study.analysis.front import Weighed, weighed
 from study.analysis.search_results import SearchResults
-from study.design.wishes import COSTS, LATENCY_MS, PARAMETERS, TRAIN_SECONDS
+from study.design.costs import COSTS, LATENCY_MS, PARAMETERS, TRAIN_SECONDS
 from study.reports import search_tables
 from study.reports.document import Document
 from study.reports.plots.search import drawing, fronts

@@ -18,9 +18,9 @@ from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
+from study.design.costs import NO_LIMITS, parse_limits
 from study.design.limits import CAP, Vary
 from study.design.search import AUTO
-from study.design.wishes import NO_LIMITS, parse_limits
 from study.execution.engines import launches
 from study.execution.engines.engine import MOST_LAUNCHED, Request, parse_request
 from study.execution.queue import Progress

@@ -7,11 +7,11 @@ from study.base.errors import ConfigError
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
+from study.design.costs import NO_LIMITS, Limits
 from study.design.dimensions import MOST_POINTS
 from study.design.limits import BECAUSE_NATS, MARGIN_NATS, Vary
 from study.design.search import AUTO, BEST_SAMPLER, DEFAULT_TRIALS, REPLICATING, Budget, Search
 from study.design.search_space import SearchSpace, load_space
-from study.design.wishes import NO_LIMITS, Limits
 from study.execution.network_costs import NetworkCosts
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape

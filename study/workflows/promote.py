@@ -11,8 +11,8 @@ from study.analysis.thrift import Thrift
 from study.base.errors import ConfigError, StudyError, shown
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, TrialSpec
+from study.design.costs import PARAMETERS
 from study.design.limits import MOST_FRESH_SEEDS, Vary
-from study.design.wishes import PARAMETERS
 from study.execution.engines.engine import Request
 from study.execution.queue import Progress
 from study.execution.storage import DEFAULT_STORAGE

@@ -12,9 +12,9 @@ from study.analysis import search_results
 from study.analysis.front import weighed
 from study.base import processes
 from study.base.errors import ConfigError, Interrupted
+from study.design.costs import NO_LIMITS, Limits
 from study.design.search import Budget, Search, parse_search
 from study.design.search_space import parse_space
-from study.design.wishes import NO_LIMITS, Limits
 from study.execution import worker
 from study.execution.attributes import REPEATS, REPLICATES, SEED_NUMBER, slot_of
 from study.execution.forecast import MeanTime, Range

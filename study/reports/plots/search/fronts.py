@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from study.analysis.front import Weighed
 from study.analysis.search_results import SearchResults
-from study.design.wishes import COSTS
+from study.design.costs import COSTS
 from study.reports.document import Interactive
 from study.reports.plots.search.axes import hover_text, metric_axis
 from study.reports.plots.search.drawing import BLUE, GREY, ORANGE, series

@@ -3,9 +3,9 @@
 import pytest
 
 from study.base.errors import ConfigError
+from study.design.costs import NO_LIMITS, Limits, parse_limits
 from study.design.search import Search, parse_search
 from study.design.search_space import load_space
-from study.design.wishes import NO_LIMITS, Limits, parse_limits
 
 
 @pytest.mark.parametrize("text, limits", [

@@ -1,4 +1,4 @@
-"""What a search is asked for besides its metric: limits on its networks, and a cost to weigh the metric against."""
+"""What a network costs, the limits that a search may set to that, and the cost to weigh its metric against."""
 
 from dataclasses import dataclass
 
