@@ -1,4 +1,4 @@
-"""Times the main job as a whole: 18 trials of the batch-size ablation, by `mlflow run` in an existing environment.
+"""Times the main job as a whole: the batch-size ablation, by `mlflow run` in an existing environment.
 
     python -m benchmarks.ablation [DATA] [RUNS]
 
