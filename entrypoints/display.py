@@ -17,6 +17,7 @@ from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count, show
 from study.analysis.search_results import SearchResults
 from study.analysis.seed_plan import is_open
+from study.analysis.verdicts import Kind
 from study.base.passwords import has_password, without_password
 from study.base.text import readable
 from study.data.dataset import Dataset
@@ -146,7 +147,8 @@ def look_line(study: AblationResults, more: int, elapsed: str) -> str:
     """Return in a line how many comparisons are settled, which are open, and how many trials follow."""
     judged = study.judged
     still = [verdict for verdict in judged if is_open(verdict)]
-    line = f"{elapsed:>5}  {len(judged) - len(still)} of {len(judged)} settled"
+    settled = sum(verdict.kind in (Kind.HELPS, Kind.HURTS, Kind.NO_EFFECT) for verdict in judged)
+    line = f"{elapsed:>5}  {settled} of {len(judged)} settled"
     if still:
         line += "; open: " + ", ".join(
             f"{one.arm}{f' against {one.against}' if study.pairs else ''} ({show(one.effect, signed=True)}, "

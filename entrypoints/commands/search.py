@@ -140,7 +140,7 @@ def _print_dry_run(console: Console, search: Search, plan: Plan) -> None:
 
 
 def _conclude(console: Console, outcome: Outcome, network: str | None) -> None:
-    study, total = outcome.study, len(outcome.study.trials)
+    study, total = outcome.study, len(outcome.study.all_trials)
     display.print_search(console, study)
     if (confirmed := outcome.confirmed) and confirmed.failures:
         display.warn_of_ended(confirmed.failures, "of the comparison failed", len(confirmed.study.trials))

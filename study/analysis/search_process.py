@@ -70,7 +70,8 @@ class Expectation:
 
     @cached_property
     def _logarithmic(self) -> bool:
-        return all(value > 0 for value in [*self._lasts, *(v for curve in self._curves for v in curve.values())])
+        # A diverged trial's curve may end with NaN, which says nothing about the others.
+        return not any(value <= 0 for value in [*self._lasts, *(v for curve in self._curves for v in curve.values())])
 
     def _last(self, trial: Ended, curve: Mapping[int, float]) -> float:
         value = curve[max(curve)] if trial.value is None and curve else trial.value
@@ -121,7 +122,7 @@ class Expectation:
         _, middle, spread = self._concluding
         values = middle + spread * expected
         losses = np.exp(values) if self._logarithmic else values
-        return 1 - losses if self.maximize else losses
+        return 1 - np.minimum(losses, 1) if self.maximize else losses
 
     def expected(self, points: np.ndarray) -> np.ndarray:
         """Return what is expected at points of these shares, the less the better, in units of the processes: (n,)."""

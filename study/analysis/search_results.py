@@ -203,16 +203,25 @@ class SearchResults:
 
     @cached_property
     def confirmation(self) -> AblationResults | None:
-        """The comparison of the best with the baseline, with fresh seeds; None if there was none."""
+        """The comparison of the best with the baseline, with fresh seeds; None if there was none.
+
+        That of an earlier best, which more trials have left behind, says nothing of this one.
+        """
         run_id = self.record.tags.get(tags.CONFIRMED_BY)
         if run_id in (None, tags.NOTHING) or not stored.read_file(records.read_run(self.client, run_id), ABLATION):
             return None
-        return ablation_results.read(self.client, run_id)
+        found = ablation_results.read(self.client, run_id)
+        return found if self.best and _trains(found.ablation.configs[-1]) == _trains(self._config(self.best)) else None
+
+    def _config(self, trial: RunRecord) -> TrialConfig:
+        """Return a trial's config, with the search's own seed."""
+        return self.search.baseline.replace(self.settings(trial))
 
     @property
     def nothing_to_confirm(self) -> bool:
-        """Whether the search was to be confirmed, and its best was the baseline itself."""
-        return self.record.tags.get(tags.CONFIRMED_BY) == tags.NOTHING
+        """Whether the search was to be confirmed, and its best is the baseline itself."""
+        is_baseline = self.best is not None and self.is_baseline(self.best)
+        return is_baseline and self.record.tags.get(tags.CONFIRMED_BY) == tags.NOTHING
 
     @cached_property
     def edges(self) -> list[Edge]:
@@ -320,6 +329,12 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     outside = {trial.run_id for trial in trials if tags.PHASES in record.tags and not _is_inside(search, trial)}
     inside = tuple(trial for trial in trials if trial.run_id not in outside)
     return SearchResults(client, record, search, inside, tuple(trial for trial in trials if trial.run_id in outside))
+
+
+def _trains(config: TrialConfig) -> tuple[object, object]:
+    """Return what a config trains, whatever the data and the seed."""
+    one = config.canonical()
+    return one.network, one.training
 
 
 def _is_inside(search: Search, trial: RunRecord) -> bool:

@@ -152,8 +152,8 @@ class Queue(OrderedStudy):
 
     def cancel(self, host: str) -> None:
         """Stop workers from taking more trials, and ask them and the conductor to end at once."""
+        self.set_user_attr(attributes.CANCELLED, host)  # first: who sees the queue ended has to see why
         self.end(f"cancelled from {host}")
-        self.set_user_attr(attributes.CANCELLED, host)
 
     def reopen(self) -> None:
         """Let workers take trials again."""

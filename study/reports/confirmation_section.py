@@ -33,7 +33,8 @@ def lines(study: SearchResults) -> list[str]:
     size, comma, rest = is_so.partition(",")
     if size.endswith(confirmed.question.unit):  # "2 of 8 seeds diverged" is of no measure
         size += f" of {confirmed.decides.title}"
-    goes_on = is_open(verdict) and verdict.effect and verdict.effect.n < MOST_FRESH_SEEDS
+    seeds = verdict.effect.n if verdict.effect else 0
+    goes_on = verdict.kind == Kind.UNTESTED or (is_open(verdict) and seeds < MOST_FRESH_SEEDS)
     return [f"{against}, {verdict.arm}{size}{comma}{rest}.", *([MORE] if goes_on else [])]
 
 

@@ -12,7 +12,7 @@ from study.analysis import seed_plan
 from study.analysis.ablation_results import DECIDING, MEASURES, AblationResults
 from study.analysis.statistics import Estimate
 from study.analysis.verdicts import Verdict
-from study.design.limits import CAP
+from study.design.limits import CAP, MOST_SEEDS
 from study.reports import study_report
 from study.tracking import records, tags
 from study.training.config import AUTO, value_text
@@ -198,7 +198,9 @@ def _next(study: AblationResults) -> Next | None:
     if not still or "task" not in study.record.params:
         return None
     most = max(arm.trials for arm in study.arms)
-    more = max(2 * most, CAP)
+    if most >= MOST_SEEDS:
+        return None
+    more = min(max(2 * most, CAP), MOST_SEEDS)
     changes: dict[str, object] = {"most_seeds": more}
     if study.ablation.seeds:  # which most_seeds does not change
         changes = {"seeds": more}

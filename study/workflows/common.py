@@ -172,7 +172,7 @@ def run_trials(
     """
     parent, looked, own = ParentWatch(), time.monotonic(), OwnLaunch(queue, storage, launch)
     trials: list[Progress] = []
-    told = 0
+    told: int | None = None
     queue.set_user_attr(attributes.CONDUCTOR, processes.this_process())
     try:
         refill(progress(queue, epochs, specs))
@@ -194,12 +194,13 @@ def run_trials(
                 if queue.cancelled:
                     interruption.ask()
                 refill(trials)
-                if queue.ended or all(trial.finished for trial in trials):
-                    trials = progress(queue, epochs, specs)  # with the trials that were just enqueued
-                    running = any(trial.state == "RUNNING" for trial in trials)
-                    if all(trial.finished for trial in trials) or (queue.ended and not running):
-                        observe(trials)
-                        return trials
+                over = queue.ended is not None
+            if over or all(trial.finished for trial in trials):
+                trials = progress(queue, epochs, specs)  # with what was enqueued, and what was taken, since the look
+                running = any(trial.state == "RUNNING" for trial in trials)
+                if all(trial.finished for trial in trials) or (over and not running):
+                    observe(trials)
+                    return trials
             if not alive:
                 raise own.failure() or pool.failure(trials)
             parent.check()

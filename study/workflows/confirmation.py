@@ -8,6 +8,7 @@ from study.analysis import ablation_results, seed_plan, selection
 from study.analysis.ablation_results import DECIDING, AblationResults
 from study.analysis.search_results import SearchResults
 from study.analysis.selection import Candidate
+from study.analysis.verdicts import Kind
 from study.base import processes
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, Arm, TrialSpec
@@ -110,11 +111,17 @@ def prepare(study: SearchResults, name: str, dataset: Dataset, minutes: float | 
     rule = seed_rule(ablation, None, MOST_FRESH_SEEDS, minutes)
     two = [Candidate(config.canonical()) for config in ablation.configs]
     mark = f"{CONFIRM} {selection.fingerprint(two, dataset.sha256, str(len(dataset.validation)), seeds=None)}"
-    recorded = records.race_seed(study.client, mark)
-    used = {seed for of_task in records.used_seeds(study.client, dataset.sha256).values() for seed in of_task}
-    first = recorded or selection.fresh_seed(used, rule.most)
+    first = records.race_seed(study.client, mark)
+    if first is None or _has_trained(study, range(first, first + rule.most)):
+        used = {seed for of_task in records.used_seeds(study.client, dataset.sha256).values() for seed in of_task}
+        first = selection.fresh_seed(used, rule.most)
     specs = tuple(ablation.trial_specs(rule.first, dataset, first))
     return Confirmation(ablation, specs, rule, mark, first, decide)
+
+
+def _has_trained(study: SearchResults, seeds: range) -> bool:
+    """Return whether the search itself has trained any of these seeds, and so chosen by it, since they were fresh."""
+    return any(int(trial.tags.get(tags.SEED, 0)) in seeds for trial in study.all_trials)
 
 
 def _open(run: Run, study: SearchResults, prepared: Confirmation) -> Run:
@@ -131,4 +138,6 @@ def _open(run: Run, study: SearchResults, prepared: Confirmation) -> Run:
 def _wants_more(study: AblationResults) -> bool:
     """Return whether more seeds could settle a comparison that was ended before."""
     (verdict,) = study.verdicts
-    return seed_plan.is_open(verdict) and max(arm.trials for arm in study.arms) < MOST_FRESH_SEEDS
+    begun = verdict.effect is not None  # otherwise no seed has ended in both arms yet
+    unsettled = seed_plan.is_open(verdict) or (verdict.kind == Kind.UNTESTED and not begun)
+    return unsettled and max((arm.trials for arm in study.arms), default=0) < MOST_FRESH_SEEDS

@@ -5,7 +5,7 @@ in the same MLflow store: the one that `MLFLOW_TRACKING_URI` or `mlflow.set_trac
 """
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +16,12 @@ from tqdm.auto import tqdm
 from study.analysis import ablation_results, search_results
 from study.analysis.ablation_results import MEASURES, AblationResults
 from study.analysis.search_results import SearchResults
+from study.base.errors import ConfigError, nearest, shown
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
 from study.design.costs import NO_LIMITS, parse_limits
-from study.design.limits import CAP, Vary
-from study.design.search import AUTO
+from study.design.limits import CAP, COMPARE, DECIDE, VARY, Vary
+from study.design.search import AUTO, METRICS, PRUNERS, SAMPLERS
 from study.execution.engines import launches
 from study.execution.engines.engine import MOST_LAUNCHED, Request, parse_request
 from study.execution.queue import Progress
@@ -178,6 +179,8 @@ def run_ablation(
     each core, or none beside those of `launch`. `network` may be the path of a file, which is run. Raises StudyError
     with the message that the command shows.
     """
+    _check_names(decide=(decide, DECIDE), compare=(compare, COMPARE), vary=(vary or VARY[0], VARY))
+    _check_numbers(seeds=seeds, most_seeds=most_seeds, minutes=minutes, workers=workers)
     ablation, dataset = prepare.prepare_ablation(
         task, network=network and own_file.named(network), data=data, target=target, size=size, validation=validation,
         epochs=epochs, settings=settings, margin=margin, decide=decide, vary=vary,
@@ -225,6 +228,8 @@ def run_search(
     The parameters are those of the command; `trials` is the total, and the same `name` resumes. Raises StudyError with
     the message that the command shows.
     """
+    _check_names(metric=(metric, METRICS), sampler=(sampler, (AUTO, *SAMPLERS)), pruner=(pruner, PRUNERS))
+    _check_numbers(trials=trials, minutes=minutes, workers=workers)
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
         limit=parse_limits(limit) if limit else NO_LIMITS, also=also, replicate=replicate, seed=seed, data=data,
@@ -258,6 +263,20 @@ def load(run_id: str) -> AblationFrames | SearchFrames:
     if search_results.is_search(client, run_id):
         return SearchFrames(search_results.read(client, run_id))
     return AblationFrames(ablation_results.read(client, run_id))
+
+
+def _check_names(**given: tuple[str, Iterable[str]]) -> None:
+    """Raise ConfigError for a word that is none of those that a parameter takes; a command's options do it there."""
+    for name, (value, known) in given.items():
+        if value not in (words := list(known)):
+            raise ConfigError(f"{name} cannot be {shown(value)}", hint=nearest(str(value), words))
+
+
+def _check_numbers(**given: float | None) -> None:
+    """Raise ConfigError for a number that is not positive."""
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} cannot be {value}", expected="a number above 0, or None")
 
 
 def _team(workers: int | None, launch: str | None, storage: str) -> tuple[int, Request | None]:

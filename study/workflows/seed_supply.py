@@ -54,7 +54,7 @@ class SeedSupply:
     ):
         self._run, self._queue, self._ablation, self._dataset = run, queue, ablation, dataset
         self.specs, self._rule, self._on_look = list(specs), rule, on_look
-        self._deadline = time.monotonic() + 60 * rule.minutes if rule and rule.minutes else None
+        self._deadline = time.monotonic() + 60 * rule.minutes if rule and rule.minutes is not None else None
         self.note: str | None = None
         self._first_seed = min(spec.config.seed for spec in specs)
 
@@ -64,9 +64,9 @@ class SeedSupply:
             return
         if self._rule and trials and all(trial.finished for trial in trials):
             self.specs += self._look(self._rule)
-        left = len(self.specs) - sum(trial.finished for trial in trials)
+        left = len(self.specs) - sum(trial.finished or trial.state == "RUNNING" for trial in trials)
         # From now on no trial begins that would end too late. Trials that were carried over do not count for this.
-        if left and self._deadline and time.monotonic() + self._queue.seconds_a_trial() > self._deadline:
+        if left and self._deadline is not None and time.monotonic() + self._queue.seconds_a_trial() > self._deadline:
             self.note = f"The time was up: {count(left, 'planned trial')} did not run."
             self._queue.end("the time is up")
         else:

@@ -1,5 +1,7 @@
 """Keeps a search's queue filled: with as many slots as are wanted, until its time is up or its space is exhausted."""
 
+from itertools import takewhile
+
 from study.analysis.formatting import count
 from study.design.search import Budget, Search
 from study.execution import attributes, sampling
@@ -8,7 +10,7 @@ from study.execution.space_phases import SpacePhases
 from study.workflows.common import stocked
 from study.workflows.search_budget import Clock
 
-MOST_REPEATS = 10  # for each trial wanted, before a space counts as exhausted
+MOST_IN_VAIN = 500  # suggestions in a row that were not trained, before a space counts as exhausted
 NO_TIME = "The time was up before a trial could be trained: give the search more minutes."
 
 
@@ -38,18 +40,19 @@ class SlotSupply:
             self._in_vain = all(trial.state == "WAITING" for trial in trials)
         size = None if self._every is None else len(self._every)
         wanted = min(end for end in (self._budget.trials, size, stocked(trials)) if end is not None)
-        self.note = NO_TIME if self._in_vain else self._exhausted(wanted)
+        self.note = NO_TIME if self._in_vain else self._exhausted()
         if not (self.note or self._queue.ended):
             self._queue.want(wanted, self._points)
 
-    def _exhausted(self, wanted: int) -> str | None:
+    def _exhausted(self) -> str | None:
         """Say that the space has no more points to try; None while it may have."""
         begun = self._queue.begun()
         if self._every is not None:
             left = next(iter(sampling.untried(self._space, self._every, self._phases.seen(begun))), None)
             return None if left else f"All {count(len(self._every), 'point')} of the space have been tried."
-        repeats = sum(attributes.stands_aside(trial) for trial in begun)
-        if repeats <= MOST_REPEATS * wanted:
+        ended = [trial for trial in reversed(begun) if trial.state.is_finished()]
+        in_vain = len(list(takewhile(attributes.stands_aside, ended)))
+        if in_vain < MOST_IN_VAIN:
             return None
         beyond = " or broke the limit" if self._limited else ""
-        return f"The space seems exhausted: {repeats} suggestions repeated trials{beyond}, in a search for {wanted}."
+        return f"The space seems exhausted: the last {in_vain} suggestions repeated trials{beyond}."

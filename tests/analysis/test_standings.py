@@ -36,6 +36,12 @@ def test_of_accuracies_the_highest_stands_first():
     assert found[0].expected.low < 0.9 < found[0].expected.high < 0.95 and found[1].behind.middle > 0
 
 
+def test_no_accuracy_is_expected_below_zero():
+    values = [(place, 0.98 - 1.7 * place) for place in np.linspace(0, 0.5, 12)]
+    bad = expectation(*values, maximize=True).draws(np.array([[1.0]]))
+    assert 0 <= bad.min() < 0.05 and bad.max() <= 1
+
+
 def test_a_clear_lead_is_sure_and_a_narrow_one_is_not():
     draw = np.random.default_rng(3)
     sure = standings(expectation(*valley(draw, 0.001)), range(11))

@@ -19,7 +19,12 @@ def ended(value: float | None, place: float, curve=()) -> Ended:
 
 
 def test_pruned_trials_count_as_what_they_would_have_become():
-    trials = [ended(0.5, 0.1, [2, 1, 0.5]), ended(0.25, 0.2, [2, 0.5, 0.25]), ended(None, 0.3, [4, 2]), ended(nan, 0.4)]
+    trials = [
+        ended(0.5, 0.1, [2, 1, 0.5]),
+        ended(0.25, 0.2, [2, 0.5, 0.25]),
+        ended(None, 0.3, [4, 2]),
+        ended(nan, 0.4, [4, nan]),
+    ]
     values, guessed = Expectation(CUBE, trials, maximize=False).losses
     assert np.exp(values) == pytest.approx([0.5, 0.25, 1.0, inf])  # pruned at 2, and the others halved what they had
     assert guessed == pytest.approx([0, 0, 0, 0])

@@ -348,16 +348,19 @@ margin: 0.01
 """
 
 
-def confirmed(gains: list[float], lost: int = 0) -> SearchResults:
-    """Return a search whose comparison found these differences of the accuracy, one a seed, and lost some seeds."""
+def confirmed(gains: list[float], lost: int = 0, best: float = 0.01) -> SearchResults:
+    """Return a search whose comparison found these differences of the accuracy, one a seed, and lost some seeds.
+
+    What was compared is a learning rate of 0.01; `best` is that of the best trial now.
+    """
     trials = [
         written.Trial(arm, seed, (0.9 + gain * own,), state="diverged" if own and seed < lost + 2 else "complete")
         for seed, gain in enumerate(gains, start=2)
         for arm, own in (("baseline", False), ("learning_rate=0.01", True))
     ]
     compared = written.write(COMPARED, trials, params={"decide": "val_cross_entropy"})
-    run_id = written_search.write([Trial(0, (0.2,)), Trial(1, (0.1,))], yaml=ONE_FIELD, confirmed_by=compared)
-    return written_search.read(run_id)
+    trials = [Trial(0, (0.2,)), Trial(1, (0.1,), {"learning_rate": best})]
+    return written_search.read(written_search.write(trials, yaml=ONE_FIELD, confirmed_by=compared))
 
 
 def test_a_search_begins_with_the_verdict_on_what_it_found():
@@ -378,6 +381,17 @@ def test_a_verdict_that_is_not_settled_says_how_to_go_on():
     assert more == confirmation_section.MORE
 
 
+def test_a_verdict_on_an_earlier_best_says_nothing_of_the_present_one():
+    study = confirmed([0.050, 0.051, 0.049, 0.052, 0.048, 0.050, 0.050, 0.050], best=0.02)
+    assert study.confirmation is None and confirmation_section.lines(study) == []
+    assert "Is it better than the baseline?" not in search_report.write(study)["report.md"]
+
+
+def test_a_comparison_without_a_seed_in_common_goes_on():
+    *_, more = confirmation_section.lines(confirmed([]))
+    assert more == confirmation_section.MORE
+
+
 def test_a_verdict_on_lost_seeds_is_told_without_a_measure():
     (line,) = confirmation_section.lines(confirmed([0.05] * 8, lost=2))
     assert line == "↯ Against the baseline, learning_rate=0.01: unstable: 2 of 8 seeds diverged in this arm."
@@ -386,4 +400,7 @@ def test_a_verdict_on_lost_seeds_is_told_without_a_measure():
 def test_a_search_whose_baseline_is_the_best_says_so():
     study = written_search.read(written_search.write([Trial(0)], yaml=ONE_FIELD, confirmed_by="nothing"))
     assert confirmation_section.lines(study) == [confirmation_section.NOTHING]
+    better = [Trial(0, (0.2,)), Trial(1, (0.1,), {"learning_rate": 0.01})]  # more trials have found it since
+    study = written_search.read(written_search.write(better, yaml=ONE_FIELD, confirmed_by="nothing"))
+    assert confirmation_section.lines(study) == []
     assert confirmation_section.lines(written_search.read(written_search.write([Trial(0)], yaml=ONE_FIELD))) == []

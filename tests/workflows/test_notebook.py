@@ -71,6 +71,24 @@ def test_a_search_is_read_as_frames_and_resumed(search, ablation):
     assert search.confirmation is more.confirmation is None
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: study.run_ablation("sizes.yaml", decide="accuracy"), "decide cannot be 'accuracy'"),
+        (lambda: study.run_ablation("sizes.yaml", compare="pair"), "compare cannot be 'pair'"),
+        (lambda: study.run_ablation("sizes.yaml", minutes=0), "minutes cannot be 0"),
+        (lambda: study.run_ablation("sizes.yaml", most_seeds=0), "most_seeds cannot be 0"),
+        (lambda: study.run_ablation("sizes.yaml", workers=-1), "workers cannot be -1"),
+        (lambda: study.run_search("rate.yaml", sampler="gpp"), "sampler cannot be 'gpp'"),
+        (lambda: study.run_search("rate.yaml", metric="accuracy"), "metric cannot be 'accuracy'"),
+        (lambda: study.run_search("rate.yaml", trials=0), "trials cannot be 0"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_the_command_would_refuse_is_refused_at_once(store, call, said):
+    with pytest.raises(StudyError, match=said):
+        call()
+
+
 @pytest.mark.slow
 def test_a_search_is_confirmed(store):
     (store / "rates.yaml").write_text(SPACE)

@@ -1,6 +1,7 @@
 """Seeds that are added where a question is open; nothing is trained: accuracies are made up from arm and seed."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,3 +108,17 @@ def test_when_the_time_is_up_nothing_more_is_handed_out(few_digits):
     study.supply(progress(study.queue, specs=study.supply.specs))
     assert study.queue.ended == "the time is up"
     assert worker.work(DEFAULT_STORAGE, study.run.run_id, train=train) == 0
+
+
+def test_what_runs_when_the_time_is_up_is_not_told_as_left_out(few_digits):
+    study = Study(few_digits, SeedRule(8, 30, minutes=1))
+    waiting = progress(study.queue, specs=study.supply.specs)
+    states = ["COMPLETE"] * 10 + ["RUNNING"] * 2
+    begun = [replace(trial, state=state) for trial, state in zip(waiting, states, strict=False)]
+    study.supply._deadline = 0.0
+    study.supply(begun + waiting[12:])
+    assert study.supply.note == f"The time was up: {len(waiting) - 12} planned trials did not run."
+    last = Study(few_digits, SeedRule(8, 30, minutes=1))
+    last.supply._deadline = 0.0
+    last.supply([replace(trial, state="RUNNING") for trial in progress(last.queue, specs=last.supply.specs)])
+    assert last.supply.note is None and not last.queue.ended
