@@ -17,6 +17,8 @@ def run(*, settings: dict[str, str], **values: object) -> None:
     )
     console = program.console()
     program.say(train_network.name_of(config))
+    if others := train_network.other_defaults(config):
+        program.say(f"{config.network.name}'s own defaults: {others}; set=… changes them.")
     display.introduce_data(console, dataset, SPLITS, "this is not trained on MNIST")
     trained = train_network.train_network(config, dataset, _Lines(console, config.training.epochs))
     if not trained.model_uri:

@@ -19,7 +19,7 @@ from study.base.errors import TrackingError, first_line, shown
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MOST_BYTES = 2 * 2**30  # of a file; the largest network that anybody trains here has 0.1 GB
-MOST_TEXT_BYTES = 4 * 2**20  # of its configuration
+MOST_TEXT_BYTES = 32 * 2**20  # of its configuration, which has the scale of each feature
 MOST_OBJECTS = 10_000  # groups and datasets of HDF5
 COUNTED = "study>Counted"
 OWN_MODEL = "OwnModel"  # what study.training.network makes of a model with layers of one's own
@@ -111,9 +111,11 @@ def _members(content: bytes, where: object) -> tuple[bytes, bytes]:
             if sorted(names) != [CONFIG, METADATA, WEIGHTS]:
                 raise _refused("not a model's files", where, f"{CONFIG}, {METADATA}, {WEIGHTS}", shown(names))
             for member in members:  # Keras does not compress them
-                limit = len(content) if member.filename == WEIGHTS else MOST_TEXT_BYTES
-                if member.compress_type != zipfile.ZIP_STORED or member.file_size > limit:
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size > len(content):
                     raise _refused("a file in it unpacks to more than it holds", where, None, member.filename)
+                if member.filename != WEIGHTS and member.file_size > MOST_TEXT_BYTES:
+                    expected, got = f"at most {MOST_TEXT_BYTES:,} bytes", f"{member.file_size:,}"
+                    raise _refused(f"{member.filename} is too large", where, expected, got)
             return file.read(WEIGHTS), file.read(CONFIG)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as failure:
         raise TrackingError(f"a damaged model file ({first_line(failure)})", where=where) from failure
@@ -183,20 +185,25 @@ def _check_config(config: bytes, where: object, own: Collection[str]) -> None:
     try:
         content = json.loads(config)
         content.pop("compile_config", None)  # nobody here reads it
-        parts = list(_parts(content))
-        for part in parts:
-            module, name, registered = part.get("module"), part["class_name"], part.get("registered_name")
-            stock = name in PARTS.get(str(module), ()) and registered in (None, FUNCTIONAL)
-            if not (stock or name in own):
-                raise _refused("not a stock part of a network", where, None, shown(f"{module}.{name}"))
-        if len(parts) > MOST_LAYERS:
-            raise _refused("too many layers", where, f"at most {MOST_LAYERS:,}", f"{len(parts):,}")
+        if foreign := next(foreign_parts(content, own), None):
+            raise _refused("not a stock part of a network", where, None, shown(foreign))
+        if (layers := len(list(_parts(content)))) > MOST_LAYERS:
+            raise _refused("too many layers", where, f"at most {MOST_LAYERS:,}", f"{layers:,}")
         if (most := max(map(abs, _numbers(content)), default=0)) > MOST_NUMBER:
             raise _refused("a layer larger than its weights", where, f"numbers up to {MOST_NUMBER:,}", most)
     except TrackingError:
         raise
     except Exception as failure:
         raise TrackingError(f"a damaged model file ({first_line(failure)})", where=where) from failure
+
+
+def foreign_parts(content: object, own: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of the parts of a configuration that are neither in PARTS nor among one's `own`."""
+    for part in _parts(content):
+        module, name, registered = part.get("module"), part["class_name"], part.get("registered_name")
+        stock = name in PARTS.get(str(module), ()) and registered in (None, FUNCTIONAL)
+        if not (stock or name in own):
+            yield f"{module}.{name}"
 
 
 def _parts(content: object) -> Iterator[dict[str, object]]:

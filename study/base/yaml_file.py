@@ -66,6 +66,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    for _tag, _pattern in _resolvers:  # so that a text which is read as a number, such as 08, is written in quotes
+        _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
+
+
 def names(folder: Path) -> list[str]:
     """Return the names of the project's files in this folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))

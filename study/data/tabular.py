@@ -29,6 +29,7 @@ SAMPLE = 1 << 20  # bytes of a file, of which the length of a row is estimated
 MOST_CATEGORIES = 100
 MOST_WIDTH = 10_000  # columns of the matrix
 DATE = re.compile(r"\s*(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([T ].*)?\s*")
+COMMA = re.compile(r"\s*[-+]?\d+(\.\d{3})*,\d+\s*|\s*[-+]?\d{1,3}(,\d{3})+(\.\d+)?\s*")  # 1,5 and 1.234,5 and 1,234.5
 NO_INDEX = "Write the table without its index: index=False."
 
 
@@ -86,8 +87,12 @@ def _csv_names(path: Path) -> list[str]:
     return names
 
 
-def _separator(path: Path) -> str:
+def separator_of(first: str) -> str:
     """Return the one of SEPARATORS that a file's first line has most often."""
+    return max(SEPARATORS, key=first.count)
+
+
+def _separator(path: Path) -> str:
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             first = file.readline(SAMPLE)
@@ -95,7 +100,7 @@ def _separator(path: Path) -> str:
         raise DataError(f"cannot be read ({failure.strerror or failure})", where=path) from None
     if not first.strip():
         raise DataError("an empty file, or an empty first line", where=path, expected="the names of the columns")
-    return max(SEPARATORS, key=first.count)
+    return separator_of(first)
 
 
 def _csv_lines(path: Path, separator: str) -> Iterator[list[str]]:
@@ -255,6 +260,10 @@ def _column(where: str, name: str, values: np.ndarray, for_test: np.ndarray) -> 
         fill = float(np.float32(np.median(known))) if len(known) and missing.any() else 0.0
         return Column(name, None, bool(missing.any()), fill)
     there = sorted({value for value in values if value is not None})
+    if sum(1 for value in there if COMMA.fullmatch(value)) >= len(there) / 2:
+        got = f"{shown(there[0])}, and others with a comma"
+        hint = "Write decimal points, and nothing between the thousands."
+        raise DataError("numbers with commas", where=where, got=got, hint=hint)
     if len(numbers := [value for value in there if _is_number(value)]) >= len(there) / 2:
         text = next((value for value in there if value not in set(numbers)), numbers[0])
         row = int(np.flatnonzero(values == text)[0]) + 1

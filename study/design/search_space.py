@@ -58,12 +58,13 @@ class SearchSpace:
 
     def first(self) -> dict[str, object]:
         """Return the values to draw for the baseline, by field."""
-        settings = {dimension.field: _start(dimension, self.baseline) for dimension in self.dimensions}
-        return {
-            dimension.field: dimension.drawn(settings[dimension.field])
-            for dimension in self.dimensions
-            if dimension.applies(settings)
-        }
+        settings: dict[str, object] = {}  # a field that is not searched does not count for the conditions of others
+        drawn: dict[str, object] = {}
+        for dimension in self.dimensions:
+            if dimension.applies(settings):
+                value = settings[dimension.field] = _start(dimension, self.baseline)
+                drawn[dimension.field] = dimension.drawn(value)
+        return drawn
 
     def place(self, config: TrialConfig) -> dict[str, object] | None:
         """Return the values to draw, by field, for a point that becomes this config; None if there is no such point.

@@ -85,12 +85,17 @@ def open_folder(folder: Path, contract: Contract) -> tuple[list[tuple], list[tup
     return found, unreadable
 
 
-def draw(count: int, seed: int) -> list[tuple]:
-    """Return `count` drawings of the digits 0 to 9 in turn as `read` takes them; their strokes depend on the seed."""
+def draw(count: int, seed: int, class_names: Sequence[str]) -> list[tuple]:
+    """Return `count` drawings of the digits that are classes, in turn, as `read` takes them.
+
+    Their strokes depend on the seed.
+    """
     drawn = []
     for number in range(count):
+        truth = number % len(class_names)
+        digit = int(class_names[truth])
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        picture = synthetic_digits.draw(number % 10, own_seed)
-        name = f"{number % 10}_drawing_{number + 1:0{len(str(count))}}"
-        drawn.append((name, explanations.thumbnail(picture, SMALL), preprocessing.normalize(picture), number % 10))
+        picture = synthetic_digits.draw(digit, own_seed)
+        name = f"{digit}_drawing_{number + 1:0{len(str(count))}}"
+        drawn.append((name, explanations.thumbnail(picture, SMALL), preprocessing.normalize(picture), truth))
     return drawn

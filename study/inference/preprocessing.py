@@ -308,7 +308,8 @@ def _even_strokes(detail: np.ndarray) -> np.ndarray | None:
     wanted = np.clip(width, WIDTHS[0] * pixel, WIDTHS[1] * pixel)
     # Thinning must not erase the thin parts of a stroke.
     growth = max((wanted - width) / 2, -0.3 * width, -0.9 * inside.max())
-    return np.clip((distance + growth) / SOFT + 0.5, 0, 1).astype(np.float32)
+    ink = np.clip((distance + growth) / SOFT + 0.5, 0, 1).astype(np.float32)
+    return ink if ink.max() > 0.5 else None  # thinning can leave nothing of a spot
 
 
 def _place(ink: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Reads the rows of features that a person asks about: JSON as it is typed, or a .json or .csv file."""
 
+import contextlib
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from study.base.errors import DataError, first_line, shown
 from study.base.paths import find_file
 from study.base.text import readable
+from study.data.tabular import separator_of
 from study.inference.contract import Contract
 from study.inference.serving import feature_items
 from study.inference.serving.admission import Admission
@@ -19,6 +22,11 @@ from study.inference.serving.admission import Admission
 WANTED = "a JSON object of named features, or the path of a .json or .csv file of rows"
 MOST_BYTES = 20_000_000
 MOST_ROWS = 10_000
+# What pandas takes for a missing value, and so `tabular`.
+MISSING_WORDS = {
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,13 @@ def encoded(asked: RowsAsked, contract: Contract, target: str | None) -> list[tu
         raise DataError(what, where=asked.name, hint="Ask it with image= or index=.")
     items = feature_items.of(contract)
     known = {column.name for column in contract.features.columns} if contract.features else set()
-    place = {name: label for label, name in enumerate(contract.class_names)}
     checked, names, truths = [], [], []
     for number, item in enumerate(asked.items, start=1):
         name = f"{asked.name}, row {number}" if len(asked.items) > 1 or asked.name != "row" else "row"
         truth = None
         if isinstance(item, dict) and target and target not in known and target in item:
             item = dict(item)
-            truth = place.get(str(item.pop(target)))
+            truth = _place(item.pop(target), contract.class_names)
         if isinstance(item, list):
             item = {"values": item}
         if asked.texts:
@@ -94,11 +101,14 @@ def _of_json(text: str, where: object) -> tuple[Any, ...]:
         found = found["inputs"]
     if isinstance(found, dict) or (isinstance(found, list) and found and not isinstance(found[0], dict)):
         found = [found]
+    if not isinstance(found, list):
+        raise DataError("no rows", where=where, expected=WANTED, got=shown(found))
     return _few(found, where)
 
 
 def _of_csv(text: str, where: object) -> tuple[Any, ...]:
-    reader = csv.DictReader(io.StringIO(text, newline=None), restkey="")
+    first = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=None), restkey="", delimiter=separator_of(first))
     try:
         names, rows = reader.fieldnames or [], list(reader)
     except csv.Error as failure:
@@ -119,16 +129,26 @@ def _few(rows: list[Any], where: object) -> tuple[Any, ...]:
 
 
 def _typed(item: dict[str, str], contract: Contract, where: str) -> dict[str, Any]:
-    """Return a row's texts as what their columns take; an empty text is missing."""
+    """Return a row's texts as what their columns take, as the data's own file is read: see `tabular`."""
     numeric = {column.name for column in contract.features.columns if column.numeric} if contract.features else set()
     typed: dict[str, Any] = {}
     for name, text in item.items():
-        typed[name] = text if text != "" else None
-        if name in numeric and text:
+        typed[name] = None if text in MISSING_WORDS else text
+        if name in numeric and typed[name] is not None:
+            truth = {"true": 1.0, "false": 0.0}.get(text.lower())
             try:
-                typed[name] = float(text)
+                typed[name] = float(text) if truth is None else truth
             except ValueError:
                 raise DataError("not a number", where=f"{where}.{name}", expected="a number", got=shown(text)) from None
             if np.isnan(typed[name]):
                 typed[name] = None
     return typed
+
+
+def _place(label: object, classes: Sequence[str]) -> int | None:
+    """Return the place of a label among the names of the classes; it may be written in another way, as 1.0 or TRUE."""
+    texts = [str(label), str(label).strip().capitalize()]
+    with contextlib.suppress(ValueError, OverflowError):
+        if (number := float(str(label))) == int(number):
+            texts.append(str(int(number)))
+    return next((place for text in texts for place, name in enumerate(classes) if name == text), None)

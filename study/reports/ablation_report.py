@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from study.analysis import selection
 from study.analysis.ablation_results import AblationResults
 from study.analysis.formatting import count
 from study.analysis.verdicts import Kind, Verdict
 from study.design.ablation import Arm as ArmSettings
 from study.design.limits import MARGIN_NATS
 from study.design.origin import Origin
+from study.design.search import CONFIRM
 from study.reports import ablation_tables, mlflow_runs, study_report, verdicts_file
 from study.reports.document import Document
 from study.reports.markdown import plain
@@ -209,7 +211,8 @@ def _curves(document: Document, study: AblationResults) -> None:
 
 
 def _provenance(document: Document, study: AblationResults) -> None:
-    entry_point = "ablation" if "task" in study.record.params else "promote"  # whose race is an ablation as well
+    # A race of promote is an ablation as well, and so is the comparison of a search, which its command repeats.
+    entry_point = {selection.TASK: "promote", CONFIRM: None}.get(study.ablation.task, "ablation")
     study_report.provenance(document, entry_point, study.record, study.trials)
     document.text(
         "The study's run has the definition, `ablation.yaml`. You can run it again with `-P task=ablation.yaml`."

@@ -14,7 +14,11 @@ from study.tracking import tags as names
 from study.tracking.records import RunRecord
 
 FOLDER = NAME = "report"
-USUAL = ("auto", "none", "false", "baseline", "seed")  # values of parameters that nobody gave
+USUAL = ("auto", "none", "false", "baseline")  # values of parameters that nobody gave, unless here is another:
+DEFAULTS = {
+    "decide": "val_accuracy", "metric": "val_cross_entropy", "pruner": "hyperband", "replicate": "true",
+    "confirm": "true",
+}  # fmt: skip
 HOW = ("workers", "launch", "plan", "storage", "reuse", "output")  # parameters that do not change the results
 
 
@@ -43,11 +47,12 @@ def warn_of_data(document: Document, tags: Mapping[str, str]) -> None:
         document.text(f"> **No training row of class {plain(classes)}**, which validation or test rows have.")
 
 
-def provenance(document: Document, entry_point: str, record: RunRecord, trials: Sequence[RunRecord]) -> None:
-    """Add the command that runs the study again, and its run, data, code and hosts."""
+def provenance(document: Document, entry_point: str | None, record: RunRecord, trials: Sequence[RunRecord]) -> None:
+    """Add the command that runs the study again, if it has one of its own, and its run, data, code and hosts."""
     tags = record.tags
-    document.heading("What was run, and how to run it again")
-    document.text(code_block(command(entry_point, record), "sh"))
+    document.heading("What was run, and how to run it again" if entry_point else "What was run")
+    if entry_point:
+        document.text(code_block(command(entry_point, record), "sh"))
     facts = [
         ("study's run", record.run_id),
         ("started", datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%d %H:%M UTC")),
@@ -64,11 +69,14 @@ def provenance(document: Document, entry_point: str, record: RunRecord, trials: 
 
 def command(entry_point: str, record: RunRecord, **changes: object) -> str:
     """Return the command that runs a study again, with some of its parameters changed."""
-    given = {name: value for name, value in record.params.items() if value not in USUAL and name not in HOW}
-    if given.get("decide") == "val_accuracy":
-        del given["decide"]
+    given = {name: value for name, value in record.params.items() if name not in HOW and not _is_usual(name, value)}
     words = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in (given | changes).items()]
     return " ".join([f"mlflow run . -e {entry_point}", *words])
+
+
+def _is_usual(name: str, value: str) -> bool:
+    """Return whether a parameter has the value that it has if nobody gives one."""
+    return value == DEFAULTS[name] if name in DEFAULTS else value in USUAL
 
 
 def facts_table(facts: Iterable[tuple[str, object]]) -> Table:

@@ -1,5 +1,6 @@
 """Reads runs back as records, with their curves, files and models."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -261,11 +262,12 @@ def _trials(
 
 
 def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
+    own = json.loads(run.data.tags.get(tags.CONFIG, "{}"))  # what was trained, where the params are what was given
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        params=unquoted(run.data.params),
+        params=unquoted(run.data.params) | own,
         tags=run.data.tags,
         metrics=run.data.metrics,
         curves={

@@ -18,6 +18,7 @@ ARM = "arm"
 SEED = "seed"
 SLOT = "slot"  # the place in the queue that a trial fills
 OPTUNA_STUDY, OPTUNA_TRIAL = "optuna_study", "optuna_trial"
+CONFIG = "config"  # of a training by hand, as JSON: `mlflow run` has written params of its own before
 FINGERPRINT = "fingerprint"  # of everything that decides a trial's result
 REUSED_FROM = "reused_from"  # the ID of the run whose result a trial carries over
 REPRODUCED = "reproduced"  # whether training it again gave the same bits, and the ID of the run that did

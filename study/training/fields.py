@@ -34,8 +34,10 @@ def text(value: object) -> object:
 
 
 def boolean(value: object) -> object:
-    """Return the words ``true`` and ``false`` as what they mean; raises ValueError for all else."""
+    """Return the words ``true`` and ``false`` as what they mean, and None as it is; raises ValueError for all else."""
     words = {"true": True, "false": False}
+    if value is None:  # the type says whether it may be
+        return value
     found = words.get(value.lower(), value) if isinstance(value, str) else value
     if not isinstance(found, bool):
         raise ValueError("expected true or false")

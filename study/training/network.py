@@ -1,13 +1,16 @@
 """Turns a TrialConfig into an ordinary Keras model and its optimizer."""
 
+import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from study.base import keras_file
 from study.base.backend import keras
 from study.base.errors import ConfigError, StudyError
 from study.data.dataset import Dataset
@@ -134,7 +137,7 @@ def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras
         raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
     if len(getattr(model, "inputs", None) or [None]) != 1:
         raise own_file.wrong(network, "has more than one input", "one", len(model.inputs))
-    if not all(is_stock(layer) for _, layer in layers_within([model])):
+    if not _is_stock(model):
         return [OwnModel(model, config.network.name, rows, settings)]
     return list(model.layers) if type(model) is keras.Sequential else [model]
 
@@ -185,8 +188,19 @@ def layers_within(layers: Sequence[keras.layers.Layer]) -> Iterator[tuple[int, k
 
 
 def is_stock(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer is Keras's own, and no function of somebody's."""
-    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
+    """Return whether a layer is Keras's own, and has no function of somebody's, such as an activation."""
+    if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.layers.Lambda):
+        return False
+    functions = (value for value in vars(layer).values() if isinstance(value, FunctionType))
+    return all((function.__module__ or "").startswith("keras.") for function in functions)
+
+
+def _is_stock(model: keras.Model) -> bool:
+    """Return whether a model's configuration says all of it, so that its file can be opened without its code."""
+    if not all(is_stock(layer) for _, layer in layers_within([model])):
+        return False
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model), default=str))
+    return next(keras_file.foreign_parts(config), None) is None
 
 
 def _check(model: keras.Sequential, network: Network, rows: Rows) -> None:

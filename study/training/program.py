@@ -4,6 +4,7 @@ The stock model is called as `model.fit` calls it. Two things are done in Keras'
 the epoch in a compiled loop: Dropout draws from Philox, and L1 and L2 penalties are added up in strips.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -42,6 +43,7 @@ class Program:
         self.weighted = config.training.class_weight != "none"
         self.dropouts = dropouts(own)
         self.rates = tf.Variable(np.zeros(max(1, len(self.dropouts)), np.float32))
+        self._draws = Counter[int]()  # how often each has been called in the step that is traced
         self.seed = tf.Variable(0, dtype=tf.int64)
         for index, (place, layer) in enumerate(self.dropouts):
             layer.call = partial(self._drop, layer, index, place)
@@ -142,6 +144,7 @@ class Program:
     def step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one optimizer step on a batch; return its loss before the step and the hits in it."""
         variables = self.model.trainable_variables
+        self._draws = Counter()
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)
             loss = self.loss(labels, probabilities, tf.gather(self.class_weights, labels) if self.weighted else None)
@@ -190,7 +193,9 @@ class Program:
             return values
         sides = _sides_drawn(layer, values)
         units = int(np.prod(sides))
-        key = tf.stack([self.seed + (place << 32), tf.cast(self.optimizer.iterations, tf.int64)])
+        again = self._draws[index]  # a layer that is called twice in a step draws twice
+        self._draws[index] += 1
+        key = tf.stack([self.seed + (place << 32) + (again << 48), tf.cast(self.optimizer.iterations, tf.int64)])
         words = tf.random.stateless_uniform([-(-units // 2)], key, None, None, tf.uint32, alg="philox")
         bits = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:units], sides)
         dropped = tf.round(self.rates[index] * 65_536)

@@ -29,6 +29,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
 from study.tracking import store, stored
 from study.tracking.records import RunRecord
+from study.training.config import value_text
 from study.training.networks import own_file
 from study.workflows import prepare, search_budget
 from study.workflows.confirmation import Observe
@@ -188,7 +189,11 @@ def run_ablation(
     own, request = _team(workers, launch, storage)
     rule = seed_rule(ablation, seeds, most_seeds, minutes, pairs=compare == "pairs")
     specs = ablation.trial_specs(rule.first, dataset)
-    params = {"task": task, "compare": compare, "decide": decide, "vary": ablation.vary, "data": dataset.spec}
+    params = _params(
+        task=task, data=dataset.spec, target=target, size=size, network=network, validation=validation, seeds=seeds,
+        most_seeds=None if most_seeds == CAP else most_seeds, minutes=minutes, margin=margin, decide=decide,
+        epochs=epochs, set=settings, compare=compare, vary=vary,
+    )  # fmt: skip
     with _Bar(len(specs), progress) as observe:
         outcome = _run_ablation(
             ablation, specs, dataset, params=params, worker_count=own, observe=observe,
@@ -240,8 +245,11 @@ def run_search(
     most = budget.trials or MOST_LAUNCHED
     own, team = min(own, most), min(own + (request.workers if request else 0), most)
     plan = search_budget.plan(search, dataset, budget, team, (own or team) if confirm else 0)
-    how = {"sampler": sampler, "pruner": pruner, "metric": metric}
-    params = {"space": space or search.space.name, **how, "data": dataset.spec}
+    params = _params(
+        space=space, network=network, study=name, trials=trials, minutes=minutes, data=dataset.spec, target=target,
+        size=size, epochs=epochs, set=settings, metric=metric, sampler=sampler, pruner=pruner, limit=limit, also=also,
+        replicate=replicate, seed=None if seed == 1 else seed, confirm=confirm,
+    )  # fmt: skip
 
     @contextmanager
     def confirming(specs: Sequence[TrialSpec]) -> Iterator[tuple[Observe, OnLook]]:
@@ -263,6 +271,17 @@ def load(run_id: str) -> AblationFrames | SearchFrames:
     if search_results.is_search(client, run_id):
         return SearchFrames(search_results.read(client, run_id))
     return AblationFrames(ablation_results.read(client, run_id))
+
+
+def _params(**given: object) -> dict[str, str]:
+    """Return the arguments that are not None as the options of the command, which the study's run keeps."""
+    found = {name: value for name, value in given.items() if value is not None}
+    return {
+        name: ",".join(f"{field}={value_text(one)}" for field, one in value.items())
+        if isinstance(value, Mapping)
+        else value_text(value)
+        for name, value in found.items()
+    }
 
 
 def _check_names(**given: tuple[str, Iterable[str]]) -> None:

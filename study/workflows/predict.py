@@ -103,7 +103,12 @@ class Question:
         if not reader.takes.handwriting:
             hint = "Ask it with index=, image= or row=."
             raise DataError("the network does not read handwritten digits", where=self.found.uri, hint=hint)
-        return self._read_many(reader, predict.draw(count, seed), f"drawings, seed {seed}", ("pictures", SYNTHETIC))
+        return self._read_many(
+            reader,
+            predict.draw(count, seed, reader.takes.class_names),
+            f"drawings, seed {seed}",
+            ("pictures", SYNTHETIC),
+        )
 
     def explain(self, dataset: Dataset, indices: Sequence[int]) -> Answer:
         """Return why the network classifies these test rows as it does."""

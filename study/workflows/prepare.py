@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from study.base.errors import ConfigError
+import numpy as np
+
+from study.base.errors import ConfigError, DataError
 from study.data.dataset import Dataset, load_dataset
 from study.design.ablation import Ablation, load_ablation
 from study.design.auto_space import AUTO_SPACE, space_of, usual_space
@@ -15,6 +17,8 @@ from study.design.search_space import SearchSpace, load_space
 from study.execution.network_costs import NetworkCosts
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
+
+LEAST_SD, MOST_SD = 1e-7, 1e18  # Keras's Normalization divides by no less; float32 holds no larger square
 
 
 def prepare_ablation(
@@ -129,8 +133,9 @@ def _load(spec: str | None, target: str | None, size: str | None, baseline: Tria
 def check_networks(configs: Sequence[TrialConfig], dataset: Dataset) -> None:
     """Raise ConfigError, before anything is trained, for a network that cannot be built for these data as configured.
 
-    One's own are built for it, and asked about a few rows.
+    One's own are built for it, and asked about a few rows. Raises DataError for features that float32 cannot scale.
     """
+    _check_scales(dataset)
     shape = network_shape(dataset.row_shape, dataset.kind == "pixels")
     for part in dict.fromkeys(config.network for config in configs):
         network = find(part.name)
@@ -140,6 +145,23 @@ def check_networks(configs: Sequence[TrialConfig], dataset: Dataset) -> None:
             from study.training.network import Rows, check_outputs  # imports TensorFlow
 
             check_outputs(TrialConfig(network=part), Rows.of(dataset))
+
+
+def _check_scales(dataset: Dataset) -> None:
+    """Raise DataError for a feature that varies by so little, or so much, that its scale is lost in a network."""
+    if dataset.kind == "pixels":
+        return
+    inputs = dataset.train.inputs.reshape(len(dataset.train), -1)
+    sd, varies = inputs.std(axis=0, dtype=np.float64), inputs.max(axis=0) > inputs.min(axis=0)
+    wrong = np.flatnonzero(varies & ((sd <= LEAST_SD) | (sd > MOST_SD)))
+    if len(wrong):
+        place = int(wrong[0])
+        name = dataset.features.names[place] if dataset.features else f"feature {place + 1}"
+        raise DataError(
+            "a feature whose scale a network cannot take", where=f"{dataset.spec}: {name}",
+            expected=f"a standard deviation from {LEAST_SD:g} to {MOST_SD:g}", got=f"{sd[place]:.2g}",
+            hint="Give it in another unit.",
+        )  # fmt: skip
 
 
 def _check_grid(space: SearchSpace) -> None:

@@ -1,5 +1,6 @@
 """Trains one network by hand, recorded in the program's own run."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from study.base.errors import ConfigError
 from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.tracking import records, tags
-from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of
+from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of, value_text
 from study.training.fingerprint import fingerprint
 from study.workflows.common import open_run, origin_files, study_tags
 from study.workflows.prepare import check_networks
@@ -38,6 +39,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     marks = {
         tags.TASK: "train",
         tags.SEED: config.seed,
+        tags.CONFIG: json.dumps(config.as_text()),
         tags.FINGERPRINT: fingerprint(config, dataset.sha256, len(dataset.validation)),
     } | study_tags(dataset, [config.network.name])
     parent = ParentWatch()
@@ -68,6 +70,16 @@ def config_of(values: Mapping[str, object], settings: Mapping[str, object]) -> T
         if name in settings:
             raise ConfigError(f"{name} is given twice", where="set", hint="Keep one of them.")
     return TrialConfig.parse(given).replace(settings, where="set")
+
+
+def other_defaults(config: TrialConfig) -> str:
+    """Return the fields at the network's own defaults which have other defaults in the command, and so seem given."""
+    known = config.fields
+    return " ".join(
+        f"{name}={value_text(config.get(name))}"
+        for name in known
+        if name in FIELDS and FIELDS[name].default != known[name].default == config.get(name)
+    )
 
 
 def name_of(config: TrialConfig) -> str:

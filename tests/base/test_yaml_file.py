@@ -39,6 +39,11 @@ def test_a_file_is_read_up_to_a_limit(tmp_path):
         yaml_file.read(path)
 
 
+@pytest.mark.parametrize("text", ["08", "+09", "1.e5", ".5e5", "010", "1:30", "null", "1e5", "true", "no"])
+def test_a_text_that_looks_like_a_number_is_written_in_quotes(text):
+    assert yaml_file.parse(yaml_file.write({"name": text}), "x")[0] == {"name": text}
+
+
 def test_what_is_written_reads_back_the_same_and_has_no_alias():
     values = ["010", "1e-3", "1:30", "0o17", "1_000", "yes", "~", "", 10, 1e-05, None, "# x", "- a", "9" * 500]
     text = yaml_file.write({"a": values, "b": values})

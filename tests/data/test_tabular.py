@@ -150,6 +150,12 @@ def test_columns_that_cannot_be_learned_from_are_refused(tmp_path, suffix, chang
     assert message(path, target="species").startswith(f"{path}: {text}")
 
 
+@pytest.mark.parametrize("values", [["1,5", "2,25", "1.234,5"], ["1,234.5", "12,345", "1,000"]])
+def test_numbers_with_commas_are_no_categories(tmp_path, values):
+    path = saved(tmp_path / "pets.csv", frame(length=[values[row % 3] for row in range(ROWS)]))
+    assert message(path, target="species").startswith(f"{path}: length: numbers with commas; got ")
+
+
 def test_names_and_keys_are_no_categories(tmp_path, monkeypatch):
     monkeypatch.setattr(tabular, "MOST_CATEGORIES", 39)
     path = saved(tmp_path / "pets.csv", frame(name=[f"pet {row:02}" for row in range(ROWS)]))

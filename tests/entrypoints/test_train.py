@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from entrypoints import train
 from study.base.errors import Interrupted
-from study.tracking import runs, store
+from study.tracking import records, runs, store
 from study.training import fingerprint
 from study.training.config import FIELDS, TrialConfig
 from study.workflows import train_network
@@ -94,6 +94,22 @@ def test_the_run_of_mlflow_run_is_the_trial(call, monkeypatch):
     assert (only_run().info.run_id, only_run().info.status) == (run_id, "FINISHED")
     # Without early stopping the last epoch is kept, whatever epoch had the lowest val_loss.
     assert "Kept: epoch 3 of 3" in output
+
+
+def test_what_was_trained_is_recorded_whatever_mlflow_run_has_written_before(call, monkeypatch):
+    """`mlflow run` writes every option of the command into the run first, those of `mlp` among them."""
+    client = MlflowClient()
+    made = client.create_run("0").info.run_id
+    for name, value in TrialConfig().as_text().items():
+        client.log_param(made, name, "cnn" if name == "network" else value)
+    monkeypatch.setenv("MLFLOW_RUN_ID", made)
+    settings = "filters=2,dense=4"
+    status, output, errors = call(
+        "--data", "digits", "--epochs", "1", "--network", "cnn", "--set", f"{settings},learning_rate=0.002"
+    )
+    assert (status, errors) == (0, "") and "cnn's own defaults: dropout=0.25; set=… changes them." in output
+    config = TrialConfig.recorded(records.read_run(client, made).params)
+    assert (config.get("dropout"), config.training.learning_rate, config.get("filters")) == (0.25, 0.002, "2")
 
 
 def test_a_diverged_training_ends_in_one_line_and_a_failed_run(call):

@@ -18,6 +18,7 @@ from study.base.errors import ConfigError, WorkerError
 from study.base.paths import RUN_VARIABLE, STORE_VARIABLE
 from study.execution.engines import engine, kubernetes, launches, local, ray, slurm, ssh
 from study.execution.engines.engine import LAUNCH_VARIABLE, NAMES, Launch, Request, parse_options, parse_request
+from study.execution.queue import create_queue
 from study.execution.storage import DEFAULT_STORAGE
 
 LAUNCH = Launch(
@@ -73,6 +74,7 @@ def test_options_may_have_commas_in_their_values():
             "postgresql+psycopg://me:secret@db/x",
             "address has a password. Lea",
         ),
+        (Request("local", 1, {}), "postgresql://me:secret@db/m", "auto", "the tracking store's address has a password"),
         (Request("slurm", 1, {}), "http://m:5000", "sqlite:///optuna.db", "the storage is a SQLite file, which serves"),
         (Request("ssh", 1, {}), "sqlite:///m.db", "postgresql+psycopg://db/x", "the tracking store is a SQLite file"),
         (Request("local", 1, {"fast": "yes"}), "sqlite:///m.db", "auto", "local has no option 'fast'. It takes none."),
@@ -135,6 +137,14 @@ def test_the_tasks_of_an_array_share_the_workers():
     assert flags["signal"] == "B:USR1@90" and flags["time"] == "04:00:00" and "#SBATCH --requeue\n" in script
     assert '\nworkers=8\n[ "$SLURM_ARRAY_TASK_ID" != 2 ] || workers=4\n' in script
     assert rendered(per_job="20")[1]["array"] == "0-0" and rendered(per_job="64")[1]["cpus-per-task"] == "20"
+
+
+def test_directives_with_blanks_and_percents_are_quoted():
+    folder = "/home/me/my project/100%/launches"
+    script = slurm.script(replace(LAUNCH, folder=folder, options={"comment": "it's mine #1"}))
+    flags = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", script, re.M))
+    assert shlex.split(flags["output"]) == ["/home/me/my project/100%%/launches/%a.log"]
+    assert shlex.split(flags["comment"]) == ["it's mine #1"]
 
 
 def test_a_job_script_runs_the_worker_with_the_studys_name_as_it_is(tmp_path):
@@ -305,10 +315,10 @@ def manifest(**options: str) -> dict:
 
 def test_a_job_has_as_many_pods_as_the_workers_need_and_survives_evictions():
     job = manifest(per_job="8", memory="1500Mi")
-    assert job["spec"]["parallelism"] == 3 and "completions" not in job["spec"]
+    assert job["spec"]["parallelism"] == 4 and "completions" not in job["spec"]  # 20 workers
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["command"][-2:] == ["--workers", "8"] and container["command"][:2] == ["python", "-m"]
-    assert container["resources"]["requests"] == {"cpu": "8", "memory": "12000Mi"}
+    assert container["command"][-2:] == ["--workers", "5"] and container["command"][:2] == ["python", "-m"]
+    assert container["resources"]["requests"] == {"cpu": "5", "memory": "7500Mi"}
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "Ignore" and rule["onPodConditions"][0]["type"] == "DisruptionTarget"
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"  # what a podFailurePolicy demands
@@ -341,3 +351,29 @@ def test_the_example_is_what_is_rendered():
         options={"image": "registry.example/keras-study:1"}, storage="postgresql+psycopg://study@db.example:5432/study",
     )  # fmt: skip
     assert example == kubernetes.manifest(own)
+
+
+# --- kubernetes and ssh -----------------------------------------------------------------------------
+
+
+def test_all_pods_have_as_many_workers_and_there_are_as_many_as_were_asked_for():
+    options = {"image": "x", "per_job": "4"}
+    for workers, pods, each in ((10, 5, "2"), (8, 2, "4"), (3, 1, "3"), (7, 7, "1")):
+        job = kubernetes.manifest(replace(LAUNCH, workers=workers, options=options))["spec"]
+        assert job["parallelism"] == pods
+        assert job["template"]["spec"]["containers"][0]["command"][-2:] == ["--workers", each]
+
+
+def test_a_launch_on_a_host_that_does_not_answer_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(ssh, "_commit", lambda: "0" * 40)
+    monkeypatch.setenv(STORE_VARIABLE, "http://m.example:5000")
+    queue, _ = create_queue(f"sqlite:///{tmp_path}/optuna.db", "night")
+    monkeypatch.setattr(launches, "check", lambda request, storage: None)
+    monkeypatch.setattr(engine, "new_folder", lambda id: str(tmp_path))
+    with pytest.raises(engine.NotStarted, match="no-such-host"):
+        launches.start(queue, "sqlite:///x.db", Request("ssh", 2, {"hosts": "no-such-host.invalid"}))
+    assert list(launches.remembered(queue)) == []
+
+
+def test_a_host_that_is_named_twice_gets_its_share_once():
+    assert ssh._hosts({"hosts": "a,b,a"}) == ["a", "b"]

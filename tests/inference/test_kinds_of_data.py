@@ -7,6 +7,7 @@ import math
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -24,6 +25,7 @@ from study.inference.model import has_own_layers, open_network
 from study.inference.questions import named_values, questions
 from study.inference.serving import log_model
 from study.inference.serving.feature_items import NamedItems
+from study.inference.serving.served_network import ServedNetwork
 from study.training import loop, network
 from study.training.config import TrialConfig
 from study.training.networks import own_file
@@ -129,6 +131,16 @@ def test_bad_features_are_refused_in_one_sentence(of_wine, wine, given, sentence
         assert str(refused.value.args[0]) == said and refused.value.get_http_status_code() == 400
 
 
+def test_an_answer_that_is_not_a_number_is_refused(wine):
+    model = ServedNetwork()
+    model.prepare(Contract.of(wine), None)
+    answers = np.full((2, 3), 1 / 3)
+    answers[1] = np.nan
+    model._network = lambda rows: SimpleNamespace(numpy=lambda: answers)
+    with pytest.raises(MlflowException, match=r"inputs\[1\]: the network's answer is not a number"):
+        model.predict(None, questions(wine.test.inputs[:2], wine))
+
+
 def test_categories_and_missing_values_are_encoded_as_in_training():
     features = Features((Column("age", None, True, 40.0), Column("colour", ("1", "red"))), ("always",))
     items = NamedItems(features)
@@ -194,20 +206,33 @@ def test_rows_are_read_from_json_and_csv(wine, tmp_path):
     takes = Contract.of(wine)
     lines = [",".join([*good[0], "kind"]), *(",".join(map(repr, [*one.values()])) + ",class_1" for one in good)]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
+    (tmp_path / "semicolons.csv").write_text("\n".join(lines).replace(",", ";"))
     (tmp_path / "rows.json").write_text(json.dumps({"inputs": good}))
     (tmp_path / "long.csv").write_text(f"{200_000 * 'a'},b")
-    for text in (str(tmp_path / "rows.csv"), str(tmp_path / "rows.json"), json.dumps(good), json.dumps(good[0])):
+    files = [str(tmp_path / name) for name in ("rows.csv", "semicolons.csv", "rows.json")]
+    for text in (*files, json.dumps(good), json.dumps(good[0])):
         rows = row_files.encoded(row_files.read_rows(text), takes, "kind")
         assert np.array_equal([row for _, _, row, _ in rows], wine.test.inputs[: len(rows)])
         assert {truth for *_, truth in rows} == {1 if text.endswith(".csv") else None}
     for text, message in (
         ("{", "row: not JSON"), ("[]", "row: no rows; expected 1 to 10,000 rows, got 0"),
-        ("no.json", "no.json: no such file"),
+        ("no.json", "no.json: no such file"), ('{"inputs": null}', "row: no rows; expected .*, got None"),
         (str(tmp_path / "long.csv"), r"long\.csv: not a \.csv file \(field larger"),
         ('{"alcohol": 1}', r"row\.malic_acid: a missing feature"), (str(tmp_path), "not rows of features"),
     ):  # fmt: skip
         with pytest.raises(StudyError, match=message):
             row_files.encoded(row_files.read_rows(text), takes, None)
+
+
+def test_a_csv_file_is_read_as_the_data_are():
+    pets = Contract.of(load_dataset("wine"))
+    features = Features((Column("age", None, True, 40.0), Column("tame", None)), ())
+    takes = replace(pets, features=features, class_names=("False", "True"))
+    typed = row_files._typed({"age": "NA", "tame": "True"}, takes, "row 1")
+    assert typed == {"age": None, "tame": 1.0}
+    places = [row_files._place(text, takes.class_names) for text in ("TRUE", "false", "True", "cat")]
+    assert places == [1, 0, 1, None]
+    assert [row_files._place(text, ("0", "7")) for text in ("7.0", "07", 7, "8")] == [1, 1, 1, None]
 
 
 # --- behind a real server ---------------------------------------------------------------------------

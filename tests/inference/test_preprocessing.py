@@ -496,3 +496,11 @@ def test_a_network_reads_the_kept_pictures(mnist):
     print("1,000 MNIST images as they are, passed through, enlarged:", *(f"{rate:.1%}" for rate in rates))
     assert rates[1] > rates[0] - 0.005
     assert rates[2] > rates[0] - 0.015
+
+
+def test_a_spot_that_thinning_leaves_nothing_of_is_no_ink():
+    rows, columns = np.mgrid[:200, :200]
+    for grey in range(150, 190, 5):
+        picture = np.where((rows - 100) ** 2 + (columns - 100) ** 2 < 45**2, grey, 255).astype(np.uint8)
+        picture[99:101, 99:101] = 0
+        assert preprocessing.normalize(picture).shape == (28, 28)

@@ -54,3 +54,14 @@ def test_where_there_is_no_score_it_says_why():
     assert row_novelty.why_not(few) == "no score: fewer than 20 training rows"
     assert row_novelty.why_not(wide) == "no score: rows of 501 numbers, and more than 500"
     assert doubt.scorer(None, "why")(few[:2]) == ([None, None], ["why", "why"])
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    """Classes that come in turn: every fifth row would be one class of the five."""
+    draw = np.random.default_rng(3)
+    labels = np.arange(600) % 5
+    rows = (draw.normal(size=(600, 4)) + 6 * np.eye(5)[labels][:, :4]).astype(np.float32)
+    doubts, _ = row_novelty.score(row_novelty.fit(rows, labels), rows)
+    assert 0.4 < np.median(doubts) < 0.6
+    far, _ = row_novelty.score(row_novelty.fit(rows, labels), rows + 12)
+    assert np.mean(np.array(far) >= DOUBTFUL) > 0.95

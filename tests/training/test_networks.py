@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from study.base.errors import ConfigError
 from study.training import loop, network, program
 from study.training.config import TrialConfig
 from study.training.networks import described, own_file
-from study.training.networks.network import Network, find
+from study.training.networks.network import Network, find, make_parameter
 
 NETWORKS = Path(own_networks.__file__)
 SETTINGS = {"epochs": 3, "batch_size": 32}
@@ -275,3 +276,47 @@ def test_a_cnn_needs_pictures_that_are_large_enough():
         with pytest.raises(ConfigError, match=message):
             find("cnn").check(shape, **dict(TrialConfig.parse({"network": "cnn"}).network.settings))
     assert isinstance(network.build(TrialConfig.parse({"network": "cnn", "batch_norm": "after"})), keras.Sequential)
+
+
+def test_a_parameter_may_be_a_bool_or_none_and_a_choice_may_be_false():
+    flag = make_parameter("flag", bool | None, None, "net.py")
+    assert [flag.checked("flag", value, None) for value in (True, "false", None, "none")] == [True, False, None, None]
+    norm = make_parameter("norm", Literal[False, "before", "after"], "before", "net.py")
+    assert [norm.checked("norm", value, None) for value in (False, "false", "after")] == [False, False, "after"]
+    with pytest.raises(ConfigError, match="plain cannot be None"):
+        make_parameter("plain", bool, True, "net.py").checked("plain", None, None)
+    with pytest.raises(ConfigError, match="units cannot be True"):
+        make_parameter("units", int, 4, "net.py").checked("units", True, None)
+
+
+def test_a_network_with_an_operator_is_kept_with_its_code(tmp_path):
+    path = written(
+        tmp_path,
+        """
+def build(shape, classes):
+    entry = keras.Input(shape)
+    values = keras.layers.Dense(4)(keras.layers.Flatten()(entry))
+    return keras.Model(entry, keras.layers.Dense(classes, "softmax")(values + keras.layers.Dense(4)(values)))
+""",
+    )
+    config = TrialConfig.parse({"network": own_file.named(str(path))})
+    (own,) = network.own_layers(network.build(config), network.Rows())
+    assert isinstance(own, network.OwnModel)
+
+
+def test_a_dropout_layer_that_is_called_twice_drops_other_units(tmp_path, few_digits):
+    path = written(
+        tmp_path,
+        """
+def build(shape, classes):
+    entry, drop = keras.Input(shape), keras.layers.Dropout(0.5)
+    values = keras.layers.Flatten()(entry)
+    once, again = drop(values), drop(values)
+    mixed = keras.layers.Subtract()([once, again])  # nothing is left of it where both drop the same
+    return keras.Model(entry, keras.layers.Dense(classes, "softmax", use_bias=False)(mixed))
+""",
+    )
+    config = TrialConfig.parse({"network": own_file.named(str(path)), "epochs": 1})
+    first = loop.train(config, few_digits)
+    fresh = network.build(config.replace({}), network.Rows.of(few_digits)).get_weights()
+    assert not np.array_equal(first.weights[0], fresh[0])  # it has learned from what was dropped once

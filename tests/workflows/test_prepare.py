@@ -1,5 +1,6 @@
 """How the data that options and YAML files name reach the trials and the workers."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,3 +59,12 @@ def test_a_worker_loads_the_same_rows_by_the_target_of_the_assignment(tmp_path, 
     again = worker._data(assignment(dataset, "run", networks=(), open_test=True, reuse=True), None)
     assert (again.sha256, again.target) == (dataset.sha256, "kind")
     assert again.validation.inputs.tolist() == dataset.validation.inputs.tolist()
+
+
+def test_a_feature_in_too_small_a_unit_is_named(tmp_path):
+    draw = np.random.default_rng(1)
+    frame = pd.DataFrame({"farad": 1e-10 * draw.normal(size=60), "volt": draw.normal(size=60), "kind": ["x", "y"] * 30})
+    frame.to_csv(tmp_path / "small.csv", index=False)
+    said = "small.csv: farad: a feature whose scale a network cannot take; expected a standard deviation from 1e-07"
+    with pytest.raises(DataError, match=said):
+        prepare_ablation(task(tmp_path, f"data: {tmp_path}/small.csv, target: kind"))

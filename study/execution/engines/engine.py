@@ -157,15 +157,19 @@ def check_program(name: str, engine: str) -> None:
 
 def check_address(storage: str, tracking_uri: str, engine: str, is_remote: bool) -> None:
     """Raise ConfigError for a storage or a store that the engine's workers could not, or should not, be told of."""
-    if has_password(storage):  # it would be in job scripts and lists of processes
-        hint = "Leave it out, and put it into PGPASSWORD or ~/.pgpass."
-        raise ConfigError("the storage's address has a password", where=engine, hint=hint)
     for what, address in (("storage", storage), ("tracking store", tracking_uri)):
+        if has_password(address):  # it would be in job scripts and lists of processes
+            hint = "Leave it out, and put it into PGPASSWORD or ~/.pgpass."
+            raise ConfigError(f"the {what}'s address has a password", where=engine, hint=hint)
         if is_remote and address.startswith("sqlite"):
             raise ConfigError(
                 f"the {what} is a SQLite file, which serves one machine only", where=engine, got=address,
                 hint="Several machines need PostgreSQL and an MLflow server: see docs/cluster.md.",
             )  # fmt: skip
+
+
+class NotStarted(WorkerError):
+    """An engine could not be reached, so that nothing of a launch runs anywhere."""
 
 
 def new_id(study: str) -> str:

@@ -41,7 +41,8 @@ def manifest(launch: Launch) -> dict[str, Any]:
     A pod that fails or is evicted is replaced; an eviction (a node is drained, spot machines go) is not a failure.
     """
     options = {**DEFAULTS, **launch.options}
-    each = min(int(options["per_job"]), launch.workers)
+    most = min(int(options["per_job"]), launch.workers)
+    each = next(size for size in range(most, 0, -1) if launch.workers % size == 0)  # all pods have as many
     resources = {"cpu": _times(options["cpu"], each), "memory": _times(options["memory"], each)}
     labels = {"app": "keras-study", "study-launch": launch.id}
     container = {

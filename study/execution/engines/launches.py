@@ -37,6 +37,9 @@ def start(queue: Queue, storage: str, request: Request, data: str | None = None,
     queue.set_user_attr(f"{attributes.LAUNCH}{id}", asdict(launch))
     try:
         ENGINES[launch.engine].start(launch)
+    except engine.NotStarted:
+        forget(queue, launch)
+        raise
     except BaseException:
         cancel(queue, launch)  # some of it may have started
         raise

@@ -66,11 +66,12 @@ def script(launch: Launch) -> str:
     each = min(int(options.pop("per_job")), launch.workers)
     warning = options.pop("warning")
     last = (launch.workers - 1) // each
+    folder = launch.folder.replace("%", "%%")
     flags = {
         "job-name": launch.id, "array": f"0-{last}", "ntasks": "1", "cpus-per-task": str(each),
-        "signal": f"B:USR1@{warning}", "open-mode": "append", "output": f"{launch.folder}/%a.log", **options,
+        "signal": f"B:USR1@{warning}", "open-mode": "append", "output": f"{folder}/%a.log", **options,
     }  # fmt: skip
-    lines = [f"#SBATCH --{name}={value}" for name, value in flags.items()]
+    lines = [f"#SBATCH --{name}={shlex.quote(value)}" for name, value in flags.items()]
     environment = launch.environment()
     exports = [f"export {name}={shlex.quote(environment[name])}" for name in _EXPORTED]
     return _TEMPLATE.format(

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TypeVar
 
 from study.base.errors import ConfigError, WorkerError, shown
-from study.execution.engines.engine import PROJECT, Job, Launch, call, check_known, check_program, passed_on
+from study.execution.engines.engine import PROJECT, Job, Launch, NotStarted, call, check_known, check_program, passed_on
 
 # `hosts` are names as ssh takes them; `folder` is where the project lies there, below the home; `python` is one there
 # that has the project's environment, so that none is made; `config` is another file than ~/.ssh/config.
@@ -38,11 +39,11 @@ set -e
 cd {folder}
 git checkout --quiet --detach --force {commit}
 git branch --quiet -D {branch}
-if [ ! -e .venv/{commit} ]; then
+if [ ! -x .venv/bin/python ] || ! cmp -s requirements.txt .venv/installed.txt; then
     command -v uv >/dev/null || {{ echo 'uv is not on the PATH there' >&2; exit 1; }}
     [ -x .venv/bin/python ] || uv venv --quiet --python {version} .venv
     uv pip install --quiet --python .venv/bin/python -r requirements.txt
-    touch .venv/{commit}
+    cp requirements.txt .venv/installed.txt
 fi
 """
 
@@ -66,6 +67,10 @@ def start(launch: Launch) -> None:
     commit = _commit()
     shares = {name: launch.workers // len(names) + (n < launch.workers % len(names)) for n, name in enumerate(names)}
     working = {name: share for name, share in shares.items() if share}
+    try:
+        _on_all(working, lambda name: _run(launch, name, "true"))
+    except WorkerError as failure:
+        raise NotStarted(str(failure)) from None
 
     def begin(name: str) -> None:
         _bring(launch, name, commit)
@@ -86,7 +91,7 @@ def cancel(launch: Launch) -> None:
 
 
 def _hosts(options: Mapping[str, str]) -> list[str]:
-    return [name for name in options.get("hosts", "").split(",") if name]
+    return list(dict.fromkeys(name for name in options.get("hosts", "").split(",") if name))
 
 
 def _commit() -> str:
@@ -120,7 +125,7 @@ def _on_all(names: Iterable[str], task: Callable[[str], T]) -> list[T]:
 def _ssh(launch: Launch) -> list[str]:
     words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]
     config = launch.options.get("config", "")
-    return [*words, "-F", config] if config else words
+    return [*words, "-F", str(Path(config).expanduser().resolve())] if config else words
 
 
 def _run(launch: Launch, name: str, script: str, given: str = "", seconds: float = COMMAND_SECONDS) -> str:
@@ -131,7 +136,7 @@ def _run(launch: Launch, name: str, script: str, given: str = "", seconds: float
 
 
 def _folder(launch: Launch) -> str:
-    return launch.options.get("folder") or DEFAULTS["folder"]
+    return (launch.options.get("folder") or DEFAULTS["folder"]).removeprefix("~/")  # where every login begins
 
 
 def _bring(launch: Launch, name: str, commit: str) -> None:
@@ -154,10 +159,12 @@ def _bring(launch: Launch, name: str, commit: str) -> None:
 
 def _ask(launch: Launch, name: str, what: str, share: int = 0) -> str:
     """Let the engine `local` on a host do something for the launch; the passwords go through its standard input."""
-    python = shlex.quote(launch.options.get("python") or ".venv/bin/python")
+    path = launch.options.get("python") or ".venv/bin/python"
+    python = f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)  # the shell there knows ~
     given = json.dumps({"launch": asdict(replace(launch, workers=share)), "environment": passed_on()})
     # A host that was never reached, or never got its environment, has no workers.
-    absent = "exit 1" if what == "start" else "{ echo '[]'; exit 0; }"
+    missing = f"{{ echo {shlex.quote(f'there is no {path}')} >&2; exit 1; }}"
+    absent = missing if what == "start" else "{ echo '[]'; exit 0; }"
     there = f"cd {shlex.quote(_folder(launch))} 2>/dev/null && command -v {python} >/dev/null || {absent}"
     script = f"{there}\nexec {python} -m study.execution.engines.local {what}"
     return _run(launch, name, script, given)

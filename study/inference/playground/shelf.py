@@ -33,7 +33,7 @@ class Opened:
     score: Callable[[np.ndarray], tuple[list[float | None], list[str]]]
 
     def read(self, seen: np.ndarray) -> dict:
-        """Return the probabilities, the label and the doubt of a digit in MNIST's form (28, 28).
+        """Return the classes' names and probabilities, the likeliest of them, and the doubt of a digit (28, 28).
 
         The doubt is None without a reference. Raises PlaygroundError.
         """
@@ -42,9 +42,12 @@ class Opened:
         if not np.isfinite(probabilities).all():
             raise PlaygroundError("its answer is not a number")
         doubts, reasons = self.score(image)
+        classes = self.reader.takes.class_names
         return {
             "probabilities": [round(float(value), 6) for value in probabilities],
-            "label": int(probabilities.argmax()),
+            "classes": list(classes),
+            "label": (label := int(probabilities.argmax())),
+            "class": classes[label],
             "doubt": None if doubts[0] is None else round(float(doubts[0]), 4),
             "reason": reasons[0],
         }

@@ -106,6 +106,9 @@ class ServedNetwork(PythonModel):
 
     def _answers(self, seen: np.ndarray) -> list[dict]:
         probabilities = self._network(seen).numpy().astype(float)
+        if not (finite := np.isfinite(probabilities).all(axis=1)).all():
+            what = "the network's answer is not a number: the values are too large for it"
+            raise StudyError(what, where=f"inputs[{int(np.argmin(finite))}]")
         doubts, reasons = self._score(seen)
         labels = probabilities.argmax(axis=1).tolist()
         columns = {

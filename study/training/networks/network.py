@@ -29,14 +29,15 @@ Effects = Mapping[str, Mapping[str, tuple[Value, ...]]]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One hyperparameter of a network: what it takes, and how a value of it is checked."""
+    """One hyperparameter of a network: what it takes, True and False among it or not, and how a value is checked."""
 
     info: FieldInfo
     adapter: TypeAdapter[Any]
+    takes_bool: bool
 
     def checked(self, name: str, value: object, where: object) -> Value:
         """Return a value as the parameter's type has it; raises ConfigError."""
-        return fields.checked(self.adapter, name, value, where, is_bool=isinstance(self.info.default, bool))
+        return fields.checked(self.adapter, name, value, where, is_bool=self.takes_bool)
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,9 @@ def make_parameter(name: str, annotation: Any, default: object, where: object) -
     if len(members) != 1:
         raise ConfigError(f"{name} has a type that is not known here", where=where, expected=EXPECTED, got=base)
     (kind,) = members
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    takes_bool = kind is bool or any(isinstance(choice, bool) for choice in choices)
+    if choices:
         if not all(isinstance(choice, (*SCALARS, type(None))) for choice in choices):
             raise ConfigError(f"{name} has a choice that is not known here", where=where, expected=EXPECTED, got=kind)
         before.append(fields.one_of(choices))
@@ -166,11 +168,11 @@ def make_parameter(name: str, annotation: Any, default: object, where: object) -
     try:
         info = FieldInfo.from_annotated_attribute(whole, default)
         adapter = TypeAdapter(whole, config={"allow_inf_nan": False})
-        value = Parameter(info, adapter).checked(name, default, where)
+        value = Parameter(info, adapter, takes_bool).checked(name, default, where)
     except (PydanticUserError, TypeError) as failure:
         raise ConfigError(f"{name} has limits that do not fit its type ({failure})", where=where) from None
     info.default = value
-    return Parameter(info, adapter)
+    return Parameter(info, adapter, takes_bool)
 
 
 # --- those that are known ----------------------------------------------------------------------------
