@@ -1,6 +1,7 @@
 """Runs every entry point: quiet libraries, signals, errors in one line, an exit status, and the link at the end."""
 
 import contextlib
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -48,6 +49,11 @@ def output_for_programs() -> TextIO:
     output = sys.stdout
     click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
     return output
+
+
+def write_json(output: TextIO, text: str) -> None:
+    """Write JSON in ASCII alone, whatever the encoding of the output is."""
+    output.write(json.dumps(json.loads(text), indent=2) + "\n")
 
 
 def say(text: str) -> None:

@@ -87,7 +87,7 @@ def run(
     program.say(f"Report: {outcome.page}")
     program.print_link(outcome.study.record.run_id)
     if for_programs:
-        for_programs.write(verdicts_file.text(outcome.study))
+        program.write_json(for_programs, verdicts_file.text(outcome.study))
     if outcome.failures:
         failed, first = len(outcome.failures), outcome.failures[0]
         raise click.ClickException(f"{failed} of {number} trials failed; the first: {first.reason}")

@@ -61,13 +61,13 @@ def run(
         space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, also=also,
         replicate=replicate, seed=seed, data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
-    budget = prepare.search_budget(search, trials, minutes)
     name = study or f"{search.space.name}-{dataset.name}"
+    begun = begun_search.find_begun(search, dataset, storage, name)
+    budget = prepare.search_budget(search, trials, minutes, in_phases=bool(begun and begun.in_phases))
     own, workers = options.team(workers, launch, budget.trials, storage)
     display.warn_of_password(storage)
     console = program.console()
     plan = search_budget.plan(search, dataset, budget, workers, (own or workers) if confirm else 0)
-    begun = begun_search.find_begun(search, dataset, storage, name)
     _introduce(console, search, dataset, name, plan)
     if begun and begun.changed:
         program.say(f"{name} continues in another space: {begun.changed}. Earlier trials inside it count.")
@@ -97,7 +97,7 @@ def run(
     if for_programs:
         from study.reports import search_verdicts_file  # imports matplotlib
 
-        for_programs.write(search_verdicts_file.text(outcome.study))
+        program.write_json(for_programs, search_verdicts_file.text(outcome.study))
 
 
 def _introduce(console: Console, search: Search, dataset: Dataset, name: str, plan: Plan) -> None:

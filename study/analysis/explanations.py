@@ -9,7 +9,7 @@ import numpy as np
 from study.analysis.statistics import binomial_interval
 from study.training.metrics import confusion
 
-ROWS_AT_ONCE = 2_000  # a few megabytes, whatever the size of the training set
+NUMBERS_AT_ONCE = 2_000_000  # a few megabytes, whatever the size of the training set
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +81,11 @@ def nearest(image: np.ndarray, images: np.ndarray, count: int) -> Neighbours:
     # Whole numbers, so that images at the same distance tie exactly.
     wanted = image.reshape(-1).astype(np.int32)
     squares = np.empty(len(images), np.int64)
-    for first in range(0, len(images), ROWS_AT_ONCE):
-        block = images[first : first + ROWS_AT_ONCE].reshape(-1, wanted.size).astype(np.int32)
+    at_once = max(1, NUMBERS_AT_ONCE // wanted.size)
+    for first in range(0, len(images), at_once):
+        block = images[first : first + at_once].reshape(-1, wanted.size).astype(np.int32)
         block -= wanted
-        squares[first : first + len(block)] = np.einsum("ij,ij->i", block, block)
+        squares[first : first + len(block)] = np.einsum("ij,ij->i", block, block, dtype=np.int64)
     rows = np.argsort(squares, kind="stable")[:count]
     return Neighbours(rows, np.sqrt(squares[rows]) / 255)
 

@@ -13,7 +13,7 @@ import numpy as np
 from study.analysis.statistics import mcnemar
 
 MOST_PAIRS = 28  # of seeds of one arm, whose flips are counted: all pairs of eight
-DRAWS = 1_000  # of seeds and images
+DRAWS, DRAWS_AT_ONCE = 1_000, 50  # of seeds and images
 OUTSIDE = 0.05  # the share of the draws that is left out of an interval
 
 
@@ -120,8 +120,12 @@ def resample(gains: np.ndarray, draws: int = DRAWS) -> Resampled:
     shares = np.full(changed.shape[1] + 1, 1 / images)
     shares[-1] = 1 - shares[:-1].sum()
     of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-    of_images = random.multinomial(images, np.maximum(shares, 0), size=draws)[:, :-1]
-    means = 100 * np.einsum("ds,si,di->d", of_seeds, changed, of_images, optimize=True) / gains.size
+    sums = []
+    for first in range(0, draws, DRAWS_AT_ONCE):  # all at once a large table would take gigabytes
+        seeds_drawn = of_seeds[first : first + DRAWS_AT_ONCE]
+        of_images = random.multinomial(images, np.maximum(shares, 0), size=len(seeds_drawn))[:, :-1]
+        sums.append(np.einsum("ds,si,di->d", seeds_drawn, changed, of_images, optimize=True))
+    means = 100 * np.concatenate(sums) / gains.size
     low, high = np.quantile(means, [OUTSIDE / 2, 1 - OUTSIDE / 2])
     return Resampled(seeds, float(100 * gains.mean()), float(low), float(high))
 

@@ -208,7 +208,10 @@ class SearchResults:
         That of an earlier best, which more trials have left behind, says nothing of this one.
         """
         run_id = self.record.tags.get(tags.CONFIRMED_BY)
-        if run_id in (None, tags.NOTHING) or not stored.read_file(records.read_run(self.client, run_id), ABLATION):
+        if run_id in (None, tags.NOTHING):
+            return None
+        run = records.find_run(self.client, run_id)
+        if run is None or not stored.read_file(run, ABLATION):
             return None
         found = ablation_results.read(self.client, run_id)
         return found if self.best and _trains(found.ablation.configs[-1]) == _trains(self._config(self.best)) else None

@@ -19,7 +19,7 @@ from study.base.errors import TrackingError, first_line, shown
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MOST_BYTES = 2 * 2**30  # of a file; the largest network that anybody trains here has 0.1 GB
-MOST_TEXT_BYTES = 32 * 2**20  # of its configuration, which has the scale of each feature
+MOST_TEXT_BYTES = 12 * 2**20  # of its configuration, which has the scale of each feature
 MOST_OBJECTS = 10_000  # groups and datasets of HDF5
 COUNTED = "study>Counted"
 OWN_MODEL = "OwnModel"  # what study.training.network makes of a model with layers of one's own

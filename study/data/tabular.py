@@ -260,9 +260,9 @@ def _column(where: str, name: str, values: np.ndarray, for_test: np.ndarray) -> 
         fill = float(np.float32(np.median(known))) if len(known) and missing.any() else 0.0
         return Column(name, None, bool(missing.any()), fill)
     there = sorted({value for value in values if value is not None})
-    if sum(1 for value in there if COMMA.fullmatch(value)) >= len(there) / 2:
-        got = f"{shown(there[0])}, and others with a comma"
-        hint = "Write decimal points, and nothing between the thousands."
+    if len(found := [value for value in there if COMMA.fullmatch(value)]) >= len(there) / 2:
+        got = f"{shown(found[0])}, and others with a comma"
+        hint = "Write decimal points, and nothing between the thousands; categories in another way, such as 1-2."
         raise DataError("numbers with commas", where=where, got=got, hint=hint)
     if len(numbers := [value for value in there if _is_number(value)]) >= len(there) / 2:
         text = next((value for value in there if value not in set(numbers)), numbers[0])

@@ -145,7 +145,7 @@ class Ablation:
         if self.vary == "split" or self.margin >= 100 / rows:
             return self
         because = f"Of {rows} validation {what} one is {100 / rows:.2g} points: less cannot be seen."
-        places = max(1, math.ceil(math.log10(rows)) - 2)  # 0.02 points of 5,000 rows, 0.5 of 216
+        places = 1 if rows < 1000 else math.ceil(math.log10(rows)) - 1  # 0.5 points of 216 rows, 0.02 of 5,000
         return replace(self, margin=math.ceil(round(100 / rows * 10**places, 6)) / 10**places, because=because)
 
     def trial_specs(self, seeds: int, dataset: Dataset, first_seed: int = 1) -> list[TrialSpec]:

@@ -130,10 +130,12 @@ def _few(rows: list[Any], where: object) -> tuple[Any, ...]:
 
 def _typed(item: dict[str, str], contract: Contract, where: str) -> dict[str, Any]:
     """Return a row's texts as what their columns take, as the data's own file is read: see `tabular`."""
-    numeric = {column.name for column in contract.features.columns if column.numeric} if contract.features else set()
+    columns = contract.features.columns if contract.features else ()
+    numeric = {column.name for column in columns if column.numeric}
+    categories = {column.name: column.values for column in columns if column.values}
     typed: dict[str, Any] = {}
     for name, text in item.items():
-        typed[name] = None if text in MISSING_WORDS else text
+        typed[name] = None if text in MISSING_WORDS and text not in categories.get(name, ()) else text
         if name in numeric and typed[name] is not None:
             truth = {"true": 1.0, "false": 0.0}.get(text.lower())
             try:

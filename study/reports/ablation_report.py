@@ -212,7 +212,8 @@ def _curves(document: Document, study: AblationResults) -> None:
 
 def _provenance(document: Document, study: AblationResults) -> None:
     # A race of promote is an ablation as well, and so is the comparison of a search, which its command repeats.
-    entry_point = {selection.TASK: "promote", CONFIRM: None}.get(study.ablation.task, "ablation")
+    others = {selection.TASK: "promote", CONFIRM: None}
+    entry_point = "ablation" if "task" in study.record.params else others.get(study.ablation.task, "ablation")
     study_report.provenance(document, entry_point, study.record, study.trials)
     document.text(
         "The study's run has the definition, `ablation.yaml`. You can run it again with `-P task=ablation.yaml`."

@@ -113,16 +113,15 @@ def has_trials(client: MlflowClient, data_sha256: str) -> bool:
 
 
 def find_timed(client: MlflowClient, data_sha256: str, processor: str) -> list[RunRecord]:
-    """Return those of the newest trials on these data that such a processor has finished, in any experiment."""
+    """Return the newest trials on these data that such a processor has trained to their end, in any experiment."""
     query = (
         f"tags.{tags.KIND} = '{tags.TRIAL_KIND}' and tags.{tags.DATASET_SHA256} = '{data_sha256}' and "
-        "attributes.status = 'FINISHED'"
+        f"attributes.status = 'FINISHED' and tags.{tags.PROCESSOR} = '{processor}' and tags.{tags.REUSED_FROM} IS NULL"
     )
     newest = ["attributes.start_time DESC"]
     with said_clearly("trials"):
         found = client.search_runs(_experiments(client), query, max_results=TIMED, order_by=newest)
-    records = (_record(run, {}) for run in found)
-    return [record for record in records if record.tags.get(tags.PROCESSOR) == processor]
+    return [_record(run, {}) for run in found]
 
 
 def find_running(client: MlflowClient) -> list[RunRecord]:
@@ -262,7 +261,8 @@ def _trials(
 
 
 def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
-    own = json.loads(run.data.tags.get(tags.CONFIG, "{}"))  # what was trained, where the params are what was given
+    # What a training by hand has trained, where the params are what was given.
+    own = json.loads(run.data.tags.get(tags.CONFIG, "{}")) if run.data.tags.get(tags.TASK) == tags.TRAIN else {}
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,

@@ -11,14 +11,15 @@ import re
 
 KIND = "kind"  # one of the next three
 STUDY_KIND, ARM_KIND, TRIAL_KIND = "study", "arm", "trial"
-TASK = "task"  # an ablation's task; or "search", "promote", "train", "explore"
+TASK = "task"  # an ablation's task; or "search", "promote", "explore", or the next one
+TRAIN = "train"
 STUDY = "study"  # the study's name, which its queue shares
 STUDY_RUN = "study_run"  # the ID of the study's run, on each of its arms and trials
 ARM = "arm"
 SEED = "seed"
 SLOT = "slot"  # the place in the queue that a trial fills
 OPTUNA_STUDY, OPTUNA_TRIAL = "optuna_study", "optuna_trial"
-CONFIG = "config"  # of a training by hand, as JSON: `mlflow run` has written params of its own before
+CONFIG = "study_config"  # of a training by hand, as JSON: `mlflow run` has written params of its own before
 FINGERPRINT = "fingerprint"  # of everything that decides a trial's result
 REUSED_FROM = "reused_from"  # the ID of the run whose result a trial carries over
 REPRODUCED = "reproduced"  # whether training it again gave the same bits, and the ID of the run that did

@@ -135,6 +135,7 @@ def _own_layers(network: Network, config: TrialConfig, rows: Rows) -> list[keras
         model = function(rows.network_shape, rows.classes, **settings)
     if not isinstance(model, keras.Model):
         raise own_file.wrong(network, "returns no keras.Model", "a keras.Model", type(model).__name__)
+    model.compiled = False  # nobody calls its `fit`, and its file needs no optimizer
     if len(getattr(model, "inputs", None) or [None]) != 1:
         raise own_file.wrong(network, "has more than one input", "one", len(model.inputs))
     if not _is_stock(model):
@@ -199,7 +200,10 @@ def _is_stock(model: keras.Model) -> bool:
     """Return whether a model's configuration says all of it, so that its file can be opened without its code."""
     if not all(is_stock(layer) for _, layer in layers_within([model])):
         return False
-    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model), default=str))
+    try:
+        config = json.loads(json.dumps(keras.saving.serialize_keras_object(model), default=str))
+    except (TypeError, ValueError, NotImplementedError):  # it has something that Keras cannot save
+        return False
     return next(keras_file.foreign_parts(config), None) is None
 
 

@@ -20,6 +20,11 @@ class Begun:
     queue: Queue
     changed: str
 
+    @property
+    def in_phases(self) -> bool:
+        """Whether it has had another space."""
+        return bool(self.changed or self.queue.assignment.earlier)
+
 
 def find_begun(search: Search, dataset: Dataset, storage: str, name: str) -> Begun | None:
     """Return the search of this name if it has begun; None if there is none, or if it is still being created.

@@ -25,6 +25,7 @@ from study.workflows.run_ablation import run_specs
 from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
 BASELINE = "baseline"
+REPLICATES = 100  # seeds that a search that goes on may come to train itself
 
 Observe = Callable[[list[Progress]], None]
 Show = Callable[[Sequence[TrialSpec]], AbstractContextManager[tuple[Observe, OnLook]]]
@@ -114,7 +115,8 @@ def prepare(study: SearchResults, name: str, dataset: Dataset, minutes: float | 
     first = records.race_seed(study.client, mark)
     if first is None or _has_trained(study, range(first, first + rule.most)):
         used = {seed for of_task in records.used_seeds(study.client, dataset.sha256).values() for seed in of_task}
-        first = selection.fresh_seed(used, rule.most)
+        own = study.search.baseline.seed
+        first = selection.fresh_seed(used | set(range(own, own + REPLICATES)), rule.most)
     specs = tuple(ablation.trial_specs(rule.first, dataset, first))
     return Confirmation(ablation, specs, rule, mark, first, decide)
 

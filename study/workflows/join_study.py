@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from study.analysis.formatting import count
 from study.base.errors import Interrupted, WorkerError
 from study.base.interruption import ParentWatch, ask
-from study.execution import recovery
+from study.execution import attributes, recovery
 from study.execution.queue import Progress, load_queue, progress
 from study.execution.worker_pool import POLL_SECONDS, WorkerPool
 from study.tracking import store
@@ -41,7 +41,8 @@ def join_study(
         pool.assign(storage, name, spec)
 
         def look() -> list[Progress]:
-            found = [trial for trial in progress(queue) if trial.worker in pool.names]
+            epochs = queue.user_attrs.get(attributes.PLAN, {}).get("epochs", 0)
+            found = [trial for trial in progress(queue, epochs) if trial.worker in pool.names]
             observe(found)
             return found
 

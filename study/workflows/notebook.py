@@ -19,7 +19,7 @@ from study.analysis.search_results import SearchResults
 from study.base.errors import ConfigError, nearest, shown
 from study.base.processes import cores
 from study.design.ablation import TrialSpec
-from study.design.costs import NO_LIMITS, parse_limits
+from study.design.costs import COSTS, NO_LIMITS, parse_limits
 from study.design.limits import CAP, COMPARE, DECIDE, VARY, Vary
 from study.design.search import AUTO, METRICS, PRUNERS, SAMPLERS
 from study.execution.engines import launches
@@ -31,7 +31,7 @@ from study.tracking import store, stored
 from study.tracking.records import RunRecord
 from study.training.config import value_text
 from study.training.networks import own_file
-from study.workflows import prepare, search_budget
+from study.workflows import begun_search, prepare, search_budget
 from study.workflows.confirmation import Observe
 from study.workflows.run_ablation import run_ablation as _run_ablation
 from study.workflows.run_search import run_search as _run_search
@@ -181,7 +181,7 @@ def run_ablation(
     with the message that the command shows.
     """
     _check_names(decide=(decide, DECIDE), compare=(compare, COMPARE), vary=(vary or VARY[0], VARY))
-    _check_numbers(seeds=seeds, most_seeds=most_seeds, minutes=minutes, workers=workers)
+    _check_numbers(seeds=seeds, most_seeds=most_seeds, minutes=minutes, workers=workers, margin=margin)
     ablation, dataset = prepare.prepare_ablation(
         task, network=network and own_file.named(network), data=data, target=target, size=size, validation=validation,
         epochs=epochs, settings=settings, margin=margin, decide=decide, vary=vary,
@@ -234,6 +234,7 @@ def run_search(
     the message that the command shows.
     """
     _check_names(metric=(metric, METRICS), sampler=(sampler, (AUTO, *SAMPLERS)), pruner=(pruner, PRUNERS))
+    _check_names(also=(also or "none", ("none", *COSTS)))
     _check_numbers(trials=trials, minutes=minutes, workers=workers)
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
@@ -241,7 +242,9 @@ def run_search(
         target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     own, request = _team(workers, launch, storage)
-    budget = prepare.search_budget(search, trials, minutes)
+    study = name or f"{search.space.name}-{dataset.name}"
+    begun = begun_search.find_begun(search, dataset, storage, study)
+    budget = prepare.search_budget(search, trials, minutes, in_phases=bool(begun and begun.in_phases))
     most = budget.trials or MOST_LAUNCHED
     own, team = min(own, most), min(own + (request.workers if request else 0), most)
     plan = search_budget.plan(search, dataset, budget, team, (own or team) if confirm else 0)
@@ -258,9 +261,8 @@ def run_search(
 
     with _Bar(budget.trials, progress) as observe:
         outcome = _run_search(
-            search, dataset, name=name or f"{search.space.name}-{dataset.name}", plan=plan, params=params,
-            worker_count=own, observe=observe, confirm=confirming if confirm else None, reuse=reuse,
-            storage=storage, launch=request,
+            search, dataset, name=study, plan=plan, params=params, worker_count=own, observe=observe,
+            confirm=confirming if confirm else None, reuse=reuse, storage=storage, launch=request, begun=begun,
         )  # fmt: skip
     return SearchFrames(outcome.study)
 

@@ -18,7 +18,7 @@ from study.execution.network_costs import NetworkCosts
 from study.training.config import MLP, TrialConfig
 from study.training.networks.network import find, network_shape
 
-LEAST_SD, MOST_SD = 1e-7, 1e18  # Keras's Normalization divides by no less; float32 holds no larger square
+MOST_SD = 1e18  # float32 holds no larger square
 
 
 def prepare_ablation(
@@ -115,10 +115,13 @@ def prepare_search(
     return search, dataset
 
 
-def search_budget(search: Search, trials: int | None, minutes: float | None) -> Budget:
-    """Return a search's budget: 50 trials if neither is given, and never more trials than the space has points."""
+def search_budget(search: Search, trials: int | None, minutes: float | None, *, in_phases: bool = False) -> Budget:
+    """Return a search's budget: 50 trials if neither is given, and never more trials than the space has points.
+
+    A search `in_phases` has trials outside its present space, which count too.
+    """
     trials = trials if trials or minutes else DEFAULT_TRIALS
-    if trials and (points := search.space.points()):
+    if trials and not in_phases and (points := search.space.points()):
         trials = min(trials, len(points))
     return Budget(trials, minutes)
 
@@ -148,18 +151,17 @@ def check_networks(configs: Sequence[TrialConfig], dataset: Dataset) -> None:
 
 
 def _check_scales(dataset: Dataset) -> None:
-    """Raise DataError for a feature that varies by so little, or so much, that its scale is lost in a network."""
+    """Raise DataError for a feature that varies by so much that a network cannot scale it."""
     if dataset.kind == "pixels":
         return
-    inputs = dataset.train.inputs.reshape(len(dataset.train), -1)
-    sd, varies = inputs.std(axis=0, dtype=np.float64), inputs.max(axis=0) > inputs.min(axis=0)
-    wrong = np.flatnonzero(varies & ((sd <= LEAST_SD) | (sd > MOST_SD)))
+    sd = dataset.train.inputs.reshape(len(dataset.train), -1).std(axis=0, dtype=np.float64)
+    wrong = np.flatnonzero(sd > MOST_SD)
     if len(wrong):
         place = int(wrong[0])
         name = dataset.features.names[place] if dataset.features else f"feature {place + 1}"
         raise DataError(
             "a feature whose scale a network cannot take", where=f"{dataset.spec}: {name}",
-            expected=f"a standard deviation from {LEAST_SD:g} to {MOST_SD:g}", got=f"{sd[place]:.2g}",
+            expected=f"a standard deviation up to {MOST_SD:g}", got=f"{sd[place]:.2g}",
             hint="Give it in another unit.",
         )  # fmt: skip
 

@@ -37,7 +37,7 @@ def train_network(config: TrialConfig, dataset: Dataset, on_epoch: Callable[["Ep
     check_networks([config], dataset)
     config = config.replace({**dataset.settings, "validation": len(dataset.validation)})
     marks = {
-        tags.TASK: "train",
+        tags.TASK: tags.TRAIN,
         tags.SEED: config.seed,
         tags.CONFIG: json.dumps(config.as_text()),
         tags.FINGERPRINT: fingerprint(config, dataset.sha256, len(dataset.validation)),

@@ -30,11 +30,17 @@ def test_the_nearest_images_by_hand():
 def test_the_nearest_images_are_the_same_whatever_the_block(monkeypatch, block):
     drawn = np.random.default_rng(1).integers(0, 256, (50, 6, 5)).astype(np.uint8)
     image, images = drawn[0], drawn[1:]
-    monkeypatch.setattr(explanations, "ROWS_AT_ONCE", block)
+    monkeypatch.setattr(explanations, "NUMBERS_AT_ONCE", 30 * block)
     near = explanations.nearest(image, images, 49)
     distances = np.linalg.norm((images / 255 - image / 255).reshape(49, -1), axis=1)
     assert near.rows.tolist() == np.argsort(distances).tolist()
     assert near.distances == pytest.approx(np.sort(distances))
+
+
+def test_the_nearest_of_large_pictures_are_told_by_whole_numbers_that_hold_them():
+    images = np.array([10, 130, 5, 200], np.uint8)[:, None, None] * np.ones((1, 400, 400), np.uint8)
+    near = explanations.nearest(np.zeros((400, 400), np.uint8), images, 4)
+    assert near.rows.tolist() == [2, 0, 1, 3] and near.distances[-1] == pytest.approx(400 * 200 / 255)
 
 
 def test_contributions_and_bias_add_up_to_the_logits():

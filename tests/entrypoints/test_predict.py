@@ -261,7 +261,9 @@ def test_a_folder_is_read_and_what_cannot_be_is_told(call, trial, tmp_path):
 
 
 def test_drawings_depend_on_their_seed_alone(call, trial):
-    first, same, other = (draw(12, seed) for seed in (1, 1, 2))
+    ten = [str(digit) for digit in range(10)]
+    first, same, other = (draw(12, seed, ten) for seed in (1, 1, 2))
+    assert [(name[0], truth) for name, _, _, truth in draw(3, 1, ["3", "7"])] == [("3", 0), ("7", 1), ("3", 0)]
     assert all(np.array_equal(one[2], again[2]) for one, again in zip(first, same, strict=True))
     assert not all(np.array_equal(one[2], again[2]) for one, again in zip(first, other, strict=True))
     assert [truth for *_, truth in first] == [*range(10), 0, 1] and first[11][0] == "1_drawing_12"

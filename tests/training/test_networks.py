@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from factories import own_networks
 
+from study.base import keras_file
 from study.base.backend import from_bytes, keras
 from study.base.errors import ConfigError
 from study.training import loop, network, program
@@ -301,6 +302,43 @@ def build(shape, classes):
     )
     config = TrialConfig.parse({"network": own_file.named(str(path))})
     (own,) = network.own_layers(network.build(config), network.Rows())
+    assert isinstance(own, network.OwnModel)
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["model.compile('adam', 'mse')", "model = keras.Model(model.inputs, model.outputs)\n    model.compile('sgd')"],
+)
+def test_a_model_that_is_compiled_is_as_stock_as_one_that_is_not(tmp_path, last):
+    path = written(
+        tmp_path,
+        f"""
+def build(shape, classes):
+    model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")])
+    {last}
+    return model
+""",
+    )
+    model = network.build(TrialConfig.parse({"network": own_file.named(str(path))}))
+    assert not any(isinstance(layer, network.OwnModel) for layer in model.layers)
+    model.save(tmp_path / "model.keras")
+    keras_file.check((tmp_path / "model.keras").read_bytes())
+
+
+def test_an_activation_that_keras_cannot_save_makes_a_network_ones_own(tmp_path):
+    path = written(
+        tmp_path,
+        """
+import functools
+def build(shape, classes):
+    act = functools.partial(keras.activations.leaky_relu, negative_slope=0.1)
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(4, activation=act),
+                             keras.layers.Dense(classes, "softmax")])
+""",
+    )
+    (own,) = network.own_layers(
+        network.build(TrialConfig.parse({"network": own_file.named(str(path))})), network.Rows()
+    )
     assert isinstance(own, network.OwnModel)
 
 

@@ -23,12 +23,12 @@ def test_a_comparison_that_goes_on_keeps_its_seeds_unless_the_search_has_trained
     data = few_digits.sha256
     study = found(data=data)
     first = confirmation.prepare(study, "trial 1", few_digits, None)
-    assert first.first_seed == 2 and first.specs[0].config.seed == 2  # the search has had seed 1
+    assert first.first_seed == first.specs[0].config.seed == 101  # the search, whose seed is 1, may replicate up to 100
     run = runs.open_study_run(connect(), "confirm mine")
-    run.set_tags({tags.RACE: first.mark, tags.RACE_SEED: 50})
+    run.set_tags({tags.RACE: first.mark, tags.RACE_SEED: 150})
     again = confirmation.prepare(study, "trial 1", few_digits, None)
-    assert (again.mark, again.first_seed) == (first.mark, 50)
+    assert (again.mark, again.first_seed) == (first.mark, 150)
 
-    replicate = Trial(2, (0.1,), {"learning_rate": 0.01}, tags={"seed": 55})
+    replicate = Trial(2, (0.1,), {"learning_rate": 0.01}, tags={"seed": 155})
     later = confirmation.prepare(found(replicate, data=data), "trial 1", few_digits, None)
-    assert (later.mark, later.first_seed) == (first.mark, 2)
+    assert (later.mark, later.first_seed) == (first.mark, 101)

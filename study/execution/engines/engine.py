@@ -159,7 +159,7 @@ def check_address(storage: str, tracking_uri: str, engine: str, is_remote: bool)
     """Raise ConfigError for a storage or a store that the engine's workers could not, or should not, be told of."""
     for what, address in (("storage", storage), ("tracking store", tracking_uri)):
         if has_password(address):  # it would be in job scripts and lists of processes
-            hint = "Leave it out, and put it into PGPASSWORD or ~/.pgpass."
+            hint = "Leave it out. PostgreSQL takes it from PGPASSWORD or ~/.pgpass."
             raise ConfigError(f"the {what}'s address has a password", where=engine, hint=hint)
         if is_remote and address.startswith("sqlite"):
             raise ConfigError(
