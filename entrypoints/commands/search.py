@@ -63,7 +63,7 @@ def run(
     )  # fmt: skip
     name = study or f"{search.space.name}-{dataset.name}"
     begun = begun_search.find_begun(search, dataset, storage, name)
-    budget = prepare.search_budget(search, trials, minutes, in_phases=bool(begun and begun.in_phases))
+    budget = prepare.search_budget(search, trials, minutes, begun.before if begun else 0)
     own, workers = options.team(workers, launch, budget.trials, storage)
     display.warn_of_password(storage)
     console = program.console()

@@ -152,7 +152,7 @@ def _bits(value: float | None) -> bytes:
 def _weights(then: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> Part:
     compared = equal = 0
     first = None
-    for name in dict.fromkeys([*then, *now]):
+    for name in dict.fromkeys([*then, *now]) if then else ():  # without a model there is nothing to compare
         before, after = then.get(name), now.get(name)
         if before is None or after is None or (before.shape, before.dtype) != (after.shape, after.dtype):
             forms = [UNKNOWN if one is None else f"{one.dtype}{list(one.shape)}" for one in (before, after)]

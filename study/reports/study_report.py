@@ -70,6 +70,8 @@ def provenance(document: Document, entry_point: str | None, record: RunRecord, t
 def command(entry_point: str, record: RunRecord, **changes: object) -> str:
     """Return the command that runs a study again, with some of its parameters changed."""
     given = {name: value for name, value in record.params.items() if name not in HOW and not _is_usual(name, value)}
+    if entry_point == "promote" and given.get("vary") == "seed":  # its default; of an ablation the task may say split
+        del given["vary"]
     words = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in (given | changes).items()]
     return " ".join([f"mlflow run . -e {entry_point}", *words])
 

@@ -261,13 +261,11 @@ def _trials(
 
 
 def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
-    # What a training by hand has trained, where the params are what was given.
-    own = json.loads(run.data.tags.get(tags.CONFIG, "{}")) if run.data.tags.get(tags.TASK) == tags.TRAIN else {}
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
         status=run.info.status,
-        params=unquoted(run.data.params) | own,
+        params=unquoted(run.data.params) | _own_config(run.data.tags),
         tags=run.data.tags,
         metrics=run.data.metrics,
         curves={
@@ -279,6 +277,15 @@ def _record(run, histories: Mapping[str, Sequence[Metric]]) -> RunRecord:
         ended=run.info.end_time / 1000 if run.info.end_time else None,
         artifacts=run.info.artifact_uri,
     )
+
+
+def _own_config(its: Mapping[str, str]) -> dict[str, str]:
+    """Return what a training by hand has trained, where the params are what was given; empty for any other run."""
+    try:
+        found = json.loads(its.get(tags.CONFIG, "{}")) if its.get(tags.TASK) == tags.TRAIN else {}
+    except ValueError:  # somebody has edited it
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def read_epochs(client: MlflowClient, run_id: str) -> list[dict[str, float]]:

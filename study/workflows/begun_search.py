@@ -21,9 +21,11 @@ class Begun:
     changed: str
 
     @property
-    def in_phases(self) -> bool:
-        """Whether it has had another space."""
-        return bool(self.changed or self.queue.assignment.earlier)
+    def before(self) -> int:
+        """How many of its trials may lie outside its present space: all of them, if it has had another one."""
+        if not (self.changed or self.queue.assignment.earlier):
+            return 0
+        return sum(not attributes.stands_aside(trial) for trial in self.queue.begun())
 
 
 def find_begun(search: Search, dataset: Dataset, storage: str, name: str) -> Begun | None:

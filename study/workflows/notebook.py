@@ -244,7 +244,7 @@ def run_search(
     own, request = _team(workers, launch, storage)
     study = name or f"{search.space.name}-{dataset.name}"
     begun = begun_search.find_begun(search, dataset, storage, study)
-    budget = prepare.search_budget(search, trials, minutes, in_phases=bool(begun and begun.in_phases))
+    budget = prepare.search_budget(search, trials, minutes, begun.before if begun else 0)
     most = budget.trials or MOST_LAUNCHED
     own, team = min(own, most), min(own + (request.workers if request else 0), most)
     plan = search_budget.plan(search, dataset, budget, team, (own or team) if confirm else 0)

@@ -115,14 +115,14 @@ def prepare_search(
     return search, dataset
 
 
-def search_budget(search: Search, trials: int | None, minutes: float | None, *, in_phases: bool = False) -> Budget:
+def search_budget(search: Search, trials: int | None, minutes: float | None, before: int = 0) -> Budget:
     """Return a search's budget: 50 trials if neither is given, and never more trials than the space has points.
 
-    A search `in_phases` has trials outside its present space, which count too.
+    So many trials that it had `before` may lie outside its present space, and count too.
     """
     trials = trials if trials or minutes else DEFAULT_TRIALS
-    if trials and not in_phases and (points := search.space.points()):
-        trials = min(trials, len(points))
+    if trials and (points := search.space.points()):
+        trials = min(trials, len(points) + before)
     return Budget(trials, minutes)
 
 

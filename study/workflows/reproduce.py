@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from study.analysis import reproduction
-from study.analysis.reproduction import Comparison
+from study.analysis.reproduction import Comparison, Kept
 from study.base import processes
 from study.base.errors import ConfigError, DataError, TrackingError
 from study.base.interruption import ParentWatch
@@ -143,13 +143,14 @@ def reproduce(
     loaded = Data(data)
     for record in request.trials:
         loaded.of(record)  # whatever is missing is missed before anything is trained
+    kept = [reproduction.read(request.client, record) for record in request.trials]
     networks = [record.params.get(NETWORK, MLP) for record in request.trials]
     marks = {tags.TASK: TASK} | study_tags(loaded.of(request.trials[0]), networks)
     with open_run(f"{TASK} {request.run.name}", params=params, marks=marks, client=request.client) as run:
         run.log_files(provenance.files())
         compared = []
-        for record in request.trials:
-            compared.append(_repeat(run, record, loaded.of(record)))
+        for record, then in zip(request.trials, kept, strict=True):
+            compared.append(_repeat(run, record, then, loaded.of(record)))
             observe(compared[-1])
         certificate = _certificate(run, request, compared)
         _write(run, request, certificate)
@@ -158,8 +159,8 @@ def reproduce(
     return certificate
 
 
-def _repeat(run: Run, record: RunRecord, dataset: Dataset) -> Comparison:
-    """Train one trial again and return how it compares; a pruned one is stopped where it was."""
+def _repeat(run: Run, record: RunRecord, then: Kept, dataset: Dataset) -> Comparison:
+    """Train one trial again and return how it compares to what it kept; a pruned one is stopped where it was."""
     from study.execution import run_trial  # imports TensorFlow
 
     config = TrialConfig.recorded(record.params)
@@ -177,7 +178,7 @@ def _repeat(run: Run, record: RunRecord, dataset: Dataset) -> Comparison:
         if result.state != record.tags[tags.STATE]:
             again.set_tags({tags.REASON: f"{result.state} now, {record.tags[tags.STATE]} then"})
     now = records.read_run(run.client, again.run_id)
-    parts = reproduction.compare(reproduction.read(run.client, record), reproduction.read(run.client, now))
+    parts = reproduction.compare(then, reproduction.read(run.client, now))
     return Comparison(record, again.run_id, parts, reproduction.causes(_origin(run, record), now.tags))
 
 

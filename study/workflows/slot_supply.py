@@ -2,8 +2,6 @@
 
 from itertools import takewhile
 
-from optuna.trial import FrozenTrial
-
 from study.analysis.formatting import count
 from study.design.search import Budget, Search
 from study.execution import attributes, sampling
@@ -32,7 +30,6 @@ class SlotSupply:
         self._limited = bool(search.limit)
         self._in_vain = False  # whether the time was up before a trial was begun
         self.note: str | None = None
-        self._first = queue.slots()  # what came before was suggested in vain for another command, perhaps elsewhere
         queue.withdraw()  # what an earlier command left waiting may be more than this one wants
         queue.reopen()
 
@@ -41,25 +38,29 @@ class SlotSupply:
         if self._clock and not self._queue.ended and not self._clock.has_time_for_a_trial(self._queue):
             self._queue.end("the time is up")
             self._in_vain = all(trial.state == "WAITING" for trial in trials)
-        begun = self._queue.begun()
-        size = None if self._every is None else len(self._every) + self._outside(begun)
-        wanted = min(end for end in (self._budget.trials, size, stocked(trials)) if end is not None)
-        self.note = NO_TIME if self._in_vain else self._exhausted(begun)
+        wanted = min(end for end in (self._budget.trials, self._size(), stocked(trials)) if end is not None)
+        self.note = NO_TIME if self._in_vain else self._exhausted()
         if not (self.note or self._queue.ended):
             self._queue.want(wanted, self._points)
 
-    def _outside(self, begun: list[FrozenTrial]) -> int:
-        """Return how many trials of earlier phases were trained at points that the present space does not have."""
-        inside = {trial.number for trial in self._phases.seen(begun)}
-        return sum(trial.number not in inside and not attributes.stands_aside(trial) for trial in begun)
+    def _size(self) -> int | None:
+        """Return how many trials a finite space has room for, with those of earlier phases; None if it is infinite."""
+        if self._every is None:
+            return None
+        if self._phases.present == 1:
+            return len(self._every)
+        begun = self._queue.begun()
+        left = sampling.untried(self._space, self._every, self._phases.seen(begun))
+        return len(list(left)) + sum(not attributes.stands_aside(trial) for trial in begun)
 
-    def _exhausted(self, begun: list[FrozenTrial]) -> str | None:
+    def _exhausted(self) -> str | None:
         """Say that the space has no more points to try; None while it may have."""
+        begun = self._queue.begun()
         if self._every is not None:
             left = next(iter(sampling.untried(self._space, self._every, self._phases.seen(begun))), None)
             return None if left else f"All {count(len(self._every), 'point')} of the space have been tried."
-        own = [trial for trial in begun if attributes.slot_of(trial) >= self._first]
-        ended = [trial for trial in reversed(own) if trial.state.is_finished()]
+        here = [trial for trial in begun if self._phases.phase_of(trial) == self._phases.present]
+        ended = [trial for trial in reversed(here) if trial.state.is_finished()]
         in_vain = len(list(takewhile(attributes.stands_aside, ended)))
         if in_vain < MOST_IN_VAIN:
             return None

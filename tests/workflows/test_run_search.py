@@ -25,7 +25,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.reports import search_report, search_tables
 from study.tracking import records, runs, store, stored
 from study.tracking.artifacts import PREDICTIONS
-from study.workflows import begun_search, run_ablation, run_search, search_budget, slot_supply
+from study.workflows import begun_search, prepare, run_ablation, run_search, search_budget, slot_supply
 from study.workflows.common import STOCK, assignment
 from study.workflows.search_budget import SLACK, Clock, Plan, comparison_seconds, seconds_after_trials
 from study.workflows.slot_supply import SlotSupply
@@ -432,6 +432,25 @@ def test_a_search_goes_on_in_another_space_as_a_new_phase(few_digits):
 
     back = run_search.resume(search, few_digits.without_test(), queue, run.client)  # a third phase
     assert search_results.read(back.client, back.run_id).phases == 3
+
+
+def test_a_search_goes_on_in_a_finite_space_until_all_of_it_is_tried(few_digits):
+    search = search_of(few_digits)
+    queue, run = begin(search, few_digits)
+    fill(queue, search, 6)
+    worker.work(DEFAULT_STORAGE, "mine")
+    finite = search_of(few_digits, "baseline: {hidden: 8, epochs: 3}\nfields: {batch_size: {choices: [32, 64, 128]}}")
+    begun = begun_search.find_begun(finite, few_digits.without_test(), DEFAULT_STORAGE, "mine")
+    assert begun.before == 6 and prepare.search_budget(finite, 50, None, begun.before) == Budget(9, None)
+    run_search.resume(finite, few_digits.without_test(), queue, run.client)
+    supply = SlotSupply(queue, finite, Budget(9, None))
+    for _ in range(4):
+        supply(progress(queue))
+        worker.work(DEFAULT_STORAGE, "mine")
+    supply(progress(queue))
+    assert supply.note == "All 3 points of the space have been tried."
+    study = search_results.read(run.client, run.run_id)
+    assert {study.settings(trial)["batch_size"] for trial in study.trials} == {32, 64, 128}
 
 
 def test_the_space_of_a_grid_stays_and_so_does_that_of_a_search_that_runs(few_digits, monkeypatch):
