@@ -105,8 +105,8 @@ def _conclude(race: Race, done: Promotion) -> None:
     for name, value in done.rows:
         program.say(f"{name:<{width}}  {value}")
     if done.version:
-        local = "--env-manager local: with the packages of this environment"
-        program.say(f"{race.name} version {done.version.number} is the champion. To serve it ({local}):")
+        version = f"{race.name} version {done.version.number}"
+        program.say(f"{version} is the champion. Serve it (--env-manager local uses this environment):")
         program.say(f"mlflow models serve -m {shlex.quote(f'models:/{race.name}@champion')} -p 5001 --env-manager uv")
     else:
         program.say(f"The champion stays: {done.reason}. force=true promotes the winner anyway.")

@@ -61,7 +61,7 @@ def run(
         space, network=network, metric=metric, sampler=sampler, pruner=pruner, limit=limit, also=also,
         replicate=replicate, seed=seed, data=data, target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
-    name = study or f"{search.space.name}-{dataset.name}"
+    name = study or begun_search.usual_name(search, dataset)
     begun = begun_search.find_begun(search, dataset, storage, name)
     budget = prepare.search_budget(search, trials, minutes, begun.before if begun else 0)
     own, workers = options.team(workers, launch, budget.trials, storage)

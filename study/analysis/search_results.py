@@ -214,11 +214,9 @@ class SearchResults:
         if run is None or not stored.read_file(run, ABLATION):
             return None
         found = ablation_results.read(self.client, run_id)
-        return found if self.best and _trains(found.ablation.configs[-1]) == _trains(self._config(self.best)) else None
-
-    def _config(self, trial: RunRecord) -> TrialConfig:
-        """Return a trial's config, with the search's own seed."""
-        return self.search.baseline.replace(self.settings(trial))
+        compared = found.ablation.configs[-1].canonical().of_network
+        best = self.best and TrialConfig.recorded(self.best.params).canonical().of_network
+        return found if compared == best else None
 
     @property
     def nothing_to_confirm(self) -> bool:
@@ -332,12 +330,6 @@ def read(client: store.MlflowClient, run_id: str) -> SearchResults:
     outside = {trial.run_id for trial in trials if tags.PHASES in record.tags and not _is_inside(search, trial)}
     inside = tuple(trial for trial in trials if trial.run_id not in outside)
     return SearchResults(client, record, search, inside, tuple(trial for trial in trials if trial.run_id in outside))
-
-
-def _trains(config: TrialConfig) -> tuple[object, object]:
-    """Return what a config trains, whatever the data and the seed."""
-    one = config.canonical()
-    return one.network, one.training
 
 
 def _is_inside(search: Search, trial: RunRecord) -> bool:

@@ -53,6 +53,15 @@ def is_open(verdict: Verdict) -> bool:
     return unsettled and verdict.effect is not None and bool(np.isfinite(verdict.effect.mean))
 
 
+def goes_on(verdict: Verdict, seeds: int, most: int) -> bool:
+    """Return whether a comparison that has had so many seeds, `most` being the limit, would be given more.
+
+    One without a seed that ended in both arms is too.
+    """
+    unsettled = is_open(verdict) or (verdict.kind == Kind.UNTESTED and verdict.effect is None)
+    return unsettled and seeds < most
+
+
 def _missing(differences: np.ndarray, question: Question, most: int) -> int:
     """Return how many more differences of this mean and spread would settle the question, up to `most` in total."""
     n = np.arange(len(differences) + 1, most + 1)

@@ -58,29 +58,30 @@ class SearchSpace:
 
     def first(self) -> dict[str, object]:
         """Return the values to draw for the baseline, by field."""
+        return {each.field: each.drawn(value) for each, value in self._searched(self.baseline)}
+
+    def _searched(self, config: TrialConfig) -> list[tuple[Dimension, Value]]:
+        """Return the dimensions that are searched at a config, each with its value there."""
         settings: dict[str, object] = {}  # a field that is not searched does not count for the conditions of others
-        drawn: dict[str, object] = {}
+        found = []
         for dimension in self.dimensions:
             if dimension.applies(settings):
-                value = settings[dimension.field] = _start(dimension, self.baseline)
-                drawn[dimension.field] = dimension.drawn(value)
-        return drawn
+                value = settings[dimension.field] = _start(dimension, config)
+                found.append((dimension, value))
+        return found
 
     def place(self, config: TrialConfig) -> dict[str, object] | None:
         """Return the values to draw, by field, for a point that becomes this config; None if there is no such point.
 
         Data and seed are not compared.
         """
-        settings: dict[str, object] = {}
-        drawn: dict[str, object] = {}
-        for dimension in self.dimensions:
-            if dimension.applies(settings):
-                value = _start(dimension, config)
-                if not dimension.contains(value):
-                    return None
-                settings[dimension.field], drawn[dimension.field] = value, dimension.drawn(value)
-        own, other = self.baseline.replace(settings).canonical(), config.canonical()
-        return drawn if (own.network, own.training) == (other.network, other.training) else None
+        searched = self._searched(config)
+        if not all(dimension.contains(value) for dimension, value in searched):
+            return None
+        own = self.baseline.replace({dimension.field: value for dimension, value in searched})
+        if own.canonical().of_network != config.canonical().of_network:
+            return None
+        return {dimension.field: dimension.drawn(value) for dimension, value in searched}
 
     def points(self) -> list[dict[str, object]] | None:
         """Return every point of the space, as drawn values by field, in order.

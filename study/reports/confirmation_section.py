@@ -2,7 +2,7 @@
 
 from study.analysis.formatting import count
 from study.analysis.search_results import SearchResults
-from study.analysis.seed_plan import is_open
+from study.analysis.seed_plan import goes_on
 from study.analysis.verdicts import Kind
 from study.design.limits import MOST_FRESH_SEEDS
 from study.reports import ablation_tables
@@ -33,9 +33,8 @@ def lines(study: SearchResults) -> list[str]:
     size, comma, rest = is_so.partition(",")
     if size.endswith(confirmed.question.unit):  # "2 of 8 seeds diverged" is of no measure
         size += f" of {confirmed.decides.title}"
-    seeds = verdict.effect.n if verdict.effect else 0
-    goes_on = verdict.kind == Kind.UNTESTED or (is_open(verdict) and seeds < MOST_FRESH_SEEDS)
-    return [f"{against}, {verdict.arm}{size}{comma}{rest}.", *([MORE] if goes_on else [])]
+    more = goes_on(verdict, verdict.effect.n if verdict.effect else 0, MOST_FRESH_SEEDS)
+    return [f"{against}, {verdict.arm}{size}{comma}{rest}.", *([MORE] if more else [])]
 
 
 def add(document: Document, study: SearchResults) -> None:

@@ -16,9 +16,10 @@ from study.tracking.records import RunRecord
 FOLDER = NAME = "report"
 USUAL = ("auto", "none", "false", "baseline")  # values of parameters that nobody gave, unless here is another:
 DEFAULTS = {
-    "decide": "val_accuracy", "metric": "val_cross_entropy", "pruner": "hyperband", "replicate": "true",
-    "confirm": "true",
-}  # fmt: skip
+    "ablation": {"decide": "val_accuracy"},
+    "promote": {"vary": "seed"},
+    "search": {"metric": "val_cross_entropy", "pruner": "hyperband", "replicate": "true", "confirm": "true"},
+}
 HOW = ("workers", "launch", "plan", "storage", "reuse", "output")  # parameters that do not change the results
 
 
@@ -69,16 +70,14 @@ def provenance(document: Document, entry_point: str | None, record: RunRecord, t
 
 def command(entry_point: str, record: RunRecord, **changes: object) -> str:
     """Return the command that runs a study again, with some of its parameters changed."""
-    given = {name: value for name, value in record.params.items() if name not in HOW and not _is_usual(name, value)}
-    if entry_point == "promote" and given.get("vary") == "seed":  # its default; of an ablation the task may say split
-        del given["vary"]
+    defaults = DEFAULTS[entry_point]
+    given = {
+        name: value
+        for name, value in record.params.items()
+        if name not in HOW and (value != defaults[name] if name in defaults else value not in USUAL)
+    }
     words = [f"-P {shlex.quote(f'{name}={value}')}" for name, value in (given | changes).items()]
     return " ".join([f"mlflow run . -e {entry_point}", *words])
-
-
-def _is_usual(name: str, value: str) -> bool:
-    """Return whether a parameter has the value that it has if nobody gives one."""
-    return value == DEFAULTS[name] if name in DEFAULTS else value in USUAL
 
 
 def facts_table(facts: Iterable[tuple[str, object]]) -> Table:

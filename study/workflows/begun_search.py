@@ -28,6 +28,11 @@ class Begun:
         return sum(not attributes.stands_aside(trial) for trial in self.queue.begun())
 
 
+def usual_name(search: Search, dataset: Dataset) -> str:
+    """Return the name of a search that nobody has named: ``default-mnist``."""
+    return f"{search.space.name}-{dataset.name}"
+
+
 def find_begun(search: Search, dataset: Dataset, storage: str, name: str) -> Begun | None:
     """Return the search of this name if it has begun; None if there is none, or if it is still being created.
 

@@ -188,8 +188,9 @@ def run_trials(
                 recovery.requeue_forgotten(queue)
                 trials = progress(queue, epochs, specs)
                 observe(trials)
-                if (wanted or len(specs)) != told:  # for whoever asks how far the study is
-                    told = wanted or len(specs)
+                planned = wanted or len(specs)
+                if planned != told:  # for whoever asks how far the study is
+                    told = planned
                     queue.set_user_attr(attributes.PLAN, {"trials": told, "epochs": epochs})
                 if queue.cancelled:
                     interruption.ask()

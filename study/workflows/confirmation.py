@@ -8,7 +8,6 @@ from study.analysis import ablation_results, seed_plan, selection
 from study.analysis.ablation_results import DECIDING, AblationResults
 from study.analysis.search_results import SearchResults
 from study.analysis.selection import Candidate
-from study.analysis.verdicts import Kind
 from study.base import processes
 from study.data.dataset import Dataset
 from study.design.ablation import Ablation, Arm, TrialSpec
@@ -25,7 +24,7 @@ from study.workflows.run_ablation import run_specs
 from study.workflows.seed_supply import OnLook, SeedRule, seed_rule
 
 BASELINE = "baseline"
-REPLICATES = 100  # seeds that a search that goes on may come to train itself
+MOST_REPLICATES = 100  # seeds that a search that goes on may come to train itself
 
 Observe = Callable[[list[Progress]], None]
 Show = Callable[[Sequence[TrialSpec]], AbstractContextManager[tuple[Observe, OnLook]]]
@@ -116,7 +115,7 @@ def prepare(study: SearchResults, name: str, dataset: Dataset, minutes: float | 
     if first is None or _has_trained(study, range(first, first + rule.most)):
         used = {seed for of_task in records.used_seeds(study.client, dataset.sha256).values() for seed in of_task}
         own = study.search.baseline.seed
-        first = selection.fresh_seed(used | set(range(own, own + REPLICATES)), rule.most)
+        first = selection.fresh_seed(used | set(range(own, own + MOST_REPLICATES)), rule.most)
     specs = tuple(ablation.trial_specs(rule.first, dataset, first))
     return Confirmation(ablation, specs, rule, mark, first, decide)
 
@@ -140,6 +139,5 @@ def _open(run: Run, study: SearchResults, prepared: Confirmation) -> Run:
 def _wants_more(study: AblationResults) -> bool:
     """Return whether more seeds could settle a comparison that was ended before."""
     (verdict,) = study.verdicts
-    begun = verdict.effect is not None  # otherwise no seed has ended in both arms yet
-    unsettled = seed_plan.is_open(verdict) or (verdict.kind == Kind.UNTESTED and not begun)
-    return unsettled and max((arm.trials for arm in study.arms), default=0) < MOST_FRESH_SEEDS
+    seeds = max((arm.trials for arm in study.arms), default=0)
+    return seed_plan.goes_on(verdict, seeds, MOST_FRESH_SEEDS)

@@ -29,7 +29,7 @@ from study.execution.storage import DEFAULT_STORAGE
 from study.reports.study_report import FOLDER, NAME
 from study.tracking import store, stored
 from study.tracking.records import RunRecord
-from study.training.config import value_text
+from study.training.config import settings_text, value_text
 from study.training.networks import own_file
 from study.workflows import begun_search, prepare, search_budget
 from study.workflows.confirmation import Observe
@@ -233,8 +233,10 @@ def run_search(
     The parameters are those of the command; `trials` is the total, and the same `name` resumes. Raises StudyError with
     the message that the command shows.
     """
-    _check_names(metric=(metric, METRICS), sampler=(sampler, (AUTO, *SAMPLERS)), pruner=(pruner, PRUNERS))
-    _check_names(also=(also or "none", ("none", *COSTS)))
+    _check_names(
+        metric=(metric, METRICS), sampler=(sampler, (AUTO, *SAMPLERS)), pruner=(pruner, PRUNERS),
+        also=(also or "none", ("none", *COSTS)),
+    )  # fmt: skip
     _check_numbers(trials=trials, minutes=minutes, workers=workers)
     search, dataset = prepare.prepare_search(
         space, network=network and own_file.named(network), metric=metric, sampler=sampler, pruner=pruner,
@@ -242,7 +244,7 @@ def run_search(
         target=target, size=size, epochs=epochs, settings=settings,
     )  # fmt: skip
     own, request = _team(workers, launch, storage)
-    study = name or f"{search.space.name}-{dataset.name}"
+    study = name or begun_search.usual_name(search, dataset)
     begun = begun_search.find_begun(search, dataset, storage, study)
     budget = prepare.search_budget(search, trials, minutes, begun.before if begun else 0)
     most = budget.trials or MOST_LAUNCHED
@@ -277,12 +279,10 @@ def load(run_id: str) -> AblationFrames | SearchFrames:
 
 def _params(**given: object) -> dict[str, str]:
     """Return the arguments that are not None as the options of the command, which the study's run keeps."""
-    found = {name: value for name, value in given.items() if value is not None}
     return {
-        name: ",".join(f"{field}={value_text(one)}" for field, one in value.items())
-        if isinstance(value, Mapping)
-        else value_text(value)
-        for name, value in found.items()
+        name: settings_text(value).replace(" ", ",") if isinstance(value, Mapping) else value_text(value)
+        for name, value in given.items()
+        if value is not None
     }
 
 

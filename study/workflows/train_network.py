@@ -9,7 +9,7 @@ from study.base.errors import ConfigError
 from study.base.interruption import ParentWatch
 from study.data.dataset import Dataset
 from study.tracking import records, tags
-from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of, value_text
+from study.training.config import DATA_AND_SEED, FIELDS, NETWORK, TrialConfig, check_name, fields_of, settings_text
 from study.training.fingerprint import fingerprint
 from study.workflows.common import open_run, origin_files, study_tags
 from study.workflows.prepare import check_networks
@@ -75,11 +75,8 @@ def config_of(values: Mapping[str, object], settings: Mapping[str, object]) -> T
 def other_defaults(config: TrialConfig) -> str:
     """Return the fields at the network's own defaults which have other defaults in the command, and so seem given."""
     known = config.fields
-    return " ".join(
-        f"{name}={value_text(config.get(name))}"
-        for name in known
-        if name in FIELDS and FIELDS[name].default != known[name].default == config.get(name)
-    )
+    others = (name for name in known if name in FIELDS and FIELDS[name].default != known[name].default)
+    return settings_text({name: config.get(name) for name in others if config.get(name) == known[name].default})
 
 
 def name_of(config: TrialConfig) -> str:

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from entrypoints import ablation, report
 from study.design.ablation import catalogue
+from study.reports import study_report
 from study.tracking import store
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -280,3 +281,9 @@ def test_batch_size_ablation_on_mnist_reaches_97_percent(call):
     assert status == 0
     scores = [float(score) for score in re.findall(r"^batch_size=\S+ +1 +\S+ +\S+ +(\S+)", output, re.M)]
     assert len(scores) == 3 and all(97 <= score <= 98 for score in scores)
+
+
+def test_the_command_that_a_report_names_leaves_out_what_is_the_options_default():
+    for name, known in study_report.DEFAULTS.items():
+        options = {option.name: option.default for option in import_module(f"entrypoints.{name}").main.params}
+        assert known == {option: options[option] for option in known}

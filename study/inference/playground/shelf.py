@@ -42,11 +42,11 @@ class Opened:
         if not np.isfinite(probabilities).all():
             raise PlaygroundError("its answer is not a number")
         doubts, reasons = self.score(image)
-        classes = self.reader.takes.class_names
+        classes, label = self.reader.takes.class_names, int(probabilities.argmax())
         return {
             "probabilities": [round(float(value), 6) for value in probabilities],
             "classes": list(classes),
-            "label": (label := int(probabilities.argmax())),
+            "label": label,
             "class": classes[label],
             "doubt": None if doubts[0] is None else round(float(doubts[0]), 4),
             "reason": reasons[0],
